@@ -1,0 +1,1 @@
+"""Caching pipelines on joblib."""

@@ -1,0 +1,227 @@
+"""Every error jpipe raises, as one tree.
+
+::
+
+    JpipeError
+    ├── UsageError                  2   an option, parameter, name or value that cannot be used
+    │   ├── ConfigurationError      2   the same in pyproject.toml or the environment
+    │   └── NothingSelectedError    5   targets or --item/--failed that match nothing
+    ├── PipelineLoadError           3   the pipeline file cannot be imported or holds no pipeline
+    ├── WiringError                 3   the pipeline function uses steps in a way that cannot work
+    ├── UndigestibleError           3   a value that cannot be told apart from other values
+    ├── OutOfDateError              4   --check or --frozen found something to do
+    ├── StepError                   1   a step failed
+    │   ├── WorkerLostError         1   its worker process was killed
+    │   ├── ItemTimeoutError        1   it took longer than its timeout
+    │   └── UnstorableResult        1   its result cannot be pickled
+    ├── CacheError                  2   the cache cannot be used
+    │   ├── CacheFolderError        2   the cache folder is not jpipe's, not this user's, or not safe
+    │   └── NewerFormatError        2   the cache was written by a newer jpipe
+    ├── CacheMiss                   2   `jpipe.load` found nothing
+    └── RunInterrupted            130   Ctrl-C
+
+A `JpipeError` is a mistake that its reader can mend: it is shown as one message, without a traceback. Any other
+exception that leaves jpipe is a bug in jpipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jpipe.outcomes import ExitCode
+
+__all__ = [
+    "CacheError",
+    "CacheFolderError",
+    "CacheMiss",
+    "ConfigurationError",
+    "ItemTimeoutError",
+    "JpipeError",
+    "Location",
+    "NewerFormatError",
+    "NothingSelectedError",
+    "OutOfDateError",
+    "PipelineLoadError",
+    "RunInterrupted",
+    "StepError",
+    "UndigestibleError",
+    "UnstorableResult",
+    "UsageError",
+    "WiringError",
+    "WorkerLostError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A line in one of the user's files.
+
+    Parameters
+    ----------
+    file
+        Path of the file.
+    line
+        Line number, from 1.
+    """
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class JpipeError(Exception):
+    """Base of all errors that jpipe raises.
+
+    Parameters
+    ----------
+    message
+        What happened, in one sentence.
+    location
+        The line of the user's file that it is about.
+    hint
+        What to do about it.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, location: Location | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.location is not None:
+            lines.append(f"  at {self.location}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[JpipeError], args: tuple[object, ...], state: dict[str, object]) -> JpipeError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(JpipeError):
+    """An option, parameter, name or value that cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigurationError(UsageError):
+    """A setting in ``pyproject.toml`` or in the environment that cannot be used."""
+
+
+class NothingSelectedError(UsageError):
+    """Targets, ``--item`` or ``--failed`` match nothing."""
+
+    exit_code = ExitCode.NOTHING_SELECTED
+
+
+class PipelineLoadError(JpipeError):
+    """The pipeline file cannot be imported, or holds no pipeline."""
+
+    exit_code = ExitCode.NOT_LOADED
+
+
+class WiringError(JpipeError):
+    """The pipeline function uses steps in a way that cannot work."""
+
+    exit_code = ExitCode.NOT_LOADED
+
+
+class UndigestibleError(JpipeError):
+    """A value that cannot be digested faithfully.
+
+    Parameters
+    ----------
+    message
+        What cannot be digested.
+    path
+        Where it sits inside the value, as Python would write it: ``model._lock``.
+    type_name
+        Its type.
+    hint
+        The remedy.
+    """
+
+    exit_code = ExitCode.NOT_LOADED
+
+    def __init__(
+        self, message: str, *, path: str = "", type_name: str = "", hint: str | None = None, location: Location | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, location=location)
+        self.path = path
+        self.type_name = type_name
+
+
+class OutOfDateError(JpipeError):
+    """``--check`` or ``--frozen`` found something to do."""
+
+    exit_code = ExitCode.OUT_OF_DATE
+
+
+class StepError(JpipeError):
+    """A step failed.
+
+    The step's own exception, where it survived the way from the worker, is the ``__cause__``.
+    """
+
+
+class WorkerLostError(StepError):
+    """The worker process of an item was killed."""
+
+
+class ItemTimeoutError(StepError):
+    """An item took longer than the ``timeout`` of its step."""
+
+
+class UnstorableResult(StepError):
+    """A result that cannot be pickled.
+
+    Parameters
+    ----------
+    message
+        What cannot be pickled.
+    path
+        Where it sits inside the result: ``result["model"]._lock``.
+    """
+
+    def __init__(
+        self, message: str, *, path: str = "", hint: str | None = None, location: Location | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, location=location)
+        self.path = path
+
+
+class CacheError(JpipeError):
+    """The cache cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class CacheFolderError(CacheError):
+    """The cache folder is not jpipe's, not this user's, or not safe."""
+
+
+class NewerFormatError(CacheError):
+    """The cache was written by a newer jpipe."""
+
+
+class CacheMiss(CacheError, LookupError):
+    """A result that is not in the cache."""
+
+
+class RunInterrupted(JpipeError):
+    """Ctrl-C stopped the run; what finished is kept."""
+
+    exit_code = ExitCode.INTERRUPTED

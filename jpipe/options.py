@@ -1,0 +1,208 @@
+"""The options of a step, declared once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from jpipe.errors import UsageError
+
+__all__ = ["StepOptions", "parse_bytes", "parse_duration"]
+
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """How a step is remembered and run; the names are joblib's wherever joblib has one.
+
+    Parameters
+    ----------
+    name
+        What the step is called in messages. Default: the function's name.
+    version
+        Replaces the fingerprint of the code: results are reused until this changes, whatever is edited.
+    ignore
+        Names of parameters that do not count for the key.
+    cache
+        False: never stored, runs in every run.
+    expires
+        How long a result counts: seconds, or ``"90s"``, ``"10min"``, ``"12h"``, ``"1d"``, ``"2w"``.
+    n_jobs
+        How many items of this step may run at once; None for no limit of its own.
+    prefer
+        ``"processes"`` or ``"threads"``.
+    batch_size
+        Items in a chunk, or ``"auto"`` for chunks of 0.2 to 0.5 seconds.
+    retries
+        How often a failed item is tried again.
+    timeout
+        Seconds after which an item counts as failed.
+    memory
+        What one item needs, ``"6G"`` or bytes; other items wait until there is room for it.
+    max_nbytes
+        Arrays of this size or more, in bytes or ``"1M"``, are stored in files of their own and memory-mapped.
+    mmap_mode
+        How large arrays arrive: ``"c"`` copy-on-write, ``"r"`` read-only, None as copies in memory.
+    compress
+        joblib's: 0 to 9, a method name, or (method, level). Not together with memory-mapping.
+    hash
+        By type: a function that returns what counts of a value of that type.
+    env
+        Names of environment variables whose values count.
+    packages
+        Names of distributions whose versions count, or ``"direct"`` for those that the step's code reaches,
+        or ``"none"``.
+    depends
+        More objects, modules, files or packages that count.
+    """
+
+    name: str | None = None
+    version: str | int | None = None
+    ignore: tuple[str, ...] = ()
+    cache: bool = True
+    expires: float | None = None
+    n_jobs: int | None = None
+    prefer: Literal["processes", "threads"] = "processes"
+    batch_size: int | Literal["auto"] = "auto"
+    retries: int = 0
+    timeout: float | None = None
+    memory: int | None = None
+    max_nbytes: int | None = 1024**2
+    mmap_mode: Literal["c", "r"] | None = "c"
+    compress: bool | int | str | tuple[str, int] = 0
+    hash: Mapping[type, Callable[[Any], Any]] = field(default_factory=dict)
+    env: tuple[str, ...] = ()
+    packages: tuple[str, ...] | Literal["direct", "none"] = "direct"
+    depends: tuple[Any, ...] = ()
+
+    def with_(self, **changes: Any) -> StepOptions:
+        """A copy with other options, checked.
+
+        Raises
+        ------
+        UsageError
+            For an unknown option (with the nearest known one) or a value that it cannot take.
+        """
+        known = {f.name for f in fields(self)}
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise UsageError(
+                    f"step() has no option {name!r}", hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
+                )
+        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
+
+    def refuse_contradictions(self) -> None:
+        """Raise `UsageError` for options that exclude each other."""
+
+
+def _checked(name: str, value: Any) -> Any:
+    check = _CHECKS.get(name)
+    return value if check is None else check(name, value)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(item, str) for item in names):
+        raise UsageError(f"{name}= takes names, not {value!r}")
+    return names
+
+
+def _packages(name: str, value: Any) -> Any:
+    return value if value in ("direct", "none") else _names(name, value)
+
+
+def _depends(name: str, value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple, set)) else (value,)
+
+
+def _one_of(*choices: Any) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value not in choices:
+            raise UsageError(f"{name}={value!r}: it takes {' or '.join(map(repr, choices))}")
+        return value
+
+    return check
+
+
+def _count(least: int, *also: Any) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value in also and not (isinstance(value, bool)):
+            return value
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UsageError(f"{name}={value!r}: it takes a whole number from {least}" + "".join(f" or {a!r}" for a in also))
+        return value
+
+    return check
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    return None if value is None else parse_duration(value, name)
+
+
+def _bytes(name: str, value: Any) -> int | None:
+    return None if value is None else parse_bytes(value, name)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "ignore": _names,
+    "env": _names,
+    "packages": _packages,
+    "depends": _depends,
+    "prefer": _one_of("processes", "threads"),
+    "mmap_mode": _one_of("c", "r", None),
+    "cache": _one_of(True, False),
+    "batch_size": _count(1, "auto"),
+    "n_jobs": _count(1, None),
+    "retries": _count(0),
+    "timeout": _seconds,
+    "expires": _seconds,
+    "memory": _bytes,
+    "max_nbytes": _bytes,
+}
+
+
+def parse_bytes(value: int | str, name: str = "size") -> int:
+    """A number of bytes from ``1048576``, ``"1M"``, ``"1.5G"`` or ``"600kB"`` (units of 1024).
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
+    unit = text[-1:] if text[-1:] in _UNITS and text[-1:] else ""
+    try:
+        return int(float(text[: len(text) - len(unit)]) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        raise UsageError(f"{name}={value!r} is no size", hint="write bytes, or '600K', '1M', '1.5G'") from None
+
+
+def parse_duration(value: float | str, name: str = "duration") -> float:
+    """Seconds from ``90``, ``"90s"``, ``"10min"``, ``"12h"``, ``"1d"`` or ``"2w"``.
+
+    Raises
+    ------
+    UsageError
+        For anything else, and for negative values.
+    """
+    total: Any = getattr(value, "total_seconds", None)
+    if total is not None:
+        value = float(total())
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    text = str(value).strip().lower()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    try:
+        seconds = float(number) * _SECONDS[text[len(number) :].strip() or "s"]
+    except (ValueError, KeyError):
+        seconds = -1.0
+    if seconds < 0:
+        raise UsageError(f"{name}={value!r} is no duration", hint="write seconds, or '90s', '10min', '12h', '1d', '2w'")
+    return seconds

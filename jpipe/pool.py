@@ -1,0 +1,164 @@
+"""Run tasks in the workers of one joblib.Parallel and say when each is done.
+
+Everything in jpipe that leans on joblib's backend interface is in this file. A `Pool` opens
+``with Parallel(...) as parallel:`` once and then gives its tasks to the backend directly, with
+``backend.submit(task, callback)``, as joblib documents for backends
+(https://joblib.readthedocs.io/en/stable/custom_parallel_backend.html): every completion arrives as a call of its own,
+failed tasks leave the workers alive, and nothing polls. It works with each backend that joblib knows: loky, threading,
+multiprocessing, dask, ray and registered ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from joblib import Parallel
+from joblib.parallel import BatchedCalls
+
+__all__ = ["Pool", "WorkersLost"]
+
+Done = Callable[[Any, BaseException | None], None]
+"""Called with (result, None) or (None, error), in a thread of the backend."""
+
+
+class WorkersLost(Exception):
+    """Worker processes died; every task that was in flight is lost and the pool has to be reopened."""
+
+
+class Pool:
+    """The workers of one run.
+
+    Parameters
+    ----------
+    n_jobs
+        joblib's: number of workers, -1 for all cores, None for what ``joblib.parallel_config`` says.
+    backend
+        Name of a joblib backend, or None for what ``joblib.parallel_config`` says, else loky.
+    options
+        More keyword arguments for ``joblib.Parallel``, such as ``inner_max_num_threads`` or ``temp_folder``.
+    max_nbytes
+        joblib's own memory-mapping of arguments, off by default: a run of a pipeline sends references instead.
+
+    Notes
+    -----
+    A `Pool` that lost workers stays usable after `reopen`; one left by an exception must not be used again.
+    """
+
+    def __init__(
+        self,
+        n_jobs: int | None = None,
+        backend: str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        max_nbytes: int | str | None = None,
+    ) -> None:
+        self._arguments: dict[str, Any] = {"n_jobs": n_jobs, "max_nbytes": max_nbytes, **(options or {})}
+        if backend is not None:
+            self._arguments["backend"] = backend
+        self._parallel: Parallel | None = None
+        self.n_jobs = 1
+
+    def __enter__(self) -> Pool:
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tasks can be submitted."""
+        return self._parallel is not None
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether workers are threads of this process."""
+        return bool(getattr(self._backend, "supports_sharedmem", False))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether workers are on this machine, as far as joblib tells."""
+        return type(self._backend).__module__.startswith("joblib._parallel_backends")
+
+    def submit(self, task: Callable[[], Any], done: Done) -> None:
+        """Run `task()` in a worker; `done` is called in another thread when it finished, failed or was lost.
+
+        Raises
+        ------
+        WorkersLost
+            The workers died before the task could be handed over.
+        """
+        backend = self._backend
+
+        def retrieve(out: Any = None) -> None:
+            try:
+                result = backend.retrieve_result_callback(out)[0]
+            except BaseException as error:
+                done(None, WorkersLost(str(error)) if _means_lost(error) else error)
+            else:
+                done(result, None)
+
+        batch = BatchedCalls([(task, (), {})], backend.get_nested_backend(), self._mark_context, {})
+        try:
+            backend.submit(batch, callback=retrieve)
+        except Exception as error:
+            if _means_lost(error):
+                raise WorkersLost(str(error)) from error
+            raise
+
+    def reopen(self) -> None:
+        """Start new workers after `WorkersLost` or `kill`."""
+        with contextlib.suppress(Exception):
+            self.close()
+        self._parallel = None
+        self._open()
+
+    def kill(self) -> None:
+        """End the workers at once; what they were doing is lost."""
+        if self._parallel is not None:
+            with contextlib.suppress(Exception):
+                self._backend.abort_everything(ensure_ready=False)
+
+    def close(self) -> None:
+        """Give the workers back; joblib keeps idle ones for the next `Parallel` of this process."""
+        parallel, self._parallel = self._parallel, None
+        if parallel is None:
+            return
+        with contextlib.suppress(Exception):
+            parallel._backend.stop_call()
+        with contextlib.suppress(Exception):
+            parallel.__exit__(None, None, None)
+
+    @property
+    def _backend(self) -> Any:
+        assert self._parallel is not None, "the pool is not open"
+        return self._parallel._backend
+
+    def _open(self) -> None:
+        self._parallel = Parallel(**self._arguments)
+        self._parallel.__enter__()
+        self.n_jobs = self._parallel._effective_n_jobs()
+        # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
+        self._parallel._cached_effective_n_jobs = self.n_jobs
+        self._backend.start_call()
+
+    def _mark_context(self) -> None:
+        """Tell loky's memory-mapping which `Parallel` the arrays that it dumps belong to."""
+        assert self._parallel is not None
+        workers = getattr(self._backend, "_workers", None)
+        manager = getattr(workers, "_temp_folder_manager", None)
+        if manager is not None:
+            manager.set_current_context(self._parallel._id)
+
+
+def _means_lost(error: BaseException) -> bool:
+    """Whether an error of a backend says that worker processes died."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & {"BrokenProcessPool", "BrokenExecutor", "KilledWorker", "ActorDiedError", "ShutdownExecutorError"})

@@ -1,0 +1,86 @@
+"""Why a call is not fresh: a closed set of reasons, each of which names its object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Reason", "ReasonKind"]
+
+
+class ReasonKind(str, Enum):
+    """The kinds of reasons, in the order in which they are asked and documented."""
+
+    NEVER_RAN = "never ran"
+    CODE = "code"
+    HELPER = "helper"
+    CONSTANT = "constant"
+    PARAMETER = "parameter"
+    INPUT_FILE = "input file"
+    UPSTREAM = "upstream result"
+    PACKAGE = "package version"
+    ENVIRONMENT = "environment"
+    RESULT_MISSING = "result missing"
+    EXPIRED = "expired"
+    FAILED = "failed last time"
+    FORCED = "forced"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why a call has to run.
+
+    Parameters
+    ----------
+    kind
+        Which of the closed set.
+    object
+        The thing that changed, under the name the user gave it: ``metrics.balanced``, ``RATE``, ``raw.csv``.
+    file, line
+        Where that thing stands, where it stands anywhere. Lines count from 1.
+    via
+        The name through which the step reaches it, or None for the step itself.
+    diff
+        What changed, as unified diff lines, or None.
+    detail
+        What changed, in a few words: ``0.1 → 0.2``.
+    """
+
+    kind: ReasonKind
+    object: str
+    file: str | None = None
+    line: int | None = None
+    via: str | None = None
+    diff: str | None = None
+    detail: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The reason as the object that ``plan --json`` prints."""
+        return {
+            "kind": self.kind.value,
+            "object": self.object,
+            "file": self.file,
+            "line": self.line,
+            "via": self.via,
+            "diff": self.diff,
+            "detail": self.detail,
+        }
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.file and self.line else f" ({self.file})" if self.file else ""
+        text = {
+            ReasonKind.NEVER_RAN: "never ran",
+            ReasonKind.CODE: f"its code changed{place}",
+            ReasonKind.HELPER: f"its helper {self.object} changed{place}",
+            ReasonKind.CONSTANT: f"constant {self.object} changed{place}",
+            ReasonKind.PARAMETER: f"parameter {self.object} changed",
+            ReasonKind.INPUT_FILE: f"input file {self.object} changed",
+            ReasonKind.UPSTREAM: f"the result of {self.object} changed",
+            ReasonKind.PACKAGE: f"package {self.object} changed",
+            ReasonKind.ENVIRONMENT: f"environment variable {self.object} changed",
+            ReasonKind.RESULT_MISSING: "its result is missing from the cache",
+            ReasonKind.EXPIRED: "its result expired",
+            ReasonKind.FAILED: "it failed last time",
+            ReasonKind.FORCED: "forced",
+        }[self.kind]
+        return f"{text}: {self.detail}" if self.detail else text

@@ -293,7 +293,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         # The import system opens with mode "rb" and no flags at all; what is imported counts by its code.
         if isinstance(path, int) or (mode == "rb" and flags == 0):
             return
-        _note(path, writes=bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) if mode is None else mode[0] in "wxa")
+        _note(path, writes=_writes(mode, flags))
     elif event in ("os.listdir", "os.scandir"):
         if not isinstance(arguments[0], int):
             _note(arguments[0] if arguments[0] is not None else ".", writes=False)
@@ -332,3 +332,9 @@ def _seen(full: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
+
+
+def _writes(mode: str | None, flags: int) -> bool:
+    if mode is None:
+        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return mode[0] in "wxa" or "+" in mode

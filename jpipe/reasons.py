@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 __all__ = ["Reason", "ReasonKind"]
 
@@ -54,7 +55,7 @@ class Reason:
     diff: str | None = None
     detail: str | None = None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """The reason as the object that ``plan --json`` prints."""
         return {
             "kind": self.kind.value,

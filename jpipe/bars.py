@@ -1,0 +1,167 @@
+"""Bars at the foot of a terminal: tqdm counts and formats, this file puts whole frames on the screen.
+
+A frame is one write: the cursor goes to the top of the old frame, what is below is cleared, new lines for the scroll
+back and the new frame follow. So neither a bar nor a line is ever torn, and bars come, go and change places freely.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from jpipe.render.lines import Line, width_of
+from jpipe.render.paper import Paper
+from jpipe.render.rates import rate, run_seconds_left
+from jpipe.render.tally import StepTally, Tally
+from jpipe.render.words import clock, counted
+
+__all__ = ["Bars", "run_bar", "step_bar", "worker_bar"]
+
+_FASTEST = 0.1
+"""Seconds between frames at most while nothing is said above them."""
+_WIDEST = 100
+
+
+class Bars:
+    """The live frame at the foot of a terminal.
+
+    Parameters
+    ----------
+    paper
+        The terminal.
+    by_worker
+        A line for each worker instead of a bar for each running step.
+    now
+        Seconds, for the frame rate.
+    """
+
+    def __init__(self, paper: Paper, *, by_worker: bool = False, now: Callable[[], float] = time.monotonic) -> None:
+        self._paper = paper
+        self._by_worker = by_worker
+        self._now = now
+        self._drawn: list[str] = []
+        self._at = float("-inf")
+
+    def draw(self, lines: list[Line], tally: Tally, elapsed: dict[str, float]) -> None:
+        """Write `lines` above the frame and bring the frame up to date.
+
+        Parameters
+        ----------
+        lines
+            What is to stay in the scroll back.
+        tally
+            Where the run stands.
+        elapsed
+            Seconds since each started step started, by name.
+        """
+        if not lines and self._now() - self._at < _FASTEST:
+            return
+        self._at = self._now()
+        columns, rows = shutil.get_terminal_size((80, 24))
+        frame = self._frame(tally, elapsed, min(columns - 1, _WIDEST), max(1, rows - 2))
+        said = "".join(self._paper.text(one) + "\n" for one in lines)
+        self._write(self._erase(columns) + said + "\n".join(frame))
+        self._drawn = frame
+
+    def clear(self) -> None:
+        """Take the frame off the screen."""
+        self._write(self._erase(shutil.get_terminal_size((80, 24)).columns))
+        self._drawn = []
+
+    def _frame(self, tally: Tally, elapsed: dict[str, float], width: int, most: int) -> list[str]:
+        jobs = tally.start.jobs if tally.start else 1
+        ascii_only = not self._paper.unicode
+        if self._by_worker:
+            since = max(elapsed.values(), default=0.0)
+            bars = [worker_bar(worker, count, since, width) for worker, count in sorted(tally.workers.items())]
+        else:
+            bars = [
+                step_bar(step, elapsed.get(step.name, 0.0), jobs, width, ascii_only)
+                for step in tally.steps.values()
+                if step.running and step.stale > 1 and step.finished < step.stale
+            ]
+        hidden = len(bars) - (most - 1)
+        if hidden > 0:
+            bars = [*bars[: most - 2], f"  ... and {counted(hidden + 1, 'more', 'more')}"] if most > 2 else []
+        return [fitted(bar, width) for bar in (*bars, run_bar(tally, elapsed, width, ascii_only))]
+
+    def _erase(self, columns: int) -> str:
+        """Escape codes that bring the cursor to the frame's first column and row and clear from there on.
+
+        The terminal may have become narrower since the frame was drawn, and then each line takes several rows.
+        """
+        if not self._drawn:
+            return ""
+        rows = sum(max(1, -(-width_of(text) // max(1, columns))) for text in self._drawn)
+        up = f"\x1b[{rows - 1}A" if rows > 1 else ""
+        return f"\r{up}\x1b[J"
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._paper.stream.write(text)
+            self._paper.stream.flush()
+
+
+def step_bar(step: StepTally, elapsed: float, jobs: int, width: int, ascii_only: bool) -> str:
+    """The bar of a running step: cached items fill it but do not count for its rate."""
+    return str(
+        tqdm.format_meter(
+            n=step.cached + step.finished,
+            total=step.known,
+            elapsed=elapsed,
+            ncols=width,
+            prefix=f"  {step.name}",
+            ascii=ascii_only,
+            unit=" item",
+            rate=rate(step, elapsed, jobs),
+            initial=step.cached,
+            postfix=_postfix(step),
+        )
+    )
+
+
+def run_bar(tally: Tally, elapsed: dict[str, float], width: int, ascii_only: bool) -> str:
+    """The bar of the whole run, with the steps that run as one item each behind it."""
+    since = max(elapsed.values(), default=0.0)
+    left = run_seconds_left(tally, elapsed)
+    single = [step.name for step in tally.steps.values() if step.running and step.stale <= 1]
+    until = f"{clock(since)}<{clock(left)}" if left is not None else clock(since)
+    behind = f", {', '.join(single)}" if single else ""
+    return str(
+        tqdm.format_meter(
+            n=min(tally.cached + tally.finished, tally.items),
+            total=tally.items,
+            elapsed=since,
+            ncols=width,
+            prefix=f"  {tally.start.pipeline if tally.start else 'run'}",
+            ascii=ascii_only,
+            bar_format=f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} [{until}{_braced(behind)}]",
+        )
+    )
+
+
+def worker_bar(worker: int, count: int, elapsed: float, width: int) -> str:
+    """The line of a worker: how many items it finished, and how fast."""
+    who = f"worker {worker}" if worker else f"main process {os.getpid()}"
+    return str(tqdm.format_meter(n=count, total=0, elapsed=elapsed, ncols=width, prefix=f"  {who}", unit=" item"))
+
+
+def fitted(text: str, width: int) -> str:
+    """`text` cut to `width` columns."""
+    while width_of(text) > width:
+        text = text[: max(0, len(text) - max(1, (width_of(text) - width) // 2))]
+    return text
+
+
+def _postfix(step: StepTally) -> str:
+    label = step.label.removeprefix(step.name).strip("[]")
+    return label if len(label) <= 30 else ""
+
+
+def _braced(text: str) -> str:
+    """Text as a format string takes it literally."""
+    return text.replace("{", "{{").replace("}", "}}")

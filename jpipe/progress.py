@@ -1,0 +1,205 @@
+"""Show a run's events to people while they happen: bars, lines of a log, or only the end.
+
+Everything is written by whole lines or whole frames under one lock, in the main process only. tqdm is loaded when the
+first step starts, so a run that has nothing to do never loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, Self
+
+from jpipe.events import Event, RunEnded, StepStarted
+from jpipe.render.lines import Line
+from jpipe.render.log import LogTeller
+from jpipe.render.paper import Paper
+from jpipe.render.tally import Tally
+from jpipe.render.told import Teller, Wishes
+
+if TYPE_CHECKING:
+    from jpipe.bars import Bars
+
+__all__ = ["HEARTBEAT", "Mode", "Progress", "mode_for"]
+
+HEARTBEAT = 30.0
+"""Seconds without a line after which a log gets a sign of life."""
+_FRAME = 0.5
+"""Seconds between frames of the bars when nothing happens, so that elapsed times move."""
+
+
+class Mode(str, Enum):
+    """How progress is shown."""
+
+    BARS = "bars"
+    """A bar for each running step and one for the run."""
+    WORKERS = "workers"
+    """A line for each worker and a bar for the run."""
+    PLAIN = "plain"
+    """Lines of a log."""
+    OFF = "off"
+    """Only the end, and what failed."""
+
+
+def mode_for(choice: str, paper: Paper, environment: Mapping[str, str] | None = None) -> Mode:
+    """The mode that ``--progress`` stands for: ``"auto"`` draws bars only in a terminal that can move its cursor."""
+    environment = os.environ if environment is None else environment
+    if choice != "auto":
+        return Mode(choice)
+    can_draw = paper.is_terminal and not paper.is_dumb and environment.get("GITHUB_ACTIONS") != "true"
+    return Mode.BARS if can_draw else Mode.PLAIN
+
+
+class _Tells(Protocol):
+    def hear(self, event: Event) -> list[Line]: ...
+
+
+class Progress:
+    """An observer that shows a run.
+
+    Parameters
+    ----------
+    paper
+        Where to.
+    mode
+        How.
+    wishes
+        What to tell.
+    clock
+        Seconds, for durations.
+    heartbeat
+        Seconds between signs of life in a log.
+
+    Notes
+    -----
+    A stream that breaks (a closed pipe, a full disk) ends the showing and not the run.
+    """
+
+    def __init__(
+        self,
+        paper: Paper,
+        mode: Mode = Mode.PLAIN,
+        wishes: Wishes | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        heartbeat: float = HEARTBEAT,
+    ) -> None:
+        self.tally = Tally()
+        self._paper = paper
+        self._mode = mode
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._lock = threading.RLock()
+        self._started: dict[str, float] = {}
+        self._last_line = clock()
+        self._bars: Bars | None = None
+        self._ticker: _Ticker | None = None
+        self._broken = False
+        self._teller = self._make_teller(wishes or Wishes())
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self.tally.take(event)
+            if isinstance(event, StepStarted):
+                self._started.setdefault(event.step, self._clock())
+                self._go_live()
+            if isinstance(event, RunEnded):
+                self._stop()
+            self._guarded(lambda: self._show(self._teller.hear(event)))
+
+    def close(self) -> None:
+        """Take the bars off the screen; needed only when the run did not end with `RunEnded`."""
+        with self._lock:
+            self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _make_teller(self, wishes: Wishes) -> _Tells:
+        if self._mode is Mode.OFF:
+            return _OnlyTheEnd(self.tally, wishes)
+        return LogTeller(self.tally, wishes) if self._mode is Mode.PLAIN else Teller(self.tally, wishes)
+
+    def _go_live(self) -> None:
+        if self._ticker is not None or self._mode is Mode.OFF or self._broken:
+            return
+        if self._mode is not Mode.PLAIN:
+            from jpipe.bars import Bars
+
+            self._bars = Bars(self._paper, by_worker=self._mode is Mode.WORKERS)
+        self._ticker = _Ticker(_FRAME if self._bars else min(self._heartbeat, 1.0), self._tick)
+
+    def _tick(self) -> None:
+        """Called by the ticker's thread."""
+        with self._lock:
+            if self._ticker is None:
+                return
+            if self._bars is not None:
+                self._guarded(lambda: self._show([]))
+            elif self._clock() - self._last_line >= self._heartbeat and isinstance(self._teller, LogTeller):
+                lines = self._teller.beat(self._elapsed())
+                self._guarded(lambda: self._show(lines))
+
+    def _show(self, lines: list[Line]) -> None:
+        if self._bars is not None:
+            self._bars.draw(lines, self.tally, self._elapsed())
+        elif lines:
+            self._paper.write(*lines)
+            self._last_line = self._clock()
+
+    def _elapsed(self) -> dict[str, float]:
+        now = self._clock()
+        return {step: now - since for step, since in self._started.items()}
+
+    def _guarded(self, show: Callable[[], None]) -> None:
+        if self._broken:
+            return
+        try:
+            show()
+        except (OSError, ValueError):
+            self._broken = True
+
+    def _stop(self) -> None:
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.stop()
+        bars, self._bars = self._bars, None
+        if bars is not None:
+            self._guarded(bars.clear)
+
+
+class _OnlyTheEnd:
+    """Says nothing before the run is over."""
+
+    def __init__(self, tally: Tally, wishes: Wishes) -> None:
+        self._teller = Teller(tally, wishes)
+
+    def hear(self, event: Event) -> list[Line]:
+        return self._teller.hear(event) if isinstance(event, RunEnded) else []
+
+
+class _Ticker:
+    """Calls `action` every `seconds` in a thread of its own, until stopped."""
+
+    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._action = action
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="jpipe-progress", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No call begins after this; one that waits for the caller's lock finds that it is over."""
+        self._over.set()
+
+    def _tick(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            while not self._over.wait(self._seconds):
+                self._action()

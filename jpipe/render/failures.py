@@ -1,0 +1,234 @@
+"""The screen of a failed run: which item, the user's line, its inputs, what to type next, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from jpipe.events import Failure, RunEnded
+from jpipe.outcomes import Outcome
+from jpipe.render.commands import Commands
+from jpipe.render.lines import Line, bad, columns, dim, line, name, strong, warn
+from jpipe.render.source import excerpt, place
+from jpipe.render.tally import StepTally, Tally
+from jpipe.render.words import counted, listed, size, took
+
+__all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headline"]
+
+_MOST_GROUPS = 5
+_MOST_OUTPUT = 12
+
+
+def failures_screen(failures: Sequence[Failure], commands: Commands, tb: str = "short") -> list[Line]:
+    """All failures of a run, similar ones together.
+
+    Parameters
+    ----------
+    failures
+        In the order in which they happened.
+    commands
+        How to call jpipe again.
+    tb
+        ``"short"``: the user's innermost line; ``"long"``: every frame; ``"native"``: Python's own traceback.
+    """
+    groups = grouped(failures)
+    lines: list[Line] = []
+    for group in groups[:_MOST_GROUPS]:
+        lines += [(), *failure_screen(group[0], commands, tb), *_more_like_it(group)]
+    if len(groups) > _MOST_GROUPS:
+        rest = groups[_MOST_GROUPS:]
+        lines += [(), *(line(bad("✗"), " ", *headline(group[0]), *_and_more(group)) for group in rest[:20])]
+    return lines
+
+
+def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
+    """Failures of one step that are of one kind and happened on one line, together, in order of the first."""
+    groups: dict[tuple[object, ...], list[Failure]] = {}
+    for failure in failures:
+        at = _users_frame(failure)
+        alike = (failure.step, failure.kind, failure.error_type, at[:2] if at else None)
+        groups.setdefault(alike, []).append(failure)
+    return list(groups.values())
+
+
+def headline(failure: Failure) -> Line:
+    """A failure in one line."""
+    first = failure.message.strip().splitlines()[:1]
+    return line(name(failure.label), f" {failure.error_type or failure.kind}", f": {first[0]}" if first else "")
+
+
+def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> list[Line]:
+    """One failure, whole."""
+    lines = [_title(failure), ()]
+    if failure.kind in ("raised", "unstorable"):
+        lines += _traceback(failure, tb)
+    if failure.kind == "killed":
+        lines += _killed(failure)
+    lines += _arguments(failure)
+    lines += _output(failure)
+    return [*lines, *_what_next(failure, commands)]
+
+
+def _title(failure: Failure) -> Line:
+    facts = []
+    if failure.items > 1:
+        facts.append(f"item {failure.item} of 0-{failure.items - 1}")
+    facts.append(_how(failure))
+    if failure.attempts > 1:
+        facts.append(f"tried {failure.attempts} times")
+    if failure.worker:
+        facts.append(f"worker {failure.worker}")
+    return line(bad("✗ "), strong(failure.label), "   ", " · ".join(facts))
+
+
+def _how(failure: Failure) -> str:
+    if failure.kind == "killed":
+        by = f" ({failure.detail})" if failure.detail else ""
+        guess = ", most likely out of memory" if "SIGKILL" in failure.detail else ""
+        return f"its worker was killed{by}{guess}"
+    if failure.kind == "timeout":
+        return f"stopped after {took(failure.seconds)}, its timeout"
+    if failure.kind == "unstorable":
+        return "its result cannot be stored"
+    seconds = f"{failure.seconds:.2f}s" if failure.seconds < 1 else took(failure.seconds)
+    return f"failed after {seconds}"
+
+
+def _users_frame(failure: Failure) -> tuple[str, int, str, bool] | None:
+    """The innermost frame in the user's own code, else the innermost of all."""
+    own = [frame for frame in failure.frames if frame[3]]
+    return own[-1] if own else failure.frames[-1] if failure.frames else None
+
+
+def _traceback(failure: Failure, tb: str) -> list[Line]:
+    if tb == "native" and failure.traceback:
+        return [*(line("  ", text) for text in failure.traceback.rstrip().splitlines()), ()]
+    lines: list[Line] = []
+    at = _users_frame(failure)
+    for frame in failure.frames if tb == "long" else [at] if at else []:
+        lines += [line("  ", name(place(frame[0], frame[1])), f" in {frame[2]}"), *excerpt(frame[0], frame[1])]
+    if tb != "long":
+        lines += _hidden(failure)
+    message = failure.message.strip().splitlines() or [""]
+    first = f"{failure.error_type}: {message[0]}" if message[0] else failure.error_type
+    lines += [(), line("  ", bad(first)), *(line("  ", bad(text)) for text in message[1:15])]
+    return [*(lines if at else lines[1:]), ()]
+
+
+def _hidden(failure: Failure) -> list[Line]:
+    """How many frames below the user's own line are left out, and whose they are."""
+    at = _users_frame(failure)
+    below = failure.frames[failure.frames.index(at) + 1 :] if at else ()
+    if not below:
+        return []
+    owners = dict.fromkeys(_owner(frame[0]) for frame in below)
+    text = f"  … {counted(len(below), 'frame')} in {listed(list(owners), 3)} hidden (--tb=long)"
+    return [line(dim(text))]
+
+
+def _owner(file: str) -> str:
+    """The package that a file of a library belongs to."""
+    parts = file.replace("\\", "/").split("/")
+    for folder in ("site-packages", "dist-packages"):
+        if folder in parts[:-1]:
+            return parts[parts.index(folder) + 1].removesuffix(".py")
+    return "Python" if any(part.startswith("python3") for part in parts[:-1]) else parts[-1].removesuffix(".py")
+
+
+def _killed(failure: Failure) -> list[Line]:
+    lines: list[Line] = []
+    if failure.peak_memory:
+        lines.append(line(f"  its worker used {size(failure.peak_memory)} when last seen"))
+    if failure.message:
+        lines += [line("  ", text) for text in failure.message.strip().splitlines()]
+    if "SIGKILL" in failure.detail or not failure.detail:
+        lines.append(line("  try   jpipe run -j 1    or   @step(memory=\"6G\")  so that fewer run at once"))
+    return [*lines, ()] if lines else []
+
+
+def _arguments(failure: Failure) -> list[Line]:
+    if not failure.arguments:
+        return []
+    rows = []
+    for index, (parameter, value, origin) in enumerate(failure.arguments):
+        came = (dim(f"← {origin}"),) if origin else ()
+        rows.append((line("  with" if index == 0 else ""), line(name(parameter), " = ", value), line(*came)))
+    return [*columns(rows, gap=2), ()]
+
+
+def _output(failure: Failure) -> list[Line]:
+    printed = failure.output.rstrip().splitlines()
+    if not printed:
+        return []
+    left_out = len(printed) - _MOST_OUTPUT
+    first = f"  it printed{f' (the last {_MOST_OUTPUT} of {len(printed)} lines)' if left_out > 0 else ''}"
+    return [line(dim(first)), *(line(dim("  │ "), text) for text in printed[-_MOST_OUTPUT:]), ()]
+
+
+def _what_next(failure: Failure, commands: Commands) -> list[Line]:
+    chosen = (failure.step, "--item", str(failure.item)) if failure.items > 1 else (failure.step,)
+    rows = []
+    for what, text in (
+        ("debug here", commands.text("debug", *chosen)),
+        ("its output", commands.text("log", *chosen) if failure.output.count("\n") > _MOST_OUTPUT else None),
+        ("try again", commands.text("run", *chosen)),
+    ):
+        if text:
+            rows.append((line("  ", what), line(strong(text))))
+    return columns(rows, gap=4)
+
+
+def _more_like_it(group: Sequence[Failure]) -> list[Line]:
+    if len(group) == 1:
+        return []
+    others = [str(failure.item) for failure in group[1:]]
+    listed_items = ", ".join(others[:6]) + (" …" if len(others) > 6 else "")
+    return [(), line(warn(f"  … and {len(others):,} more like it"), f" (items {listed_items})")]
+
+
+def _and_more(group: Sequence[Failure]) -> tuple[str, ...]:
+    return (f" and {len(group) - 1:,} more like it",) if len(group) > 1 else ()
+
+
+def failed_end(event: RunEnded, tally: Tally) -> list[Line]:
+    """The last lines of a run that failed or was interrupted: what is kept, and what the next run will do."""
+    pipeline = tally.start.pipeline if tally.start else "the run"
+    word = "interrupted after" if event.outcome is Outcome.INTERRUPTED else "failed in"
+    facts = [*_kept(tally), *_not_started(tally)]
+    lines = [(), line(strong(pipeline), bad(f" {word} {took(event.seconds)}"), *(f" · {fact}" for fact in facts))]
+    if event.ran:
+        lines.append(line("  what finished is kept: ", _rest(tally)))
+    return lines
+
+
+def _kept(tally: Tally) -> list[str]:
+    facts = []
+    for step in tally.steps.values():
+        if step.ended and (step.ended.failed or step.ended.interrupted):
+            done = step.ended.ran + step.ended.cached
+            facts.append(f"{done:,} of {step.ended.items:,} {step.name} items done and kept" if step.ended.items > 1 else f"{step.name} not done")
+    return facts
+
+
+def _not_started(tally: Tally) -> list[str]:
+    blocked = [step.name for step in tally.steps.values() if _only_blocked(step)]
+    return [f"{listed(blocked)} not started"] if blocked else []
+
+
+def _only_blocked(step: StepTally) -> bool:
+    ended = step.ended
+    return ended is not None and ended.blocked > 0 and not (ended.failed or ended.ran or ended.interrupted)
+
+
+def _rest(tally: Tally) -> str:
+    """What the next run will do."""
+    parts = []
+    for step in tally.steps.values():
+        if step.ended is None:
+            continue
+        left = step.ended.failed + step.ended.blocked + step.ended.interrupted
+        items = [failure.item for failure in tally.failures if failure.step == step.name]
+        if left == 1 and len(items) == 1 and step.ended.items > 1:
+            parts.append(f"item {items[0]} of {step.name}")
+        elif left:
+            parts.append(f"{left:,} items of {step.name}" if step.ended.items > 1 else step.name)
+    return f"the next run does only {listed(parts)}" if parts else "the next run does only the rest"

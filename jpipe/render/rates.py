@@ -1,0 +1,64 @@
+"""How fast a step goes and when it will be over, from what it did so far and from earlier runs.
+
+Only items that run count: cached ones cost nothing and would make every estimate too hopeful.
+"""
+
+from __future__ import annotations
+
+from jpipe.render.tally import StepTally, Tally
+
+__all__ = ["rate", "run_seconds_left", "seconds_left"]
+
+_WEIGHT = 4.0
+"""An estimate from earlier runs weighs as much as this many items of this run."""
+
+
+def rate(step: StepTally, elapsed: float, jobs: int) -> float | None:
+    """Items a second, or None where nothing is known yet.
+
+    Parameters
+    ----------
+    step
+        Where it stands.
+    elapsed
+        Seconds since its first item was given to a worker.
+    jobs
+        Number of workers.
+    """
+    expected = _expected_rate(step, jobs)
+    if expected is None:
+        return step.finished / elapsed if step.finished and elapsed > 0 else None
+    return (step.finished + _WEIGHT) / (max(elapsed, 0.0) + _WEIGHT / expected)
+
+
+def seconds_left(step: StepTally, elapsed: float, jobs: int) -> float | None:
+    """Seconds until a running step is over, or None where nothing is known yet."""
+    speed = rate(step, elapsed, jobs)
+    return None if not speed else max(0, step.stale - step.finished) / speed
+
+
+def run_seconds_left(tally: Tally, elapsed: dict[str, float]) -> float | None:
+    """Seconds until the run is over, or None while a step of which nothing is known is still to come."""
+    if tally.start is None:
+        return None
+    jobs = tally.start.jobs
+    total = 0.0
+    for name in dict.fromkeys([*tally.start.expected_seconds, *tally.steps]):
+        step = tally.steps.get(name)
+        if step is not None and (step.ended is not None or step.finished >= step.stale > 0):
+            continue
+        if step is None or not step.started:
+            left = tally.start.expected_seconds.get(name)
+            left = None if left is None else left / jobs
+        else:
+            left = seconds_left(step, elapsed.get(name, 0.0), jobs)
+        if left is None:
+            return None
+        total += left
+    return total
+
+
+def _expected_rate(step: StepTally, jobs: int) -> float | None:
+    if not step.expected or not step.stale:
+        return None
+    return step.stale * min(jobs, step.stale) / step.expected

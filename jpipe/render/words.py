@@ -1,0 +1,59 @@
+"""Numbers as people say them: durations, sizes, counts, times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["about", "clock", "counted", "listed", "size", "took"]
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def took(seconds: float) -> str:
+    """A duration that was measured: ``0.4s``, ``71s``, ``1m52s``, ``2h05m``."""
+    seconds = max(0.0, seconds)
+    if seconds < 99.95:
+        return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m"
+
+
+def about(seconds: float) -> str:
+    """A duration that was estimated: ``under 1s``, ``about 6s``, ``about 2m``."""
+    if seconds < 0.95:
+        return "under 1s"
+    if seconds < 90:
+        return f"about {round(seconds)}s"
+    minutes = round(seconds / 60)
+    return f"about {minutes}m" if minutes < 90 else f"about {minutes // 60}h{minutes % 60:02d}m"
+
+
+def size(nbytes: float) -> str:
+    """A size in units of 1000: ``460 B``, ``4.1 kB``, ``1.3 GB``."""
+    value = float(nbytes)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 item``, ``9 items``, ``10,000 items``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(things: Sequence[str], most: int = 4) -> str:
+    """``a, b, c``, and how many more there are."""
+    shown = ", ".join(things[:most])
+    return f"{shown} and {len(things) - most} more" if len(things) > most else shown
+
+
+def clock(seconds: float) -> str:
+    """A duration as a bar shows it: ``00:07``, ``1:02:33``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

@@ -1,0 +1,7 @@
+"""Digests of values: equal content gives equal digests, in every process and in every memory layout."""
+
+from __future__ import annotations
+
+from jpipe.digest.value import ValueDigest, combine, complete, digest
+
+__all__ = ["ValueDigest", "combine", "complete", "digest"]

@@ -1,0 +1,117 @@
+"""Lists, tuples, dicts and sets: encoded in C as far as they hold nothing but plain data."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Collection
+from itertools import chain, repeat
+from typing import Any
+
+from jpipe.digest.canonical import INLINE, Node, Tag, count, scalars, short
+
+__all__ = ["CONTAINERS", "encodings", "reduce_container", "reduce_dict", "reduce_frozenset", "reduce_list", "reduce_set", "reduce_tuple"]
+
+CONTAINERS = frozenset({list, tuple, dict})
+
+# `marshal` counts in 31 bits.
+_MOST = 2**31 - 1
+
+
+def reduce_list(value: list[Any], atoms: frozenset[type]) -> bytes | Node:
+    """A list: its encoding if there are only atoms inside, else a node."""
+    return _reduce_sequence(value, b"[", atoms)
+
+
+def reduce_tuple(value: tuple[Any, ...], atoms: frozenset[type]) -> bytes | Node:
+    """A tuple, likewise."""
+    return _reduce_sequence(value, b"(", atoms)
+
+
+def reduce_dict(value: dict[Any, Any], atoms: frozenset[type]) -> bytes | Node:
+    """A dict, likewise; its order counts."""
+    if atoms.issuperset(map(type, value)) and atoms.issuperset(map(type, value.values())):
+        whole = _dumps(value)
+        if whole is not None:
+            return short(whole)
+    children = list(chain.from_iterable(value.items()))
+    return Node(b"{", children, tail=b"0", name=lambda i: f"[{children[i - i % 2]!r}]")
+
+
+def reduce_set(value: Collection[Any]) -> Node:
+    """A set: its elements in the order of their encodings."""
+    return Node(Tag.SET + count(len(value)), list(value), unordered=True, name=_element)
+
+
+def reduce_frozenset(value: Collection[Any]) -> Node:
+    """A frozenset, likewise."""
+    return Node(Tag.FROZENSET + count(len(value)), list(value), unordered=True, name=_element)
+
+
+def reduce_container(value: Any) -> bytes | Node:
+    """A list, tuple or dict as a node whatever is inside, unless it is empty."""
+    return _CONTAINER[type(value)](value, frozenset())
+
+
+def _reduce_sequence(value: Any, tag: bytes, atoms: frozenset[type]) -> bytes | Node:
+    if atoms.issuperset(map(type, value)):
+        whole = _dumps(value)
+        if whole is not None:
+            return short(whole)
+    head = tag + len(value).to_bytes(4, "little") if len(value) <= _MOST else tag + b"\xff" * 4 + count(len(value))
+    return Node(head, value, name=_index)
+
+
+def encodings(values: Any, atoms: frozenset[type], leaves: frozenset[type]) -> list[bytes] | None:
+    """The encodings of many values if they are atoms and containers of atoms, else None.
+
+    Parameters
+    ----------
+    values
+        Values, in a container that can be iterated over many times.
+    atoms
+        Types of values without parts.
+    leaves
+        Which of list, tuple and dict may be encoded in one go.
+    """
+    kinds = set(map(type, values))
+    if kinds <= atoms:
+        return scalars(values)
+    nested = kinds - atoms
+    if not nested <= leaves or not all(_flat(values, kind, len(kinds) == 1, atoms) for kind in nested):
+        return None
+    try:
+        found = list(map(marshal.dumps, values, repeat(2)))
+    except ValueError:  # something of 2 GiB or more
+        return None
+    if max(map(len, found)) > INLINE:
+        return [part if type(value) in atoms else short(part) for value, part in zip(values, found, strict=True)]
+    return found
+
+
+def _flat(values: Any, kind: type, only: bool, atoms: frozenset[type]) -> bool:
+    """Whether the containers of this kind among the values hold atoms only, and are all different objects."""
+    members = values if only else [value for value in values if type(value) is kind]
+    # One long row that is used many times is better encoded once, which is what the engine does.
+    if len(members) > 1 and len(set(map(id, members))) < len(members):
+        return False
+    if not atoms.issuperset(map(type, chain.from_iterable(members))):
+        return False
+    return kind is not dict or atoms.issuperset(map(type, chain.from_iterable(map(dict.values, members))))
+
+
+def _dumps(value: Any) -> bytes | None:
+    try:
+        return marshal.dumps(value, 2)
+    except ValueError:  # something of 2 GiB or more
+        return None
+
+
+def _index(i: int) -> str:
+    return f"[{i}]"
+
+
+def _element(i: int) -> str:
+    return "{…}"
+
+
+_CONTAINER = {list: reduce_list, tuple: reduce_tuple, dict: reduce_dict}

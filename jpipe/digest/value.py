@@ -1,0 +1,177 @@
+"""The digest of a value, of its parts, and of values made from other values."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from jpipe.digest.canonical import SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, short
+from jpipe.digest.engine import Encoder, Fingerprints
+from jpipe.digest.kinds import reduce
+from jpipe.digest.plain import encodings, reduce_container
+from jpipe.digest.refusal import explain
+
+__all__ = ["ValueDigest", "combine", "complete", "digest"]
+
+Code = tuple[tuple[str, str], ...]
+
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ValueDigest:
+    """What tells a value from others.
+
+    Parameters
+    ----------
+    content
+        32 bytes. The user's own classes and functions inside the value enter by name.
+    code
+        (module, qualified name) of those classes and functions, sorted: `complete` adds what they say today.
+    parts
+        By index or key, the content digest of each part of a list, tuple or dict, if asked for: the same as that of
+        the part on its own.
+    part_code
+        By index or key, the code inside that part, where there is any.
+    """
+
+    content: bytes
+    code: Code = ()
+    parts: Mapping[Any, bytes] | None = None
+    part_code: Mapping[Any, Code] | None = None
+
+
+def digest(
+    value: Any,
+    *,
+    fingerprint: Fingerprints | None = None,
+    hashers: Mapping[type, Callable[[Any], Any]] | None = None,
+    parts: bool = False,
+    buffers: Mapping[tuple[int, int], bytes] | None = None,
+    describe: str = "value",
+) -> ValueDigest:
+    """The digest of a value by its content.
+
+    Parameters
+    ----------
+    value
+        Anything; ``docs/reference/digests.md`` says what counts of which type.
+    fingerprint
+        What knows about code. Default: a `jpipe.fingerprint.Fingerprinter`, made when code is met.
+    hashers
+        By type, the user's own function that returns what counts of a value of that type or of a class derived from it.
+    parts
+        Whether to give the digests of the parts as well, if the value is exactly a list, a tuple, or a dict whose
+        keys are all strings or integers.
+    buffers
+        BLAKE3 hashes of contiguous buffers by (address, size in bytes): arrays there are not hashed again.
+    describe
+        What the value is called in messages.
+
+    Raises
+    ------
+    UndigestibleError
+        If there is something inside that cannot be told from others of its kind.
+    """
+    if not hashers and type(value) in SCALARS:
+        return ValueDigest(hash_root(scalar(value)))
+    encoder = Encoder(reduce, _Once(fingerprint), hashers or _NOTHING, buffers or _NOTHING)
+    try:
+        if parts and _has_parts(value):
+            return _with_parts(value, encoder)
+        content = hash_root(encoder.encode(value))
+    except Refused as refused:
+        raise explain(refused, describe) from refused.__cause__
+    return ValueDigest(content, _listed(encoder))
+
+
+class _Once:
+    """The given source of fingerprints, or one made at the first question."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: Fingerprints | None) -> None:
+        self._given = given
+
+    def __call__(self) -> Fingerprints:
+        if self._given is None:
+            self._given = importlib.import_module("jpipe.fingerprint").Fingerprinter(Path.cwd())
+        return self._given
+
+
+def _has_parts(value: Any) -> bool:
+    kind = type(value)
+    return kind is list or kind is tuple or (kind is dict and set(map(type, value)) <= {str, int})
+
+
+def _listed(encoder: Encoder) -> Code:
+    return tuple(sorted(encoder.code))
+
+
+def _with_parts(value: Any, encoder: Encoder) -> ValueDigest:
+    """Encode the parts one by one, listing the code of each, and put the whole together from them."""
+    keys = list(value) if type(value) is dict else range(len(value))
+    children = list(value.values()) if type(value) is dict else value
+    code: dict[Any, Code] = {}
+    found = encodings(children, encoder.atoms, encoder.leaves)
+    if found is None:
+        found = []
+        for key, child in zip(keys, children, strict=True):
+            found.append(_encode_part(key, child, value, encoder))
+            if encoder.code:
+                code[key] = _listed(encoder)
+                encoder.forget()
+    parts = dict(zip(keys, map(hash_root, found), strict=True))
+    whole = tuple(sorted(set(chain.from_iterable(code.values()))))
+    return ValueDigest(hash_root(_from_parts(value, found, encoder)), whole, parts, code or None)
+
+
+def _encode_part(key: Any, child: Any, whole: Any, encoder: Encoder) -> bytes:
+    try:
+        return encoder.encode(child)
+    except Refused as refused:
+        refused.path = f"[{key!r}]{refused.path}"
+        refused.way.insert(0, whole)
+        raise
+
+
+def _from_parts(value: Any, found: list[bytes], encoder: Encoder) -> bytes:
+    node = reduce_container(value)
+    if encoder.cyclic or not isinstance(node, Node):
+        return encoder.encode(value)
+    if type(value) is dict:
+        found = list(chain.from_iterable(zip(map(scalar, value), found, strict=True)))
+    return short(node.assemble(found))
+
+
+def complete(content: bytes, code: Code, of_reference: Callable[[str, str], bytes]) -> bytes:
+    """The digest that enters keys: that of the content with the fingerprints of the code inside, as of now.
+
+    Parameters
+    ----------
+    content, code
+        Of a `ValueDigest`.
+    of_reference
+        Gives the fingerprint of (module, qualified name).
+    """
+    if not code:
+        return content
+    return hash_bytes(b"".join((b"jpipe value with code 1\0", content, *(of_reference(*name) for name in code))))
+
+
+def combine(kind: str, children: Sequence[bytes]) -> bytes:
+    """The digest of a list, tuple or dict that is put together from values that are known by their digests.
+
+    Parameters
+    ----------
+    kind
+        ``"list"``, ``"tuple"`` or ``"dict"``; of a dict the digests of its keys and values in turn.
+    children
+        Digests, 32 bytes each.
+    """
+    return hash_bytes(b"".join((b"jpipe combined 1\0", kind.encode(), b"\0", count(len(children)), *children)))

@@ -1,0 +1,114 @@
+"""File contents as numpy arrays: mapped where it pays, read where it does not or where mappings have run out."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import sys
+import weakref
+from typing import Any, Literal
+
+from jpipe.store import system
+
+__all__ = ["Mode", "map_file", "read_exactly", "read_file"]
+
+Mode = Literal["c", "r"] | None
+_ACCESS = {"c": mmap.ACCESS_COPY, "r": mmap.ACCESS_READ}
+_KEEPS_DESCRIPTOR = sys.version_info < (3, 13)
+_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_READ_AT_ONCE = 1 << 30
+
+_live = 0
+
+
+def map_file(descriptor: int, size: int, path: str, mode: Literal["c", "r"]) -> Any:
+    """The whole file as one `numpy.memmap` of bytes; None where no mapping is to be had.
+
+    joblib sends views of it to other processes by the file's name.
+
+    Parameters
+    ----------
+    descriptor
+        The open file; it may be closed afterwards.
+    size
+        Its size in bytes.
+    path
+        Its name.
+    mode
+        ``"c"``: writable, writes stay in this process; ``"r"``: read-only.
+    """
+    if _KEEPS_DESCRIPTOR and _live >= _most_mappings():
+        return None
+    try:
+        mapped = _mapped(descriptor, size, mode)
+    except OSError as error:
+        if error.errno in _OUT_OF:
+            return None
+        raise
+    return _as_memmap(mapped, size, path, mode)
+
+
+def read_file(descriptor: int, start: int, stop: int) -> Any:
+    """The bytes from `start` to `stop` in memory that can be written to; shorter if the file is."""
+    numpy = sys.modules.get("numpy")
+    room: Any = bytearray(stop - start) if numpy is None else numpy.empty(stop - start, numpy.uint8)
+    view = memoryview(room)
+    done = 0
+    while done < len(view):
+        piece = system.pread(descriptor, min(_READ_AT_ONCE, len(view) - done), start + done)
+        if not piece:
+            return room[:done]
+        view[done : done + len(piece)] = piece
+        done += len(piece)
+    return room
+
+
+def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
+    """`length` bytes at `offset`; shorter only if the file ends."""
+    data = system.pread(descriptor, min(length, _READ_AT_ONCE), offset)
+    if len(data) == length:
+        return data
+    pieces = [data]
+    done = len(data)
+    while pieces[-1] and done < length:
+        pieces.append(system.pread(descriptor, min(length - done, _READ_AT_ONCE), offset + done))
+        done += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _mapped(descriptor: int, size: int, mode: Literal["c", "r"]) -> mmap.mmap:
+    if not _KEEPS_DESCRIPTOR:
+        return mmap.mmap(descriptor, size, access=_ACCESS[mode], trackfd=False)  # type: ignore[call-arg]
+    global _live
+    mapped = mmap.mmap(descriptor, size, access=_ACCESS[mode])
+    _live += 1
+    weakref.finalize(mapped, _unmapped).atexit = False
+    return mapped
+
+
+def _unmapped() -> None:
+    global _live
+    _live -= 1
+
+
+def _most_mappings() -> int:
+    """How many descriptors mappings may hold: a quarter of what the process is allowed."""
+    if system.WINDOWS:
+        return 1 << 30
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 30 if soft == resource.RLIM_INFINITY else soft // 4
+
+
+def _as_memmap(mapped: mmap.mmap, size: int, path: str, mode: Literal["c", "r"]) -> Any:
+    """What `numpy.memmap` makes, over a mapping that holds no descriptor where Python can do that."""
+    import numpy
+
+    array: Any = numpy.ndarray.__new__(numpy.memmap, (size,), numpy.uint8, buffer=mapped)
+    array._mmap = mapped
+    array.filename = os.path.abspath(path)
+    array.offset = 0
+    array.mode = mode
+    return array

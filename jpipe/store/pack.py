@@ -1,0 +1,322 @@
+"""Packs: the records of many calls in one file, with the small results themselves.
+
+A pack is a row of segments. A chunk of calls is published as a pack of one segment; merging packs strings their
+segments together. Segments and packs belong to a family, all calls with one fingerprint of code::
+
+    segment = header   magic, id of the key, length of control and payload, number of entries, signature: 72 bytes
+            | control  size of details | keys, 32 bytes each | contents, 32 bytes each | rows | details | shapes
+            | payload  the encoded small values
+
+What entries are asked for by the thousand (keys, contents) stands in columns. `details` are the arguments' digests and
+the digests of parts, `shapes` (JSON) what many entries have in common: names of arguments, code inside, files read.
+The signature covers the family and the control section; each row has the BLAKE3 of its value's bytes, or a blob's id.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from jpipe.store import system
+from jpipe.store.mapping import read_exactly
+from jpipe.store.records import BlobPlace, Code, NewRecord, PackPlace, Read, Record, Stored, Where
+from jpipe.store.signing import SigningKey
+
+__all__ = ["ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "read_pack"]
+
+_PURPOSE = b"jpipe pack 1"
+_MAGIC = b"jpipepk1"
+_HEADER = struct.Struct("<8s8sQQI4x32s")
+_DETAILS_SIZE = struct.Struct("<Q")
+_ROW = struct.Struct("<32sQIIQIddQQ")
+_IN_BLOB = (1 << 64) - 1
+
+Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
+
+
+class TornPack(Exception):
+    """A pack that is cut off, damaged or not signed as it should be."""
+
+
+class ForeignPack(TornPack):
+    """A pack that another key signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The fixed part of an entry.
+
+    `check` is the BLAKE3 of the value's bytes in the payload, or the id of its blob (`offset` is None then). `shape`
+    and `details` say where the rest of the entry is.
+    """
+
+    check: bytes
+    offset: int | None
+    length: int
+    shape: int
+    details: int
+    parts: int
+    seconds: float
+    created: float
+    peak_memory: int
+    nbytes: int
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment whose signature was checked.
+
+    `pack` is the name of its file, `start` where it begins there, `payload` where its values begin, `stop` its end.
+    """
+
+    family: bytes
+    pack: str
+    start: int
+    payload: int
+    stop: int
+    count: int
+    control: bytes = field(repr=False)
+    _shapes: list[Shape] | None = None
+
+    def keys(self) -> list[bytes]:
+        """The keys of all entries."""
+        start = _DETAILS_SIZE.size
+        control = self.control
+        return [control[at : at + 32] for at in range(start, start + 32 * self.count, 32)]
+
+    def content(self, entry: int) -> bytes:
+        """Digest of the value of an entry."""
+        start = _DETAILS_SIZE.size + 32 * (self.count + entry)
+        return self.control[start : start + 32]
+
+    def key(self, entry: int) -> bytes:
+        """The key of an entry."""
+        start = _DETAILS_SIZE.size + 32 * entry
+        return self.control[start : start + 32]
+
+    def row(self, entry: int) -> Row:
+        """The fixed part of an entry."""
+        check, offset, length, shape, details, parts, seconds, created, peak_memory, nbytes = self._row(entry)
+        place = None if offset == _IN_BLOB else offset
+        return Row(check, place, length, shape, details, parts, seconds, created, peak_memory, nbytes)
+
+    def blobs(self) -> Iterator[bytes]:
+        """The ids of the blobs that entries name, as often as they do."""
+        start = _DETAILS_SIZE.size + 64 * self.count
+        rows = memoryview(self.control)[start : start + _ROW.size * self.count]
+        return (row[0] for row in _ROW.iter_unpack(rows) if row[1] == _IN_BLOB)
+
+    def shape(self, row: Row) -> Shape:
+        """What an entry shares with others: names of arguments, code, reads."""
+        return self.shapes()[row.shape]
+
+    def shapes(self) -> list[Shape]:
+        """All shapes, by number."""
+        if self._shapes is None:
+            start = self._details_start() + _DETAILS_SIZE.unpack_from(self.control)[0]
+            self._shapes = [_shape_from(item) for item in json.loads(self.control[start:])]
+        return self._shapes
+
+    def shape_number(self, entry: int) -> int:
+        """Entries with equal numbers have equal shapes."""
+        number: int = self._row(entry)[3]
+        return number
+
+    def details(self, row: Row, arguments: int) -> tuple[bytes, bytes]:
+        """The digests of the arguments, joined, and the encoded digests of parts."""
+        start = self._details_start() + row.details
+        middle = start + 32 * arguments
+        return self.control[start:middle], self.control[middle : middle + row.parts]
+
+    def place(self, entry: int, key: bytes, row: Row) -> Where:
+        """Where the value of an entry is."""
+        if row.offset is None:
+            return BlobPlace(row.check)
+        return PackPlace(self.family, key, self.pack, self.payload + row.offset, row.length, row.check)
+
+    def record(self, entry: int) -> Record:
+        """An entry in full."""
+        key = self.key(entry)
+        row = self.row(entry)
+        names, code, reads = self.shape(row)
+        digests, parts = self.details(row, len(names))
+        arguments = tuple((name, digests[32 * i : 32 * i + 32]) for i, name in enumerate(names))
+        return Record(
+            key,
+            self.content(entry),
+            code,
+            *_parts_from(parts),
+            arguments,
+            reads,
+            row.seconds,
+            row.peak_memory,
+            row.nbytes,
+            row.created,
+            self.place(entry, key, row),
+        )
+
+    def _row(self, entry: int) -> tuple[Any, ...]:
+        return _ROW.unpack_from(self.control, _DETAILS_SIZE.size + 64 * self.count + _ROW.size * entry)
+
+    def _details_start(self) -> int:
+        return _DETAILS_SIZE.size + (64 + _ROW.size) * self.count
+
+
+@dataclass(slots=True)
+class PackBuilder:
+    """Collects entries and writes them as one segment."""
+
+    family: bytes
+    keys: list[bytes] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    details: list[bytes] = field(default_factory=list)
+    payload: list[bytes] = field(default_factory=list)
+    shapes: dict[Shape, int] = field(default_factory=dict)
+    _details_size: int = 0
+    _payload_size: int = 0
+
+    def add(self, record: NewRecord, value: bytes | None, check: bytes, created: float) -> None:
+        """An entry for `record`, with its small `value`, or with the id of a blob as `check`."""
+        stored = record.stored
+        names = tuple([name for name, _ in record.arguments])
+        digests = b"".join([digest for _, digest in record.arguments])
+        times = (record.seconds, created, record.peak_memory, stored.nbytes)
+        self._add(
+            (record.key, stored.content, check),
+            value,
+            (names, stored.code, record.reads),
+            (digests, _parts_to(stored)),
+            times,
+        )
+
+    def copy(self, segment: Segment, entry: int, value: bytes | None) -> None:
+        """An entry of another segment."""
+        row = segment.row(entry)
+        shape = segment.shape(row)
+        digests = (segment.key(entry), segment.content(entry), row.check)
+        times = (row.seconds, row.created, row.peak_memory, row.nbytes)
+        self._add(digests, value, shape, segment.details(row, len(shape[0])), times)
+
+    def chunks(self, key: SigningKey) -> list[bytes]:
+        """The bytes of the segment."""
+        shapes = json.dumps([_shape_to(shape) for shape in self.shapes], separators=(",", ":")).encode()
+        size = _DETAILS_SIZE.pack(self._details_size)
+        control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
+        fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
+        signature = _sign(key, self.family, fixed, control)
+        return [_HEADER.pack(*fixed, signature), control, *self.payload]
+
+    def _add(
+        self,
+        digests: tuple[bytes, bytes, bytes],
+        value: bytes | None,
+        shape: Shape,
+        details: tuple[bytes, bytes],
+        times: tuple[float, float, int, int],
+    ) -> None:
+        number = self.shapes.setdefault(shape, len(self.shapes))
+        offset, length = (_IN_BLOB, 0) if value is None else (self._payload_size, len(value))
+        key, content, check = digests
+        self.keys.append(key)
+        self.contents.append(content)
+        self.rows.append(_ROW.pack(check, offset, length, number, self._details_size, len(details[1]), *times))
+        self.details += details
+        self._details_size += len(details[0]) + len(details[1])
+        if value is not None:
+            self.payload.append(value)
+            self._payload_size += length
+
+
+def read_pack(path: str, family: bytes, pack: str, key: SigningKey) -> list[Segment]:
+    """Read a pack and check every segment of it.
+
+    Raises
+    ------
+    TornPack
+        If a byte of what is signed is wrong; `ForeignPack` if it was signed with another key.
+    FileNotFoundError
+        If it was merged or pruned.
+    """
+    descriptor = system.open(path, system.READ)
+    try:
+        size = system.fstat(descriptor).st_size
+        segments: list[Segment] = []
+        start = 0
+        while start < size or not segments:
+            segment = _read_segment(descriptor, start, size, family, pack, key)
+            segments.append(segment)
+            start = segment.stop
+        return segments
+    finally:
+        system.close(descriptor)
+
+
+def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey) -> Segment:
+    head = read_exactly(descriptor, min(4096, size - start), start)
+    control_size = _sizes(head, size - start)[0]
+    if _HEADER.size + control_size > len(head):
+        head += read_exactly(descriptor, _HEADER.size + control_size - len(head), start + len(head))
+    return _segment(head, start, size, family, pack, key)
+
+
+def _sizes(head: bytes, available: int) -> tuple[int, int]:
+    """Sizes of control section and payload, within what the file has."""
+    if len(head) < _HEADER.size:
+        raise TornPack("cut off")
+    magic, _, control, payload, count, _ = _HEADER.unpack_from(head)
+    if magic != _MAGIC or _HEADER.size + control + payload > available:
+        raise TornPack("damaged header")
+    if control < _DETAILS_SIZE.size + (64 + _ROW.size) * count:
+        raise TornPack("more entries than fit")
+    return control, payload
+
+
+def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: SigningKey) -> Segment:
+    control_size, payload_size = _sizes(head, size - start)
+    *fixed, signature = _HEADER.unpack_from(head)
+    control = head[_HEADER.size : _HEADER.size + control_size]
+    if fixed[1] != key.id:
+        raise ForeignPack("signed with another key")
+    if len(control) != control_size or signature != _sign(key, family, tuple(fixed), control):
+        raise TornPack("wrong signature")
+    payload = start + _HEADER.size + control_size
+    return Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)
+
+
+def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes) -> bytes:
+    return key.sign(_PURPOSE, family, blake3(control).digest(), _HEADER.pack(*fixed, b"")[:40])
+
+
+def _shape_to(shape: Shape) -> list[Any]:
+    names, code, reads = shape
+    return [names, code, [[r.path, r.kind, r.size, r.mtime_ns, r.digest.hex()] for r in reads]]
+
+
+def _shape_from(item: list[Any]) -> Shape:
+    names, code, reads = item
+    return (
+        tuple(names),
+        tuple((module, name) for module, name in code),
+        tuple(Read(path, kind, size, mtime_ns, bytes.fromhex(digest)) for path, kind, size, mtime_ns, digest in reads),
+    )
+
+
+def _parts_to(stored: Stored) -> bytes:
+    if stored.parts is None:
+        return b""
+    code = stored.part_code
+    return json.dumps([[name, digest.hex(), code.get(name, ())] for name, digest in stored.parts.items()]).encode()
+
+
+def _parts_from(data: bytes) -> tuple[dict[Any, bytes] | None, dict[Any, Code]]:
+    if not data:
+        return None, {}
+    parts = json.loads(data)
+    codes = {name: tuple((module, inside) for module, inside in code) for name, _, code in parts if code}
+    return {name: bytes.fromhex(digest) for name, digest, _ in parts}, codes

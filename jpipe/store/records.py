@@ -1,0 +1,184 @@
+"""The values that pass between the store and the rest of jpipe: records, places, and what was stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "BlobPlace",
+    "CacheWarning",
+    "CorruptEntry",
+    "Held",
+    "Inline",
+    "MissingEntry",
+    "NewRecord",
+    "PackPlace",
+    "PutOptions",
+    "Read",
+    "Record",
+    "Stored",
+    "UnreadableEntry",
+    "Where",
+]
+
+Arguments = tuple[tuple[str, bytes], ...]
+Code = tuple[tuple[str, str], ...]
+
+
+class MissingEntry(LookupError):
+    """A result that is not in the store: for its reader a miss."""
+
+
+class CorruptEntry(MissingEntry):
+    """A result whose bytes are not what was written; it has been set aside, so that a new one can take its place."""
+
+
+class UnreadableEntry(MissingEntry):
+    """A sound result that cannot be unpickled here, most often because a class of it was renamed or removed."""
+
+
+class CacheWarning(UserWarning):
+    """The cache could not keep something; the results themselves are not affected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A file or folder that was read while an item ran.
+
+    Parameters
+    ----------
+    path
+        Its path, as the core wants it back.
+    kind
+        ``"file"``, ``"folder"`` or ``"missing"`` (it was asked for and was not there).
+    size, mtime_ns
+        What `os.stat` said, bytes and nanoseconds.
+    digest
+        BLAKE3 of its content, of its listing for a folder, empty if missing.
+    """
+
+    path: str
+    kind: Literal["file", "folder", "missing"]
+    size: int
+    mtime_ns: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A small value, as its encoded bytes."""
+
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PackPlace:
+    """A small value in a pack: `length` bytes at `offset` of the file, whose BLAKE3 is `check`."""
+
+    family: bytes
+    key: bytes
+    pack: str
+    offset: int
+    length: int
+    check: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPlace:
+    """A value in a blob file of its own; `id` is the BLAKE3 of its control section."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value that could not be written and is kept in memory; it goes wherever its `Stored` goes."""
+
+    value: Any = field(repr=False)
+
+
+Where = Inline | PackPlace | BlobPlace | Held
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """How a value is written.
+
+    Parameters
+    ----------
+    max_nbytes
+        Values whose arrays are of this size or more together, in bytes, are memory-mapped when loaded; None: never.
+    compress
+        joblib's: 0 to 9, a method name, or (method, level). Compressed values are not mapped.
+    """
+
+    max_nbytes: int | None = 1024**2
+    compress: bool | int | str | tuple[str, int] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value that was put into the store and that no record names yet.
+
+    Parameters
+    ----------
+    content
+        Digest of the value, 32 bytes.
+    code
+        (module, qualified name) of the user's own classes and functions inside.
+    parts
+        Digests of the value's parts by index or name, where they were asked for.
+    where
+        Where its bytes are.
+    nbytes
+        Size of the encoded value in bytes.
+    paths
+        Files written for it that are not known to be on the disk yet, for `Store.sync`.
+    part_code
+        The code inside each part that has some.
+    """
+
+    content: bytes
+    code: Code
+    parts: dict[Any, bytes] | None
+    where: Where
+    nbytes: int
+    paths: tuple[str, ...] = ()
+    part_code: dict[Any, Code] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be published: the call `key` gave `stored`.
+
+    `arguments` are (parameter name, digest); `seconds` wall time; `peak_memory` bytes.
+    """
+
+    key: bytes
+    stored: Stored
+    arguments: Arguments = ()
+    reads: tuple[Read, ...] = ()
+    seconds: float = 0.0
+    peak_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A finished call: its key and its result.
+
+    `created` is seconds since 1970; the rest is as in `NewRecord` and `Stored`.
+    """
+
+    key: bytes
+    content: bytes
+    code: Code
+    parts: dict[Any, bytes] | None
+    part_code: dict[Any, Code]
+    arguments: Arguments
+    reads: tuple[Read, ...]
+    seconds: float
+    peak_memory: int
+    nbytes: int
+    created: float
+    where: Where

@@ -1,0 +1,337 @@
+"""The store: results and the records that name them, kept in a folder so that nothing is lost and nothing is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from blake3 import blake3
+
+from jpipe.digest import digest
+from jpipe.store import system
+from jpipe.store.claims import Claim, Holder, claim
+from jpipe.store.compress import method_of
+from jpipe.store.disk import Disk
+from jpipe.store.encode import encode, pack_inline, unpack_inline
+from jpipe.store.family import SUFFIX, Family
+from jpipe.store.folder import open_folder
+from jpipe.store.mapping import Mode, read_exactly
+from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
+from jpipe.store.pack import PackBuilder
+from jpipe.store.records import (
+    BlobPlace,
+    CacheWarning,
+    CorruptEntry,
+    Held,
+    Inline,
+    MissingEntry,
+    NewRecord,
+    PackPlace,
+    PutOptions,
+    Stored,
+    UnreadableEntry,
+    Where,
+)
+from jpipe.store.signing import SigningKey
+from jpipe.store.sync import sync_files
+from jpipe.store.writing import DISK_FULL, READ_ONLY
+
+__all__ = ["Store"]
+
+INLINE_UP_TO = 16 * 1024
+"""Encoded values of at most this many bytes stand in the pack itself."""
+_DEFAULTS = PutOptions()
+
+T = TypeVar("T")
+
+
+class Store:
+    """Results on disk. Made by `Store.open`; picklable, and usable from any thread.
+
+    Parameters
+    ----------
+    disk
+        The checked folder and what writes there.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self._families: dict[bytes, Family] = {}
+        self._pending: dict[str, None] = {}
+        self._durable_folders: set[str] = set()
+        self._warned: set[str] = set()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool = True, key: SigningKey | None = None) -> Store:
+        """The store in `folder`.
+
+        Parameters
+        ----------
+        folder
+            The cache folder.
+        create
+            Whether to make it if it is not there.
+        key
+            The signing key. Default: this user's, `SigningKey.load`.
+
+        Raises
+        ------
+        CacheFolderError
+            If the folder is not jpipe's or not safe; the hint says what to do.
+        NewerFormatError
+            If a newer jpipe wrote it.
+        CacheError
+            If the signing key cannot be used.
+        """
+        key = key or SigningKey.load()
+        return cls(Disk.of(open_folder(folder, create=create, shared=key.shared), key))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.disk.folder, self.disk.key)
+
+    @property
+    def root(self) -> Path:
+        """The cache folder."""
+        return Path(self.disk.folder.root)
+
+    def family(self, digest: bytes) -> Family:
+        """The records of a fingerprint; the same object for the life of this store."""
+        family = self._families.get(digest)
+        if family is None:
+            if len(digest) != 32:
+                raise ValueError(f"a fingerprint has 32 bytes, not {len(digest)}")
+            fresh = Family(digest, self.disk.family_folder(digest), self.disk.key)
+            family = self._families.setdefault(digest, fresh)
+        return family
+
+    def put(
+        self,
+        value: Any,
+        *,
+        options: PutOptions = _DEFAULTS,
+        parts: bool = False,
+        hashers: Mapping[type, Callable[[Any], Any]] | None = None,
+        fingerprint: Any = None,
+    ) -> Stored:
+        """Write a value; no record names it yet.
+
+        Parameters
+        ----------
+        value
+            Any value that can be pickled.
+        options
+            How to write it.
+        parts, hashers, fingerprint
+            As in `jpipe.digest.digest`.
+
+        Returns
+        -------
+        What `publish` needs. If the value could not be written (disk full, read-only cache), there is a warning and it
+        is kept in memory.
+
+        Raises
+        ------
+        UnstorableResult
+            If it cannot be pickled.
+        UndigestibleError
+            If it cannot be told from other values.
+        """
+        encoded = encode(value, method_of(options.compress) if options.compress else None)
+        told = digest(value, fingerprint=fingerprint, hashers=hashers, parts=parts, buffers=encoded.addresses())
+        size = encoded.nbytes
+        in_buffers = size - len(encoded.stream)
+        mapped = bool(encoded.buffers) and options.max_nbytes is not None and in_buffers >= options.max_nbytes
+        where: Where
+        paths: tuple[str, ...] = ()
+        if size <= INLINE_UP_TO and not mapped:
+            where = Inline(pack_inline(encoded))
+        else:
+            blob = self._saved(lambda: self.disk.blobs.write(encoded, mapped=mapped), size)
+            where = Held(value) if blob is None else BlobPlace(blob)
+            paths = () if blob is None else (self.disk.relative(self.disk.blobs.path(blob)),)
+            self._pending.update(dict.fromkeys(paths))
+        told_parts = None if told.parts is None else dict(told.parts)
+        return Stored(told.content, told.code, told_parts, where, size, paths, dict(told.part_code or {}))
+
+    def load(self, where: Where, *, mmap_mode: Mode = "c") -> Any:
+        """The value at a place.
+
+        Parameters
+        ----------
+        where
+            From a `Record` or a `Stored`.
+        mmap_mode
+            How large arrays come: ``"c"`` mapped, and writable without effect on the store; ``"r"`` mapped, read-only;
+            None as copies in memory.
+
+        Raises
+        ------
+        MissingEntry
+            If it is not there. `CorruptEntry` if it was damaged and was set aside; `UnreadableEntry` if it is sound
+            but cannot be unpickled here. To a reader all are misses.
+        """
+        if isinstance(where, BlobPlace):
+            return self.disk.blobs.load(where.id, mmap_mode)
+        if isinstance(where, Held):
+            return where.value
+        payload = where.payload if isinstance(where, Inline) else self._payload(where)
+        try:
+            return unpack_inline(payload)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+
+    def inline(self, where: Where) -> Where:
+        """The place of a small value with the value in it, for a process that shall not look for it."""
+        return Inline(self._payload(where)) if isinstance(where, PackPlace) else where
+
+    def publish(self, family: bytes, entries: Sequence[NewRecord]) -> list[str]:
+        """Write records of finished calls, all in one pack.
+
+        Parameters
+        ----------
+        family
+            The fingerprint that they have in common.
+        entries
+            Records to write; those whose value is only held in memory are left out.
+
+        Returns
+        -------
+        The files that `sync` has to wait for before the results count as safe, those of the values included.
+        """
+        builder = PackBuilder(family)
+        now = time.time()
+        paths: list[str] = []
+        for entry in entries:
+            where = entry.stored.where
+            paths += entry.stored.paths
+            if isinstance(where, Inline):
+                builder.add(entry, where.payload, blake3(where.payload).digest(), now)
+            elif isinstance(where, BlobPlace):
+                builder.add(entry, None, where.id, now)
+            elif isinstance(where, PackPlace):
+                builder.add(entry, self._payload(where), where.check, now)
+        if builder.keys:
+            path = self._saved(lambda: self._write_pack(builder), 4096)
+            if path is not None:
+                paths.append(path)
+                self._pending[path] = None
+        return paths
+
+    def sync(self, paths: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Wait until files are on the disk.
+
+        Parameters
+        ----------
+        paths
+            What `publish` returned, in this process or in another. Default: all that this process wrote.
+
+        Returns
+        -------
+        Those that the disk lost; what they held is a miss from now on.
+        """
+        wanted = self.take_pending() if paths is None else tuple(paths)
+        for path in wanted:
+            self._pending.pop(path, None)
+        return sync_files(self.disk, wanted, self._durable_folders)
+
+    def take_pending(self) -> tuple[str, ...]:
+        """The files written by this process since the last time, for another process to `sync`."""
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        return tuple(pending)
+
+    def claim(
+        self, name: bytes, *, step: str = "", wait: Callable[[Holder | None, float], Any] | None = None
+    ) -> AbstractContextManager[Claim]:
+        """Be the only process that computes `name`, within a ``with`` block; see `jpipe.store.claims.claim`."""
+        return claim(self.disk.writer, name, step=step, wait=wait)
+
+    def write_note(self, kind: NoteKind, name: bytes, data: bytes) -> bool:
+        """Write a small signed file in place of an older one; says whether that was possible."""
+        return self._saved(lambda: write_note(self.disk, kind, name, data), len(data)) is not None
+
+    def read_note(self, kind: NoteKind, name: bytes) -> bytes | None:
+        """The content of a note; None if there is none that this user's key has signed."""
+        return read_note(self.disk, kind, name)
+
+    def forget_note(self, kind: NoteKind, name: bytes) -> None:
+        """Remove a note, if it is there."""
+        with contextlib.suppress(OSError):
+            forget_note(self.disk, kind, name)
+
+    def notes(self, kind: NoteKind) -> Iterator[bytes]:
+        """The names of all notes of a kind."""
+        return note_names(self.disk, kind)
+
+    def _write_pack(self, builder: PackBuilder) -> str:
+        chunks = builder.chunks(self.disk.key)
+        name = blake3(chunks[0] + chunks[1]).hexdigest(20) + SUFFIX
+        folder = self.disk.family_folder(builder.family)
+        self.disk.writer.publish(folder, name, chunks)
+        family = self._families.get(builder.family)
+        if family is not None:
+            family.added(name)
+        return self.disk.relative(f"{folder}/{name}")
+
+    def _payload(self, place: PackPlace) -> bytes:
+        """The checked bytes of a small value."""
+        try:
+            payload = self._read_payload(place)
+        except FileNotFoundError:
+            place = self.family(place.family).locate(place)
+            try:
+                payload = self._read_payload(place)
+            except FileNotFoundError:
+                raise MissingEntry(f"{place.pack} is gone") from None
+        if len(payload) != place.length or blake3(payload).digest() != place.check:
+            raise CorruptEntry(f"a value in {place.pack} is damaged")
+        return payload
+
+    def _read_payload(self, place: PackPlace) -> bytes:
+        descriptor = system.open(f"{self.disk.family_folder(place.family)}/{place.pack}", system.READ)
+        try:
+            return read_exactly(descriptor, place.length, place.offset)
+        finally:
+            system.close(descriptor)
+
+    def _saved(self, write: Callable[[], T], size: int) -> T | None:
+        """What `write` gives; None, after one warning, if the cache cannot take it."""
+        try:
+            return write()
+        except OSError as error:
+            failure = error
+        if failure.errno in DISK_FULL and self._made_room(size):
+            try:
+                return write()
+            except OSError as error:
+                failure = error
+        self._warn(failure)
+        return None
+
+    def _made_room(self, size: int) -> bool:
+        return False
+
+    def _warn(self, error: OSError) -> None:
+        kind = "full" if error.errno in DISK_FULL else "read-only" if error.errno in READ_ONLY else str(error.errno)
+        if kind in self._warned:
+            return
+        self._warned.add(kind)
+        reason = {"full": "the disk is full", "read-only": "it cannot be written to"}.get(
+            kind, error.strerror or str(error)
+        )
+        warnings.warn(
+            f"results are not kept in the cache {self.disk.folder.root}: {reason}", CacheWarning, stacklevel=4
+        )
+
+
+def _reopened(folder: Any, key: SigningKey) -> Store:
+    return Store(Disk.of(folder, key))

@@ -1,0 +1,82 @@
+"""The calls to the operating system that the store makes, so that tests can make each of them fail.
+
+The store calls nothing of `os` that touches a disk except through this module. Where a platform lacks a call, the
+replacement stands here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+__all__: list[str] = []
+
+WINDOWS = os.name == "nt"
+
+READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+CREATE = (
+    os.O_RDWR
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+UNNAMED = (os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC) if hasattr(os, "O_TMPFILE") else None
+
+open = os.open
+close = os.close
+write = os.write
+fstat = os.fstat
+lstat = os.lstat
+link = os.link
+rename = os.rename
+replace = os.replace
+unlink = os.unlink
+mkdir = os.mkdir
+rmdir = os.rmdir
+utime = os.utime
+listdir = os.listdir
+
+
+def scan(folder: str) -> Iterator[os.DirEntry[str]]:
+    """The entries of `folder`; none if it is not there or not a real folder."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+if hasattr(os, "pread"):
+    pread = os.pread
+else:  # Windows
+
+    def pread(fd: int, length: int, offset: int, /) -> bytes:
+        """`os.pread` for a file descriptor that only one thread uses."""
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, length)
+
+
+if sys.platform == "darwin":
+    import fcntl
+
+    def fsync(fd: int) -> None:
+        """Wait until the file is on the disk itself, not in the disk's own cache."""
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError:
+            os.fsync(fd)
+else:
+    fsync = os.fsync
+
+
+def boot_id() -> bytes:
+    """16 bytes that differ from one start of the machine to the next, or none where that cannot be told."""
+    try:
+        with os.fdopen(os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)) as file:
+            return bytes.fromhex(file.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return b""

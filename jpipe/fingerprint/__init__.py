@@ -1,0 +1,20 @@
+"""Code to fingerprint: a digest of everything of the user's own that a function can reach, and a list of its parts."""
+
+from __future__ import annotations
+
+from jpipe.fingerprint.changes import Change, ChangeKind, difference
+from jpipe.fingerprint.fingerprinter import GONE, Fingerprinter
+from jpipe.fingerprint.parts import BlindSpot, Fingerprint, Part, PartKind, Unseen
+
+__all__ = [
+    "GONE",
+    "BlindSpot",
+    "Change",
+    "ChangeKind",
+    "Fingerprint",
+    "Fingerprinter",
+    "Part",
+    "PartKind",
+    "Unseen",
+    "difference",
+]

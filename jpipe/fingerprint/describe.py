@@ -1,0 +1,168 @@
+"""What a fingerprint consists of, for people: its parts by name, place and content, worked out only when asked for."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+from typing import Any
+
+from jpipe.fingerprint.graph import Graph, Node
+from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.merkle import Merkle
+from jpipe.fingerprint.parts import Description, Part, PartKind, Unseen
+
+_LONGEST = 200
+_FEW = 1000
+
+
+def describe(graph: Graph, merkle: Merkle, root: int) -> Description:
+    """The parts reachable from a node, in the order in which they are reached."""
+    walk = _Walk(graph, merkle, root)
+    walk.run()
+    unseen = dict.fromkeys(walk.unseen)
+    return Description(tuple(walk.parts), tuple(unseen), tuple(dict.fromkeys(walk.environment)))
+
+
+def source_text(graph: Graph, node: Node) -> str:
+    """The source text of a node."""
+    origin = node.origin
+    if origin is None or origin.file is None:
+        return ""
+    return "\n".join(graph.files.lines(origin.file, *span) for span in origin.spans)
+
+
+class _Walk:
+    """A breadth-first walk from part to part; values between them belong to the part that holds them."""
+
+    def __init__(self, graph: Graph, merkle: Merkle, root: int) -> None:
+        self.graph, self.merkle, self.root = graph, merkle, root
+        self.parts: list[Part] = []
+        self.unseen: list[Unseen] = []
+        self.environment: list[str] = []
+        self._seen = {root}
+        self._names: set[tuple[PartKind, str]] = set()
+
+    def run(self) -> None:
+        level: list[tuple[int, str | None]] = [(self.root, None)]
+        while level:
+            following: list[tuple[int, str | None]] = []
+            for number, via in level:
+                name = self._visit(number, via)
+                for target in self._next_parts(number):
+                    if target not in self._seen:
+                        self._seen.add(target)
+                        following.append((target, name))
+            level = following
+
+    def _visit(self, number: int, via: str | None) -> str | None:
+        """Note the part of a node; returns the name under which it reaches others."""
+        node = self.graph.nodes[number]
+        name = via
+        if node.origin is not None or number == self.root:
+            part = self._part(number, node, via)
+            self._add(part)
+            name = part.name
+        self._add_constants(number, name)
+        return name
+
+    def _add(self, part: Part) -> None:
+        key = (part.kind, part.name)
+        if key not in self._names:
+            self._names.add(key)
+            self.parts.append(part)
+
+    def _part(self, number: int, node: Node, via: str | None) -> Part:
+        origin = node.origin
+        if origin is None:
+            return Part(PartKind.CODE, "the step's function", None, None, self._own_digest(number), None, None)
+        file = self.graph.files.relative(origin.file) if origin.file else None
+        kind = PartKind.CODE if number == self.root and origin.kind is PartKind.HELPER else origin.kind
+        text = source_text(self.graph, node) if origin.spans else origin.text
+        return Part(kind, origin.name, file, origin.line, self._own_digest(number), text, via, self._uses(number))
+
+    def _add_constants(self, number: int, via: str | None) -> None:
+        for value_node, constant in self.graph.constants.get(number, ()):
+            file = self.graph.files.relative(constant.file) if constant.file else None
+            digest = self._own_digest(value_node)
+            self._add(Part(PartKind.CONSTANT, constant.name, file, constant.line, digest, shown(constant.value), via))
+
+    def _inside(self, number: int) -> Iterator[tuple[str, int, bool]]:
+        """Nodes that belong to a part, and the parts next to it: `(edge, node, whether a part of its own)`."""
+        nodes = self.graph.nodes
+        own = {value for value, _ in self.graph.constants.get(number, ())}
+        seen = {number}
+        stack = list(reversed(nodes[number].edges))
+        for spot_holder in (number,):
+            self.unseen.extend(nodes[spot_holder].blind)
+            self.environment.extend(nodes[spot_holder].environment)
+        while stack:
+            label, target = stack.pop()
+            is_part = nodes[target].origin is not None or target in own
+            yield label, target, is_part
+            if target not in seen and nodes[target].origin is None:
+                seen.add(target)
+                if target not in own:
+                    stack.extend(reversed(nodes[target].edges))
+
+    def _next_parts(self, number: int) -> list[int]:
+        found = []
+        nodes = self.graph.nodes
+        seen = {number}
+        stack = list(reversed(nodes[number].edges))
+        while stack:
+            _, target = stack.pop()
+            if target in seen:
+                continue
+            seen.add(target)
+            if nodes[target].origin is not None:
+                found.append(target)
+            else:
+                stack.extend(reversed(nodes[target].edges))
+        return found
+
+    def _own_digest(self, number: int) -> bytes:
+        """Digest of a part without the parts that it reaches, under whatever names it reaches them."""
+        nodes = self.graph.nodes
+        pieces: list[bytes] = [nodes[number].label]
+        for label, target, is_part in self._inside(number):
+            pieces.append(label.encode("utf-8", "surrogatepass"))
+            if not is_part:
+                node = nodes[target]
+                pieces.append(self.merkle.digest(target) if node.unordered else node.label)
+        return combine(*pieces)
+
+    def _uses(self, number: int) -> tuple[tuple[str, str], ...]:
+        """What the references of a part mean: name as written, name of the part it leads to."""
+        nodes = self.graph.nodes
+        node = nodes[number]
+        found = {}
+        names = {value: constant.name for value, constant in self.graph.constants.get(number, ())}
+        for label, target in node.edges:
+            digits = label.rpartition("statement")[2] if not label[:1].isdigit() else label
+            position = _leading_number(digits)
+            if position is None or position >= len(node.written):
+                continue
+            origin = nodes[target].origin
+            meaning = origin.name if origin else names.get(target, label.partition(":")[0].lstrip("0123456789."))
+            found.setdefault(node.written[position], meaning)
+        return tuple(found.items())
+
+
+def _leading_number(label: str) -> int | None:
+    digits = label[: len(label) - len(label.lstrip("0123456789"))]
+    return int(digits) if digits else None
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxfrozenset = 40
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
+
+
+def shown(value: Any) -> str:
+    """A value as text of up to 200 characters; code of the user's that fails in `__repr__` shows as its type."""
+    try:
+        small = not hasattr(value, "__len__") or len(value) < _FEW
+        text = repr(value) if small else _SHORT.repr(value)
+    except Exception:  # a broken __repr__ must not break an explanation
+        return f"<{type(value).__qualname__}>"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

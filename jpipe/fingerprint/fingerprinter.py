@@ -1,0 +1,168 @@
+"""The front of the room: fingerprints of functions, and digests of the code that sits inside values."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jpipe.fingerprint.boundary import Boundary
+from jpipe.fingerprint.describe import describe, source_text
+from jpipe.fingerprint.engine import complete
+from jpipe.fingerprint.files import SourceFiles
+from jpipe.fingerprint.graph import Edge, Graph, Node, Origin, is_step
+from jpipe.fingerprint.hashing import FORMAT, combine
+from jpipe.fingerprint.merkle import Merkle
+from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
+from jpipe.fingerprint.parse_cache import ParseCache
+from jpipe.fingerprint.parts import Fingerprint, PartKind
+
+GONE = combine("gone")
+"""Digest of code that a value refers to but that cannot be found any more."""
+
+
+class Fingerprinter:
+    """Fingerprints code as it is now: after imports, before any step runs.
+
+    Values of globals and environment variables are taken when a fingerprint first reaches them, and once.
+
+    Parameters
+    ----------
+    root : Path
+        The project root; names of files are relative to it.
+    parse_cache : Path, optional
+        File that keeps what parsing told, by file stamp. Damage to it costs time only.
+    key : bytes, optional
+        32 bytes that sign the parse cache.
+    """
+
+    def __init__(self, root: Path, parse_cache: Path | None = None, *, key: bytes | None = None) -> None:
+        self._files = SourceFiles(root, Boundary(), ParseCache(parse_cache, key))
+        self._packages = Packages()
+        self._graphs: dict[tuple[Policy, frozenset[str]], tuple[Graph, Merkle]] = {}
+
+    def of(
+        self,
+        function: Any,
+        *,
+        version: str | int | None = None,
+        depends: Iterable[Any] = (),
+        env: Iterable[str] = (),
+        packages: str | Iterable[str] | None = None,
+        ignore: Iterable[Any] = (),
+    ) -> Fingerprint:
+        """The fingerprint of a function, step, class or any other callable.
+
+        Parameters
+        ----------
+        version : str or int, optional
+            Stands in for the code, whatever it says.
+        depends : iterable
+            More that counts: objects, modules, paths of files, names of distributions.
+        env : iterable of str
+            Environment variables whose value counts; missing is a value.
+        packages : "direct", "none" or names of distributions
+            Whose versions count. Default: of every package that the code reaches.
+        ignore : iterable of str or module
+            References that do not count, as they are written in the code.
+
+        Returns
+        -------
+        Fingerprint
+        """
+        chosen = packages if packages is None or isinstance(packages, str) else tuple(packages)
+        ignored = frozenset(i.__name__ if isinstance(i, types.ModuleType) else str(i) for i in ignore)
+        graph, merkle = self._graph(policy(chosen), ignored)
+        root = graph.value(function, named=False) if version is None else _version_node(graph, version)
+        more = [e for k, d in enumerate(depends) for e in self._declared(graph, d, f"depends{k}")]
+        more += [(f"environ {name}", graph.environment(name)) for name in sorted(set(env))]
+        more += _declared_packages(graph)
+        if more:
+            root = _with_declared(graph, root, more)
+        complete(graph)
+        digest = combine(FORMAT, merkle.digest(root))
+        return Fingerprint(digest, lambda: describe(graph, merkle, root))
+
+    def of_object(self, obj: Any) -> bytes:
+        """Digest of the code of a function or class that sits inside a value."""
+        graph, merkle = self._graph(policy(None), frozenset())
+        number = graph.value(obj)
+        complete(graph)
+        return merkle.digest(number)
+
+    def of_reference(self, module: str, qualname: str) -> bytes:
+        """The same for what a module has under a qualified name, imported when need be; a fixed digest when it is gone."""
+        try:
+            obj: Any = sys.modules.get(module) or importlib.import_module(module)
+            for name in qualname.split("."):
+                obj = getattr(obj, name)
+        except Exception:  # an import runs any code of the user's; what cannot be imported is gone
+            return GONE
+        return self.of_object(obj)
+
+    def is_own(self, obj: Any) -> bool:
+        """Is this function, class, module or instance made of the user's own code?"""
+        boundary = self._files.boundary
+        while is_step(obj):
+            obj = obj.function
+        if isinstance(obj, types.MethodType):
+            obj = obj.__func__
+        if isinstance(obj, types.FunctionType):
+            return boundary.owns_function(obj)
+        if isinstance(obj, types.ModuleType):
+            return boundary.owns_module(obj)
+        return boundary.owns_class(obj if isinstance(obj, type) else type(obj))
+
+    def save(self) -> None:
+        """Keep what parsing told for the next process."""
+        self._files.save()
+
+    def _graph(self, allowed: Policy, ignored: frozenset[str]) -> tuple[Graph, Merkle]:
+        key = (allowed, ignored)
+        found = self._graphs.get(key)
+        if found is None:
+            graph = Graph(self._files, self._packages, allowed, ignored)
+            found = self._graphs[key] = graph, Merkle(graph, lambda node: source_text(graph, node))
+        return found
+
+    def _declared(self, graph: Graph, item: Any, label: str) -> list[Edge]:
+        """Edges for one entry of `depends=`."""
+        if not isinstance(item, (str, os.PathLike)):
+            return [(label, graph.value(item))]
+        path = Path(self._files.root, item)
+        if path.is_file():
+            return [(label + "file", _file_node(graph, path))]
+        found = self._packages.distribution(str(item))
+        version = found or f"{normalised(str(item))}==None"
+        return [(label + "package", graph.package(version))]
+
+
+def _version_node(graph: Graph, version: str | int) -> int:
+    number = graph.leaf("version", str(version))
+    graph.nodes[number].origin = Origin(PartKind.VERSION, "version", text=str(version))
+    return number
+
+
+def _file_node(graph: Graph, path: Path) -> int:
+    raw = path.read_bytes()
+    number = graph.leaf("declared file", combine(raw))
+    graph.nodes[number].origin = Origin(PartKind.FILE, graph.files.relative(str(path)), str(path))
+    return number
+
+
+def _declared_packages(graph: Graph) -> list[Edge]:
+    """Distributions named in `packages=` count even where the code does not reach them."""
+    if isinstance(graph.allowed, str):
+        return []
+    versions = {name: graph.packages.distribution(name) or f"{name}==None" for name in sorted(graph.allowed)}
+    return [(f"package {name}", graph.package(version)) for name, version in versions.items()]
+
+
+def _with_declared(graph: Graph, root: int, edges: list[Edge]) -> int:
+    graph.nodes.append(Node())
+    graph.nodes[-1].put(combine("declared"), [("code", root), *edges])
+    return len(graph.nodes) - 1

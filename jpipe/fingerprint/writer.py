@@ -1,0 +1,574 @@
+"""Turns the syntax tree of a definition into its template."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.parts import BlindSpot
+from jpipe.fingerprint.scopes import (
+    CLASS,
+    COMPREHENSION,
+    FUNCTION,
+    FUNCTIONS,
+    IMPORT,
+    RUN,
+    Imported,
+    Scope,
+    parameters,
+    scope_of,
+)
+from jpipe.fingerprint.template import Blind, ClassTemplate, EnvironmentRead, Reference, Root, Template, Trait
+
+_REFLECTING = frozenset({"__module__", "__qualname__", "__doc__", "__annotations__"})
+_REFLECTING_CALLS = frozenset({"getdoc", "get_type_hints", "get_annotations", "signature", "getfullargspec"})
+_SOURCE_READING = frozenset({"getsource", "getsourcelines", "__code__", "co_firstlineno"})
+_EVALUATING = frozenset({"eval", "exec", "globals"})
+_QUERYING = frozenset({"sql", "query", "eval", "execute", "sql_expr"})
+_ENVIRON_METHODS = frozenset({"get", "setdefault", "pop"})
+_CHANGING = frozenset(
+    {"append", "extend", "insert", "update", "add", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
+)
+_NOT_SAID = frozenset({"ctx", "type_comment", "kind", "type_params", "returns", "annotation", "type_ignores"})
+_BLOCKS = frozenset({"body", "orelse", "finalbody"})
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_LONGEST_STRING_SEARCHED = 20_000
+
+
+class Writer:
+    """Writes one definition as a sequence of tokens, with numbered references to what is outside it."""
+
+    def __init__(self, class_name: str | None = None, scopes: Iterable[Scope] = ()) -> None:
+        self.tokens: list[str] = []
+        self.extra: list[str] = []
+        self.references: list[Reference] = []
+        self.numbers: dict[tuple[Root, tuple[str, ...]], int] = {}
+        self.scopes = list(scopes)
+        self.traits = Trait.NONE
+        self.words: set[str] = set()
+        self.annotation_names: set[str] = set()
+        self.environment: list[EnvironmentRead] = []
+        self.blind: list[Blind] = []
+        self.class_name = class_name
+
+    # references
+
+    def refer(self, root: Root, attributes: tuple[str, ...] = (), called: bool = False) -> int:
+        """Write a reference to something outside; the same thing gets the same number."""
+        key = (root, attributes)
+        number = self.numbers.get(key)
+        if number is None:
+            number = self.numbers[key] = len(self.references)
+            self.references.append((root, attributes, called))
+        elif not called:
+            self.references[number] = (root, attributes, False)
+        self.tokens.append(f"\0G{number}")
+        return number
+
+    def outside(self, name: str) -> Root | None:
+        """Where `name` comes from when it is not bound inside the definition, else None."""
+        scopes = self.scopes
+        for depth in range(len(scopes) - 1, -1, -1):
+            scope = scopes[depth]
+            if name in scope.declared_global:
+                return self._mangled(name)
+            if name in scope.bound and (scope.kind != CLASS or depth == len(scopes) - 1):
+                return scope.imports.get(name)
+        return self._mangled(name)
+
+    def _mangled(self, name: str) -> str:
+        if self.class_name and name.startswith("__") and not name.endswith("__"):
+            return "_" + self.class_name.lstrip("_") + name
+        return name
+
+    def dotted(self, node: ast.expr) -> tuple[Root, tuple[str, ...]] | None:
+        """`a.b.c` (or `__import__("a").b`) as root and attributes when it starts outside, else None."""
+        attributes: list[str] = []
+        while type(node) is ast.Attribute:
+            attributes.append(node.attr)
+            node = node.value
+        root: Root | None = None
+        if type(node) is ast.Name:
+            root = self.outside(node.id)
+        elif type(node) is ast.Call and type(node.func) is ast.Name and node.func.id == "__import__":
+            module = _text_of(node.args[0]) if len(node.args) == 1 and not node.keywords else None
+            root = (IMPORT, module.split(".")[0], None, 0) if module else None
+        return None if root is None else (root, tuple(reversed(attributes)))
+
+    # nodes
+
+    def write(self, node: ast.AST) -> None:
+        handler = _HANDLERS.get(type(node))
+        if handler is None:
+            self._generic(node)
+        else:
+            handler(self, node)
+
+    def write_all(self, nodes: Iterable[ast.AST]) -> None:
+        for node in nodes:
+            self.write(node)
+
+    def block(self, body: Sequence[ast.AST]) -> None:
+        """Statements without those that do nothing."""
+        for statement in body:
+            if not _does_nothing(statement):
+                self.write(statement)
+
+    def _generic(self, node: ast.AST) -> None:
+        tokens = self.tokens
+        tokens.append(type(node).__name__)
+        for field in node._fields:
+            if field in _NOT_SAID:
+                continue
+            value = getattr(node, field, None)
+            if value is None:
+                continue
+            if isinstance(value, list):
+                if value:
+                    self._list(field, value)
+            elif isinstance(value, ast.AST):
+                tokens.append(field)
+                self.write(value)
+            else:
+                tokens.append(f"{field}={value!r}")
+
+    def _list(self, field: str, values: list[object]) -> None:
+        self.tokens.append(field + "[")
+        for value in values:
+            if not isinstance(value, ast.AST):
+                self.tokens.append(repr(value))
+            elif field not in _BLOCKS or not _does_nothing(value):
+                self.write(value)
+        self.tokens.append("]")
+
+    def constant(self, node: ast.Constant) -> None:
+        value = node.value
+        kind = type(value)
+        if kind is int:
+            self.tokens.append(f"C:int:{value:x}")  # repr refuses integers of more than 4300 digits
+            return
+        self.tokens.append(f"C:{kind.__name__}:{value!r}")
+        if kind is str and len(value) < _LONGEST_STRING_SEARCHED:
+            self.words.update(_IDENTIFIER.findall(value))
+
+    def name(self, node: ast.Name | ast.Attribute, called: bool = False) -> None:
+        """A name or attribute chain: a numbered reference when it starts outside."""
+        chain = self.dotted(node)
+        if chain is not None:
+            self._outside_name(node, *chain, called)
+        elif type(node) is ast.Name:
+            self.tokens.append("N:" + node.id)
+            if self.scopes and self.scopes[-1].kind == CLASS and type(node.ctx) is ast.Load:
+                self.refer(node.id, (), called)  # a name not yet bound in a class body is looked up outside
+        else:
+            assert isinstance(node, ast.Attribute)
+            self._notice(node.attr, _REFLECTING, _SOURCE_READING)
+            self.tokens.append("A:" + node.attr)
+            self.write(node.value)
+
+    def _outside_name(
+        self, node: ast.Name | ast.Attribute, root: Root, attributes: tuple[str, ...], called: bool
+    ) -> None:
+        if isinstance(root, str) and root in _EVALUATING and not attributes:
+            self.traits |= Trait.DYNAMIC
+            if root != "globals" and called:
+                self.see_not(BlindSpot.EVALUATED, root, node)
+        if (root == "sys" or root == (IMPORT, "sys", None, 0)) and attributes[:1] == ("modules",):
+            self.traits |= Trait.DYNAMIC
+        last = root if isinstance(root, str) else root[2]
+        for word in (*attributes, last) if last else attributes:
+            self._notice(word, _REFLECTING | _REFLECTING_CALLS, _SOURCE_READING)
+        self.refer(root, attributes, called)
+        if (
+            self.scopes
+            and self.scopes[-1].kind == CLASS
+            and type(node) is ast.Name
+            and node.id in self.scopes[-1].bound
+        ):
+            self.tokens.append("N:" + node.id)
+
+    def _notice(self, word: str, reflecting: frozenset[str], source: frozenset[str]) -> None:
+        if word in reflecting:
+            self.traits |= Trait.REFLECTS
+        elif word in source:
+            self.traits |= Trait.READS_SOURCE
+        elif word == "__subclasses__":
+            self.traits |= Trait.SUBCLASSES
+
+    def see_not(self, spot: BlindSpot, written: str, node: ast.expr | ast.stmt) -> None:
+        self.blind.append((spot.value, written[:80], node.lineno))
+
+    def assign(self, node: ast.Assign) -> None:
+        self.tokens.append("Assign[")
+        self.write_all(node.targets)
+        self.tokens.append("]=")
+        self.write(node.value)
+
+    def annotated_assignment(self, node: ast.AnnAssign) -> None:
+        tokens = self.tokens
+        if self.scopes and self.scopes[-1].kind == CLASS:
+            tokens.append("CA")  # class-level annotations are data: dataclasses, pydantic, attrs read them
+            self.write(node.target)
+            tokens.append(ast.unparse(node.annotation))
+            self.evaluated_annotation(node.annotation)
+            if node.value is not None:
+                self.write(node.value)
+        elif node.value is not None:
+            tokens.append("Assign[")
+            self.write(node.target)
+            tokens.append("]=")
+            self.write(node.value)
+        elif type(node.target) is not ast.Name:
+            self.write(node.target)
+
+    def evaluated_annotation(self, annotation: ast.expr) -> None:
+        """Refer to the names in an annotation that something may evaluate, quoted ones too."""
+        for node in ast.walk(annotation):
+            if type(node) is ast.Constant and type(node.value) is str:
+                try:
+                    self.evaluated_annotation(ast.parse(node.value, mode="eval").body)
+                except (SyntaxError, ValueError):
+                    continue
+            elif type(node) is ast.Name:
+                root = self.outside(node.id)
+                if root is not None:
+                    self.refer(root)
+
+    def import_(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.tokens.append("Import")
+        from_module = isinstance(node, ast.ImportFrom)
+        module, level = (node.module or "", node.level) if isinstance(node, ast.ImportFrom) else ("", 0)
+        for alias in node.names:
+            bound = alias.asname or (alias.name if from_module else alias.name.split(".")[0])
+            source: Imported = (RUN, module, alias.name, level) if from_module else (RUN, alias.name, None, 0)
+            if self.scopes and bound in self.scopes[-1].imports:
+                self.refer(source)  # what it binds is followed where it is used; here it runs the module
+            else:
+                self.tokens.append(f"{bound}<-{module}:{alias.name}")
+                self.refer((IMPORT, *source[1:]))
+
+    # calls
+
+    def call(self, node: ast.Call) -> None:
+        function = node.func
+        if self._constant_getattr(node):
+            return
+        self._notice_call(node)
+        self.tokens.append("Call")
+        if isinstance(function, (ast.Name, ast.Attribute)):
+            self.name(function, called=True)
+        else:
+            self.write(function)
+        self.tokens.append("(")
+        self.write_all(node.args)
+        for keyword in node.keywords:
+            self.tokens.append(f"k={keyword.arg}")
+            self.write(keyword.value)
+        self.tokens.append(")")
+        self._call_on_outside(node)
+
+    def _constant_getattr(self, node: ast.Call) -> bool:
+        """`getattr(thing, "name")` on something outside reads like `thing.name`."""
+        if type(node.func) is not ast.Name or self.outside(node.func.id) != "getattr" or len(node.args) < 2:
+            return False
+        attribute = _text_of(node.args[1])
+        if attribute is None:
+            self.see_not(BlindSpot.COMPUTED_ATTRIBUTE, ast.unparse(node), node)
+            return False
+        chain = self.dotted(node.args[0])
+        if chain is None:
+            self._notice(attribute, _REFLECTING, _SOURCE_READING)
+            return False
+        self._notice(attribute, _REFLECTING, _SOURCE_READING)
+        self.tokens.append("getattr")
+        self.refer(chain[0], (*chain[1], attribute))
+        self.write_all(node.args[2:])
+        return True
+
+    def _notice_call(self, node: ast.Call) -> None:
+        function = node.func
+        called = function.id if type(function) is ast.Name else function.attr if type(function) is ast.Attribute else ""
+        if called in _QUERYING:
+            self.traits |= Trait.QUERIES
+        if called not in ("import_module", "__import__"):
+            return
+        module = _text_of(node.args[0]) if node.args else None
+        if module is None:
+            self.traits |= Trait.COMPUTED_IMPORT
+            self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
+        elif not module.startswith("."):
+            self.refer((IMPORT, module, None, 0))
+
+    # state and environment variables
+
+    def _call_on_outside(self, node: ast.Call) -> None:
+        if isinstance(node.func, (ast.Name, ast.Attribute)) and node.args:
+            chain = self.dotted(node.func)
+            if chain is not None and isinstance(chain[0], str) and len(chain[1]) == 1 and chain[1][0] in _CHANGING:
+                self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
+            if chain is not None and (chain[1][-1:] or (_last(chain[0]),))[0] in (_ENVIRON_METHODS | {"getenv"}):
+                self._environment_read(chain, node.args[0])
+
+    def subscript(self, node: ast.Subscript) -> None:
+        self._generic(node)
+        chain = self.dotted(node.value)
+        if chain is not None and not chain[1] and isinstance(chain[0], str) and type(node.ctx) is not ast.Load:
+            self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
+        if chain is not None and "environ" in (*chain[1], _last(chain[0])):
+            self._environment_read(chain, node.slice)
+
+    def compare(self, node: ast.Compare) -> None:
+        self._generic(node)
+        if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            chain = self.dotted(node.comparators[0])
+            if chain is not None and "environ" in (*chain[1], _last(chain[0])):
+                self._environment_read(chain, node.left)
+
+    def _environment_read(self, chain: tuple[Root, tuple[str, ...]], key: ast.expr) -> None:
+        number = self.numbers.get(chain)
+        if number is None:
+            return
+        text = _text_of(key)
+        if text is not None:
+            self.environment.append((number, text))
+            return
+        variable = self.dotted(key)
+        if variable is not None and variable in self.numbers:
+            self.environment.append((number, self.numbers[variable]))
+        elif "environ" in (*chain[1], _last(chain[0])):
+            self.see_not(BlindSpot.COMPUTED_VARIABLE, ast.unparse(key), key)
+
+    # definitions
+
+    def arguments(self, arguments: ast.arguments, with_defaults: bool) -> None:
+        tokens = self.tokens
+        kinds: list[tuple[str, list[ast.arg]]] = [
+            ("p", arguments.posonlyargs),
+            ("a", arguments.args),
+            ("*", [arguments.vararg] if arguments.vararg else []),
+            ("k", arguments.kwonlyargs),
+            ("**", [arguments.kwarg] if arguments.kwarg else []),
+        ]
+        for kind, group in kinds:
+            tokens.extend(f"{kind}:{argument.arg}" for argument in group)
+        tokens.append(f"d{len(arguments.defaults)}:{[d is not None for d in arguments.kw_defaults]}")
+        for argument in parameters(arguments):
+            if argument.annotation is not None:
+                self._annotation(argument.arg + ":", argument.annotation)
+        if with_defaults:
+            self.write_all(arguments.defaults)
+            self.write_all(d for d in arguments.kw_defaults if d is not None)
+
+    def _annotation(self, prefix: str, annotation: ast.expr) -> None:
+        self.extra.append(prefix + ast.unparse(annotation))
+        self.annotation_names.update(n.id for n in ast.walk(annotation) if type(n) is ast.Name)
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, root: bool = False) -> None:
+        """A nested function, or the definition that the template is of (whose name and decorators do not count)."""
+        self.tokens.append(type(node).__name__)
+        if not root:
+            self.tokens.append("name=" + node.name)
+            self.write_all(node.decorator_list)
+        self.arguments(node.args, with_defaults=not root)
+        if node.returns is not None:
+            self._annotation("->", node.returns)
+        docstring = ast.get_docstring(node, clean=False)
+        if docstring is not None:
+            self.extra.append("doc:" + docstring)
+        self._body(scope_of(FUNCTION, node.body, node.args), node.body)
+
+    def lambda_(self, node: ast.Lambda, root: bool = False) -> None:
+        self.tokens.append("Lambda")
+        self.arguments(node.args, with_defaults=not root)
+        self._body(scope_of(FUNCTION, [node.body], node.args), [node.body])
+
+    def _body(self, scope: Scope, body: Sequence[ast.AST]) -> None:
+        self.scopes.append(scope)
+        self.tokens.append("{")
+        self.block(body)
+        self.tokens.append("}")
+        self.scopes.pop()
+
+    def class_(self, node: ast.ClassDef) -> None:
+        tokens = self.tokens
+        tokens.append("class " + node.name)
+        self.write_all(node.decorator_list)
+        self.write_all(node.bases)
+        self.keywords(node.keywords)
+        self.scopes.append(scope_of(CLASS, node.body))
+        outer, self.class_name = self.class_name, node.name
+        tokens.append("{")
+        for statement in node.body:
+            if type(statement) is ast.Expr and type(statement.value) is ast.Constant:
+                self.extra.append(repr(statement.value.value))
+            elif type(statement) is not ast.Pass:
+                self.write(statement)
+        tokens.append("}")
+        self.class_name = outer
+        self.scopes.pop()
+
+    def keywords(self, keywords: list[ast.keyword]) -> None:
+        for keyword in keywords:
+            self.tokens.append(f"k={keyword.arg}")
+            self.write(keyword.value)
+
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        tokens = self.tokens
+        tokens.append(type(node).__name__)
+        bound = {n.id for g in node.generators for n in ast.walk(g.target) if type(n) is ast.Name}
+        self.write(node.generators[0].iter)
+        self.scopes.append(Scope(COMPREHENSION, bound))
+        for position, generator in enumerate(node.generators):
+            tokens.append(f"for{generator.is_async}")
+            self.write(generator.target)
+            if position:
+                self.write(generator.iter)
+            for condition in generator.ifs:
+                tokens.append("if")
+                self.write(condition)
+        if isinstance(node, ast.DictComp):
+            self.write(node.key)
+            self.write(node.value)
+        else:
+            self.write(node.elt)
+        self.scopes.pop()
+
+    def global_(self, node: ast.Global) -> None:
+        self.tokens.append("Global" + repr(node.names))
+        for name in node.names:
+            self.see_not(BlindSpot.GLOBAL_ASSIGNED, name, node)
+
+    # the result
+
+    def template(self, node: ast.stmt | ast.Lambda, decorators: tuple[Reference | None, ...] = ()) -> Template:
+        """The template of what was written so far, as the definition `node`."""
+        base = combine("\x1f".join(self.tokens))
+        return Template(
+            base=base,
+            full=combine(base, "\x1f".join(self.extra)) if self.extra else base,
+            references=tuple(self.references),
+            traits=int(self.traits),
+            words=tuple(sorted(self.words)) if self.traits & Trait.QUERIES else (),
+            annotation_names=tuple(sorted(self.annotation_names)),
+            decorators=decorators,
+            environment=tuple(self.environment),
+            blind=tuple(self.blind),
+            line=first_line(node),
+            end=node.end_lineno or node.lineno,
+            span=_span(node.body) if isinstance(node, ast.Lambda) else None,
+        )
+
+
+def first_line(node: ast.stmt | ast.Lambda) -> int:
+    """The line where a definition starts, its decorators included (as `co_firstlineno` has it)."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(d.lineno for d in decorators)])
+
+
+def function_template(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, class_name: str | None) -> Template:
+    """The template of a function, without its name, its decorators and the values of its defaults."""
+    writer = Writer(class_name)
+    if isinstance(node, ast.Lambda):
+        writer.lambda_(node, root=True)
+        return writer.template(node)
+    writer.function(node, root=True)
+    return writer.template(node, _decorators(node))
+
+
+def statement_template(node: ast.stmt) -> Template:
+    """The template of a top-level statement as a whole, definitions with name and decorators."""
+    writer = Writer()
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        writer.tokens.append("Import")
+    else:
+        writer.write(node)
+    return writer.template(node)
+
+
+def class_template(node: ast.ClassDef) -> ClassTemplate:
+    """The class-level parts of a class; its methods are met as live objects."""
+    head = Writer()
+    head.write_all(node.decorator_list)
+    head.keywords(node.keywords)
+    scope = scope_of(CLASS, node.body)
+    statements: list[tuple[str | None, Template]] = []
+    for statement in node.body:
+        if isinstance(statement, (*FUNCTIONS, ast.ClassDef)) or _does_nothing(statement):
+            continue
+        writer = Writer(node.name, [scope])
+        writer.write(statement)
+        statements.append((_assigned_name(statement), writer.template(statement)))
+    return ClassTemplate(
+        head=head.template(node),
+        statements=tuple(statements),
+        method_lines=tuple(first_line(s) for s in node.body if isinstance(s, FUNCTIONS)),
+        decorators=_decorators(node),
+        docstring=ast.get_docstring(node, clean=False) or "",
+        bound=tuple(sorted(scope.bound)),
+        line=first_line(node),
+        end=node.end_lineno or node.lineno,
+    )
+
+
+def block_digest(body: Sequence[ast.stmt]) -> bytes:
+    """Digest of a whole file: its statements and the names it uses, without comments and docstrings."""
+    writer = Writer()
+    writer.block(body)
+    return combine("\x1f".join([*writer.tokens, *map(repr, writer.references)]))
+
+
+def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[Reference | None, ...]:
+    found: list[Reference | None] = []
+    for decorator in node.decorator_list:
+        chain = Writer().dotted(decorator)
+        if chain is None and isinstance(decorator, ast.Call):
+            chain = Writer().dotted(decorator.func)
+        found.append(None if chain is None else (*chain, True))
+    return tuple(found)
+
+
+def _assigned_name(statement: ast.stmt) -> str | None:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    return None
+
+
+def _does_nothing(node: ast.AST) -> bool:
+    return type(node) is ast.Pass or (type(node) is ast.Expr and type(node.value) is ast.Constant)
+
+
+def _text_of(node: ast.expr) -> str | None:
+    return node.value if type(node) is ast.Constant and type(node.value) is str else None
+
+
+def _last(root: Root) -> str:
+    return root if isinstance(root, str) else root[2] or root[1]
+
+
+def _span(node: ast.expr) -> tuple[int, int, int, int]:
+    return node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    ast.Name: Writer.name,
+    ast.Attribute: Writer.name,
+    ast.Constant: Writer.constant,
+    ast.Call: Writer.call,
+    ast.FunctionDef: Writer.function,
+    ast.AsyncFunctionDef: Writer.function,
+    ast.Lambda: Writer.lambda_,
+    ast.ClassDef: Writer.class_,
+    ast.ListComp: Writer.comprehension,
+    ast.SetComp: Writer.comprehension,
+    ast.DictComp: Writer.comprehension,
+    ast.GeneratorExp: Writer.comprehension,
+    ast.AnnAssign: Writer.annotated_assignment,
+    ast.Assign: Writer.assign,
+    ast.Import: Writer.import_,
+    ast.ImportFrom: Writer.import_,
+    ast.Subscript: Writer.subscript,
+    ast.Compare: Writer.compare,
+    ast.Global: Writer.global_,
+}

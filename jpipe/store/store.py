@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import warnings
@@ -188,6 +189,10 @@ class Store:
             raise
         except Exception as error:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+
+    def has(self, where: Where) -> bool:
+        """Whether the file that holds a value is there; its bytes are not looked at."""
+        return not isinstance(where, BlobPlace) or os.path.exists(self.disk.blobs.path(where.id))
 
     def inline(self, where: Where) -> Where:
         """The place of a small value with the value in it, for a process that shall not look for it."""

@@ -1,0 +1,164 @@
+"""What earlier runs left behind to compare with: the code that steps had, and the calls of the last run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from jpipe.fingerprint import Fingerprint, Part, PartKind
+from jpipe.store import NoteKind, Store
+
+__all__ = ["EarlierCall", "History", "LastRun"]
+
+REMEMBERED = 20
+"""How many versions of the code of a step are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierCall:
+    """A call of the last run.
+
+    Parameters
+    ----------
+    family, key
+        The fingerprint of its step, and its key.
+    arguments
+        The digests of its arguments, by parameter.
+    """
+
+    family: bytes
+    key: bytes
+    arguments: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What the last run of a pipeline did.
+
+    Parameters
+    ----------
+    run, when
+        Its name, and seconds since 1970.
+    calls
+        By step: its calls (a mapped call counts as one; at most `LIMIT` of each step).
+    failed
+        The keys of the items that failed.
+    seconds
+        By step: what one item took.
+    """
+
+    run: str = ""
+    when: float = 0.0
+    calls: Mapping[str, Sequence[EarlierCall]] = field(default_factory=dict)
+    failed: frozenset[bytes] = frozenset()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    LIMIT = 2000
+
+
+class History:
+    """Reads and writes what runs leave behind, in the notes of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._families: dict[str, list[bytes]] = {}
+
+    def families(self, step: str) -> list[bytes]:
+        """The fingerprints that the step of this name had, newest first."""
+        known = self._families.get(step)
+        if known is None:
+            loaded = self._load(NoteKind.STEP, _named("step", step)) or []
+            known = self._families[step] = [bytes.fromhex(entry) for entry in reversed(loaded)]
+        return known
+
+    def note_family(self, step: str, fingerprint: Fingerprint) -> None:
+        """Write down that the step has this code now, with the parts of its fingerprint."""
+        families = self.families(step)
+        if families and families[0] == fingerprint.digest:
+            return
+        if self._store.read_note(NoteKind.MANIFEST, fingerprint.digest) is None:
+            parts = [_part_to_json(part) for part in fingerprint.parts]
+            self._save(NoteKind.MANIFEST, fingerprint.digest, parts)
+        families = [fingerprint.digest, *(f for f in families if f != fingerprint.digest)][:REMEMBERED]
+        self._families[step] = families
+        self._save(NoteKind.STEP, _named("step", step), [family.hex() for family in reversed(families)])
+
+    def parts(self, family: bytes) -> tuple[Part, ...] | None:
+        """The parts of an earlier fingerprint."""
+        loaded = self._load(NoteKind.MANIFEST, family)
+        return None if loaded is None else tuple(map(_part_from_json, loaded))
+
+    def last_run(self, pipeline: str) -> LastRun:
+        """The last run of a pipeline; an empty one when there is none."""
+        loaded = self._load(NoteKind.PIPELINE, _named("pipeline", pipeline))
+        if loaded is None:
+            return LastRun()
+        calls = {
+            step: [
+                EarlierCall(bytes.fromhex(f), bytes.fromhex(k), {n: bytes.fromhex(d) for n, d in arguments.items()})
+                for f, k, arguments in entries
+            ]
+            for step, entries in loaded["calls"].items()
+        }
+        failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
+        return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
+
+    def note_run(self, pipeline: str, run: LastRun) -> None:
+        """Write down what a run did."""
+        calls = {
+            step: [[c.family.hex(), c.key.hex(), {n: d.hex() for n, d in c.arguments.items()}] for c in entries]
+            for step, entries in run.calls.items()
+        }
+        value = {
+            "run": run.run,
+            "when": run.when,
+            "calls": calls,
+            "failed": sorted(key.hex() for key in run.failed),
+            "seconds": dict(run.seconds),
+        }
+        self._save(NoteKind.PIPELINE, _named("pipeline", pipeline), value)
+
+    def _load(self, kind: NoteKind, name: bytes) -> Any:
+        raw = self._store.read_note(kind, name)
+        try:
+            return None if raw is None else json.loads(raw)
+        except ValueError:
+            return None
+
+    def _save(self, kind: NoteKind, name: bytes, value: Any) -> None:
+        self._store.write_note(kind, name, json.dumps(value, separators=(",", ":")).encode())
+
+
+def pipeline_id(file: str, name: str) -> str:
+    """What the runs of a pipeline are filed under: its file relative to the project, and its name."""
+    return f"{file}:{name}"
+
+
+def _named(kind: str, name: str) -> bytes:
+    return blake3(f"jpipe {kind}\0{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _part_to_json(part: Part) -> list[Any]:
+    uses = [list(use) for use in part.uses]
+    return [part.kind.value, part.name, part.file, part.line, part.digest.hex(), part.text, part.via, uses]
+
+
+def _part_from_json(raw: Sequence[Any]) -> Part:
+    kind, name, file, line, digest, text, via, uses = raw
+    return Part(PartKind(kind), name, file, line, bytes.fromhex(digest), text, via, tuple((a, b) for a, b in uses))
+
+
+def nearest(calls: Iterable[EarlierCall], arguments: Mapping[str, bytes], taken: frozenset[bytes]) -> EarlierCall | None:
+    """The earlier call with the most equal arguments, leaving out those that are still in use under their key."""
+    best, most = None, -1
+    for call in calls:
+        if call.key in taken:
+            continue
+        equal = sum(call.arguments.get(name) == digest for name, digest in arguments.items())
+        if equal > most:
+            best, most = call, equal
+    return best

@@ -1,0 +1,142 @@
+"""Arguments on their way to a worker: small ones by value, results and large values by reference.
+
+The arguments of an item travel as one pickle. A value that is in the store stands in it as a `Reference`, which turns
+into the value when it is unpickled inside `loaded_with`: large arrays are mapped then, never copied through a pipe, and
+each item gets objects of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jpipe.store import Held, Store, Where
+
+__all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "arguments_of", "loaded_with", "payload_of"]
+
+SHARED_SIZE = 1 << 20
+"""Values whose stored form is larger are unpickled once a chunk when only a part of them is wanted, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Arguments that cannot be pickled; they can be used in the process that has them only."""
+
+    arguments: Mapping[str, Any]
+
+
+Payload = bytes | Live
+
+
+@dataclass(slots=True)
+class ValueSource:
+    """Where references are resolved: a store, how large arrays arrive, and whole values that parts were taken of."""
+
+    store: Store
+    mmap_mode: Any = "c"
+    whole: dict[Where, Any] = field(default_factory=dict)
+
+    def value(self, where: Where, path: tuple[Any, ...]) -> Any:
+        """A value from the store, or the part of it at `path`."""
+        if isinstance(where, Held):
+            value = where.value
+        elif not path:
+            return self.store.load(where, mmap_mode=self.mmap_mode)
+        else:
+            value = self.whole.get(where)
+            if value is None:
+                value = self.whole[where] = self.store.load(where, mmap_mode=self.mmap_mode)
+        for key in path:
+            value = value[key]
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Stands for a value in the store, or for the part of it at `path`, until it is unpickled."""
+
+    where: Where
+    path: tuple[Any, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self.where, Held):
+            raise pickle.PicklingError("a result that is kept in memory cannot leave this process")
+        return _resolve, (self.where, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceList:
+    """Stands for the list of the results of a mapped call."""
+
+    places: tuple[Where, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if any(isinstance(where, Held) for where in self.places):
+            raise pickle.PicklingError("a result that is kept in memory cannot leave this process")
+        return _resolve_list, (self.places,)
+
+
+_sources = threading.local()
+
+
+@contextmanager
+def loaded_with(source: ValueSource) -> Iterator[None]:
+    """Resolve the references that are unpickled in this thread with `source`."""
+    before = getattr(_sources, "source", None)
+    _sources.source = source
+    try:
+        yield
+    finally:
+        _sources.source = before
+
+
+def _resolve(where: Where, path: tuple[Any, ...]) -> Any:
+    return _sources.source.value(where, path)
+
+
+def _resolve_list(places: tuple[Where, ...]) -> list[Any]:
+    source = _sources.source
+    return [source.value(where, ()) for where in places]
+
+
+def payload_of(arguments: Mapping[str, Any]) -> Payload:
+    """The pickled arguments; as they are where they cannot be pickled."""
+    try:
+        return pickle.dumps(arguments, 5)
+    except Exception:
+        return _by_value(arguments)
+
+
+def _by_value(arguments: Mapping[str, Any]) -> Payload:
+    import cloudpickle
+
+    buffer = io.BytesIO()
+    try:
+        cloudpickle.Pickler(buffer, 5).dump(dict(arguments))
+    except Exception:
+        return Live(arguments)
+    return buffer.getvalue()
+
+
+def arguments_of(payload: Payload, source: ValueSource) -> dict[str, Any]:
+    """The arguments by name, with all references resolved."""
+    if isinstance(payload, bytes):
+        return pickle.loads(payload)  # type: ignore[no-any-return]
+    return {name: _live(value, source) for name, value in payload.arguments.items()}
+
+
+def _live(value: Any, source: ValueSource) -> Any:
+    if type(value) is Reference:
+        return source.value(value.where, value.path)
+    if type(value) is ReferenceList:
+        return [source.value(where, ()) for where in value.places]
+    if type(value) in (list, tuple):
+        return type(value)(_live(item, source) for item in value)
+    if type(value) is dict:
+        return {key: _live(item, source) for key, item in value.items()}
+    return value

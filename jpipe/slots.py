@@ -1,0 +1,123 @@
+"""What each worker process is doing right now, readable by the main process even after the worker was killed.
+
+A run has a folder of its own below the system's temporary folder. Each worker maps one small file in it, named by its
+process id, and writes there which chunk and which item of it it is on. A file named ``stop`` asks all workers to stop
+after their current item.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["RunFolder", "Slot", "SlotState"]
+
+_LAYOUT = struct.Struct("<QIIdQ")
+_SIZE = 64
+IDLE = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """One worker at one moment.
+
+    Parameters
+    ----------
+    pid
+        Its process.
+    chunk
+        Number of the chunk that it is on.
+    position
+        Position in the chunk of the item that it is on, or None between items.
+    done
+        How many items it finished in this run.
+    started
+        When the item began, seconds since 1970.
+    peak_memory
+        Its peak resident memory after the last finished item, bytes.
+    """
+
+    pid: int
+    chunk: int
+    position: int | None
+    done: int
+    started: float
+    peak_memory: int
+
+
+class Slot:
+    """The worker's side: say what this process is doing."""
+
+    def __init__(self, folder: str) -> None:
+        self._stop = os.path.join(folder, "stop")
+        path = os.path.join(folder, str(os.getpid()))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            os.ftruncate(descriptor, _SIZE)
+            self._map = mmap.mmap(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+        self._done = 0
+
+    def begin(self, chunk: int, position: int, now: float) -> None:
+        """An item begins."""
+        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, 0)
+
+    def end(self, chunk: int, now: float, peak_memory: int) -> None:
+        """The item ended."""
+        self._done += 1
+        _LAYOUT.pack_into(self._map, 0, chunk, IDLE, self._done, now, peak_memory)
+
+    def should_stop(self) -> bool:
+        """Whether the run was asked to stop."""
+        return os.path.exists(self._stop)
+
+
+class RunFolder:
+    """The main process's side: a temporary folder with one slot a worker."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="jpipe-run-"))
+        self._numbers: dict[int, int] = {}
+
+    def states(self) -> list[SlotState]:
+        """What every worker of this run was last doing."""
+        found = []
+        for path in self.path.iterdir():
+            if path.name.isdigit():
+                raw = path.read_bytes()
+                if len(raw) == _SIZE:
+                    chunk, position, done, started, peak = _LAYOUT.unpack_from(raw)
+                    found.append(SlotState(int(path.name), chunk, None if position == IDLE else position, done, started, peak))
+        return found
+
+    def number_of(self, pid: int) -> int:
+        """A small number for a worker, from 1, in the order in which they were first heard of; 0 for this process."""
+        if pid == os.getpid():
+            return 0
+        return self._numbers.setdefault(pid, len(self._numbers) + 1)
+
+    def ask_to_stop(self) -> None:
+        """Ask all workers to stop after their current item."""
+        (self.path / "stop").touch()
+
+    def forget_workers(self) -> None:
+        """Drop the slots of workers that are gone."""
+        for path in self.path.iterdir():
+            if path.name.isdigit():
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()

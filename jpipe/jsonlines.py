@@ -25,16 +25,26 @@ class JsonLines:
         Gets the lines, each flushed when it is whole.
     items
         Whether to write ``item_end`` (for runs with details).
+
+    Notes
+    -----
+    A reader that closes the pipe ends the writing and not the run.
     """
 
     def __init__(self, stream: TextIO, *, items: bool = False) -> None:
         self._stream = stream
         self._items = items
+        self._reader_left = False
 
     def __call__(self, event: Event) -> None:
-        for one in objects(event, items=self._items):
-            self._stream.write(json.dumps(one, separators=(",", ":")) + "\n")
-            self._stream.flush()
+        if self._reader_left:
+            return
+        try:
+            for one in objects(event, items=self._items):
+                self._stream.write(json.dumps(one, separators=(",", ":")) + "\n")
+                self._stream.flush()
+        except BrokenPipeError:
+            self._reader_left = True
 
 
 def objects(event: Event, *, items: bool = False) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, Self
 
 from jpipe.events import Event, RunEnded, StepStarted
+from jpipe.outcomes import Outcome
 from jpipe.render.lines import Line
 from jpipe.render.log import LogTeller
 from jpipe.render.paper import Paper
@@ -69,6 +70,8 @@ class Progress:
         How.
     wishes
         What to tell.
+    quiet
+        Say nothing of a run that goes well.
     clock
         Seconds, for durations.
     heartbeat
@@ -85,12 +88,14 @@ class Progress:
         mode: Mode = Mode.PLAIN,
         wishes: Wishes | None = None,
         *,
+        quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
         heartbeat: float = HEARTBEAT,
     ) -> None:
         self.tally = Tally()
         self._paper = paper
-        self._mode = mode
+        self._mode = Mode.OFF if quiet else mode
+        self._quiet = quiet
         self._clock = clock
         self._heartbeat = heartbeat
         self._lock = threading.RLock()
@@ -124,7 +129,7 @@ class Progress:
 
     def _make_teller(self, wishes: Wishes) -> _Tells:
         if self._mode is Mode.OFF:
-            return _OnlyTheEnd(self.tally, wishes)
+            return _OnlyTheEnd(self.tally, wishes, self._quiet)
         return LogTeller(self.tally, wishes) if self._mode is Mode.PLAIN else Teller(self.tally, wishes)
 
     def _go_live(self) -> None:
@@ -176,13 +181,17 @@ class Progress:
 
 
 class _OnlyTheEnd:
-    """Says nothing before the run is over."""
+    """Says nothing before the run is over, and nothing at all when a quiet run went well."""
 
-    def __init__(self, tally: Tally, wishes: Wishes) -> None:
+    def __init__(self, tally: Tally, wishes: Wishes, quiet: bool) -> None:
         self._teller = Teller(tally, wishes)
+        self._quiet = quiet
 
     def hear(self, event: Event) -> list[Line]:
-        return self._teller.hear(event) if isinstance(event, RunEnded) else []
+        if not isinstance(event, RunEnded):
+            return []
+        fine = event.outcome in (Outcome.RAN, Outcome.CACHED)
+        return [] if fine and self._quiet else self._teller.hear(event)
 
 
 class _Ticker:

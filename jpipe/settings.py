@@ -80,7 +80,7 @@ class Settings:
         For each setting that was set: where.
     """
 
-    file: str = "pipeline.py"
+    file: Path = Path("pipeline.py")
     jobs: int | None = None
     backend: str | None = None
     backend_options: Mapping[str, object] = field(default_factory=dict)
@@ -236,8 +236,8 @@ def _line_of(file: Path, key: str) -> int:
 
 
 def _rooted(setting: Setting, value: object, folder: Path) -> object:
-    """Relative folders count from the file that names them, not from where the command is typed."""
-    return folder / value if setting.name == "cache_dir" and isinstance(value, Path) else value
+    """Relative paths count from the file that names them, not from where the command is typed."""
+    return folder / value if isinstance(value, Path) else value
 
 
 def _checked(
@@ -283,7 +283,7 @@ def _text(value: object) -> str:
     return value.strip()
 
 
-def _folder(value: object) -> Path:
+def _path(value: object) -> Path:
     return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
 
 
@@ -327,7 +327,7 @@ def _choice(name: str, help: str, *choices: str) -> Setting:
 
 
 _DECLARED = (
-    Setting("file", _text, "the path of a pipeline file", "The pipeline file that is meant where none is named."),
+    Setting("file", _path, "the path of a pipeline file", "The pipeline file that is meant where none is named."),
     Setting(
         "jobs",
         _jobs,
@@ -349,7 +349,7 @@ _DECLARED = (
         "An argument of the backend, name=value; may be repeated.",
         ("--backend-option",),
     ),
-    Setting("cache_dir", _folder, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
+    Setting("cache_dir", _path, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
     Setting(
         "keep_going",
         _truth,

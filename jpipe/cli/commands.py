@@ -1,0 +1,56 @@
+"""The commands there are: where each lives, and the line that ``jpipe --help`` shows, so that help loads none of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import click
+
+from jpipe.errors import UsageError
+
+__all__ = ["COMMANDS", "LazyGroup"]
+
+COMMANDS = {
+    "run": "Bring a pipeline up to date.",
+    "plan": "Say what a run would do, and why.",
+    "status": "Say in a few lines what is up to date.",
+    "graph": "Draw the steps and what each needs.",
+    "explain": "Say what a step watches, takes and gives.",
+    "show": "Print a result from the cache.",
+    "check": "Find mistakes in a pipeline file before it runs.",
+    "cache": "Look at the cache, and clean it.",
+    "init": "Write a first pipeline file.",
+}
+"""In the order of help; the module of that name in this package holds the `command`."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"jpipe.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that `args` begin with; one that does not exist is answered with the nearest."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            looks_like_file = name.endswith(".py") or ".py:" in name
+            hint = f"did you mean jpipe run {name}?" if looks_like_file else f"did you mean {near[0]}?" if near else None
+            raise UsageError(f"there is no command {name!r}", hint=hint or f"there are {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their lines of help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))

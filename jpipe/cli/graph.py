@@ -1,0 +1,70 @@
+"""``jpipe graph``: the steps and what each needs, as text, Mermaid, Graphviz or JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import invocation
+from jpipe.errors import UsageError
+from jpipe.outcomes import ExitCode
+
+if TYPE_CHECKING:
+    from jpipe.graph import Graph
+
+__all__ = ["command"]
+
+_BY_SUFFIX = {".mmd": "mermaid", ".mermaid": "mermaid", ".md": "markdown", ".dot": "dot", ".gv": "dot", ".json": "json"}
+
+
+@click.command("graph")
+@flags.PLACE
+@click.option("--mermaid", "form", flag_value="mermaid", help="Write Mermaid, which GitHub draws.")
+@click.option("--dot", "form", flag_value="dot", help="Write Graphviz's language.")
+@click.option("--json", "form", flag_value="json", help="Write JSON.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file; .mmd, .md, .dot, .gv or .json says the form.")
+@flags.settings("cache_dir")
+@flags.SET
+def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, output: str | None, **options: Any) -> int:
+    """Draw the steps and what each needs, with what is up to date."""
+    call = invocation(words, flags.flags_of(options), sets)
+    form = form or _form_of(output)
+    from jpipe import api
+
+    graph = api.graph(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
+    if form is None:
+        from jpipe.render.graphs import graph_lines
+
+        call.out.write(*graph_lines(graph.steps(), call.out.width))
+        return ExitCode.OK
+    text = _written(graph, form)
+    if output is None:
+        click.echo(text)
+        return ExitCode.OK
+    try:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}", hint="name a file in a folder that exists") from None
+    return ExitCode.OK
+
+
+def _form_of(output: str | None) -> str | None:
+    if output is None:
+        return None
+    form = _BY_SUFFIX.get(Path(output).suffix.lower())
+    if form is None:
+        raise UsageError(f"-o {output}: no form goes by that ending", hint="end it in .mmd, .md, .dot, .gv or .json")
+    return form
+
+
+def _written(graph: Graph, form: str) -> str:
+    if form == "json":
+        return json.dumps(graph.to_json(), indent=2)
+    if form == "dot":
+        return graph.to_dot().rstrip()
+    mermaid = graph.to_mermaid().rstrip()
+    return f"```mermaid\n{mermaid}\n```" if form == "markdown" else mermaid

@@ -1,0 +1,74 @@
+"""Which file, pipeline and steps the words of a command line mean."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Place", "place_of"]
+
+_NAMED = re.compile(r"(?P<file>.*):(?P<name>[^\W\d]\w*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a command is about.
+
+    Parameters
+    ----------
+    file
+        The pipeline file, or None for the default one.
+    pipeline
+        Name of the pipeline in it, or None for the only one.
+    steps
+        The steps that were named.
+    """
+
+    file: Path | None
+    pipeline: str | None
+    steps: tuple[str, ...]
+
+
+def place_of(words: Sequence[str]) -> Place:
+    """Read ``[FILE][:PIPELINE] [STEP]...``.
+
+    The first word names a file when it looks like one (``.py``, a path separator, ``:PIPELINE`` behind it) or when there
+    is such a file; otherwise it is a step of the default file. A folder stands for the ``pipeline.py`` in it.
+
+    Parameters
+    ----------
+    words
+        The words after the command.
+    """
+    if not words:
+        return Place(None, None, ())
+    text, name = _split(words[0])
+    rest = tuple(words[1:])
+    if name is not None and not text:
+        return Place(None, name, rest)
+    if name is not None or _names_file(text):
+        return Place(_file(text), name, rest)
+    return Place(None, None, tuple(words))
+
+
+def _split(word: str) -> tuple[str, str | None]:
+    """Cut ``:PIPELINE`` off. The colon of a drive (``C:main``) is part of the path."""
+    found = _NAMED.fullmatch(word)
+    if found is None or (os.name == "nt" and re.fullmatch("[A-Za-z]", found["file"])):
+        return word, None
+    return found["file"], found["name"]
+
+
+def _names_file(text: str) -> bool:
+    path = Path(text)
+    if text.endswith(".py") or path.is_file() or (path / "pipeline.py").is_file():
+        return True
+    return any(separator in text for separator in ("/", os.sep)) and "[" not in text
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    return path / "pipeline.py" if path.is_dir() else path

@@ -1,0 +1,54 @@
+"""``jpipe plan``: what a run would do, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
+from jpipe.outcomes import ExitCode
+
+__all__ = ["command", "tell_plan", "workers"]
+
+
+@click.command("plan")
+@flags.PLACE
+@click.option("--why", is_flag=True, help="Show what changed.")
+@flags.settings("jobs", "cache_dir")
+@flags.FORCE
+@flags.SET
+@flags.JSON
+def command(
+    words: tuple[str, ...], sets: tuple[str, ...], force: tuple[str, ...], why: bool, as_json: bool, **options: Any
+) -> int:
+    """Say what a run would do, and why, without running anything."""
+    return tell_plan(invocation(words, flags.flags_of(options), sets), force, why=why, as_json=as_json)
+
+
+def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: bool) -> int:
+    """Make the plan and print it to stdout."""
+    from jpipe import api
+
+    plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir, force=force)
+    if as_json:
+        json.dump(plan.to_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return ExitCode.OK
+    from jpipe.render.plans import plan_lines, why_lines
+
+    tell = why_lines if why else plan_lines
+    call.out.write(*tell(plan, workers(call.settings.jobs), call.commands))
+    return ExitCode.OK
+
+
+def workers(jobs: int | None) -> int:
+    """How many workers joblib would start, as far as can be told without it."""
+    cores = os.cpu_count() or 1
+    if jobs is None:
+        return cores
+    return jobs if jobs > 0 else max(1, cores + 1 + jobs)

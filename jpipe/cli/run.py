@@ -1,0 +1,117 @@
+"""``jpipe run``: bring a pipeline up to date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
+from jpipe.errors import UsageError
+from jpipe.events import Observer, everyone
+
+__all__ = ["command", "items_of"]
+
+
+@click.command("run")
+@flags.PLACE
+@flags.settings("jobs", "keep_going", "fail_fast", "cache_dir", "backend", "backend_options", "progress", "tb")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would run, like jpipe plan.")
+@flags.FORCE
+@flags.SET
+@click.option("--item", "items", multiple=True, metavar="N", help="Only this item of the step: 7, 0-4 or 3,9,12.")
+@click.option("--failed", is_flag=True, help="Only the items that failed last time.")
+@click.option("--frozen", is_flag=True, help="Run nothing; exit 4 if anything would run.")
+@flags.QUIET
+@click.option("-v", "--verbose", is_flag=True, help="Tell of each item.")
+@click.option("-s", "--show-output", is_flag=True, help="Show what steps print.")
+@click.option("--json", "as_json", is_flag=True, help="Write events to stdout, a JSON object a line.")
+def command(words: tuple[str, ...], sets: tuple[str, ...], dry_run: bool, **options: Any) -> int:
+    """Bring a pipeline up to date: run what has to run, take the rest from the cache.
+
+    FILE defaults to pipeline.py. With STEPs, only they and what they need.
+    """
+    call = invocation(words, flags.flags_of(options), sets)
+    if dry_run:
+        from jpipe.cli.plan import tell_plan
+
+        return tell_plan(call, options["force"], why=bool(options["verbose"]), as_json=options["as_json"])
+    return _run(call, options)
+
+
+def _run(call: Invocation, options: dict[str, Any]) -> int:
+    items = items_of(options["items"])
+    if items and len(call.steps) != 1:
+        raise UsageError("--item needs the one step whose items it means", hint="jpipe run STEP --item 7")
+    pipeline, parameters = call.pipeline, call.parameters
+    from jpipe import api
+
+    settings = call.settings
+    observers, close = _observers(call, options)
+    try:
+        run = api.run(
+            pipeline,
+            parameters,
+            targets=call.steps,
+            n_jobs=settings.jobs,
+            backend=settings.backend,
+            backend_options=settings.backend_options or None,
+            cache_dir=settings.cache_dir,
+            keep_going=settings.keep_going,
+            fail_fast=settings.fail_fast,
+            force=options["force"],
+            items=items or None,
+            failed=options["failed"],
+            frozen=options["frozen"],
+            observer=observers,
+            detailed=options["verbose"],
+        )
+    finally:
+        close()
+    return int(run.exit_code)
+
+
+def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any]:
+    """Who watches the run, and what to call when it is over, however it ended."""
+    from jpipe.progress import Mode, Progress, mode_for
+    from jpipe.render.told import Wishes
+
+    wishes = Wishes(options["show_output"], options["verbose"], call.settings.tb, call.commands)
+    mode = mode_for(call.settings.progress, call.err)
+    if options["as_json"] and call.settings.progress == "auto" and not call.err.is_terminal:
+        mode = Mode.OFF
+    progress = Progress(call.err, mode, wishes, quiet=options["quiet"])
+    observers: list[Observer] = [progress]
+    if options["as_json"]:
+        from jpipe.jsonlines import JsonLines
+
+        observers.append(JsonLines(sys.stdout, items=options["verbose"]))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from jpipe.render.github import Annotations
+
+        observers.append(Annotations(sys.stderr, os.environ.get("GITHUB_STEP_SUMMARY")))
+    return everyone(observers), progress.close
+
+
+def items_of(texts: tuple[str, ...]) -> tuple[int, ...]:
+    """Numbers of items, from 0, of ``7``, ``0-4`` and ``3,9,12``.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    items: dict[int, None] = {}
+    for part in (part for text in texts for part in text.split(",")):
+        first, dash, last = part.strip().partition("-")
+        try:
+            start, end = int(first), int(last if dash else first)
+        except ValueError:
+            raise UsageError(f"--item {part}: that is no number of an item", hint="write 7, 0-4 or 3,9,12") from None
+        items |= dict.fromkeys(range(start, end + 1))
+    return tuple(items)
+
+

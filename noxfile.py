@@ -1,0 +1,128 @@
+"""What a developer of jpipe runs: the demo, the tests, the checks, the benchmarks and the documentation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+MINORS = range(11, 20)
+"""Python 3.11 and up."""
+
+nox.options.sessions = ["tests", "lint"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+
+
+def pythons() -> list[str]:
+    """The versions of Python that this machine has, the one that runs nox first.
+
+    pyenv keeps interpreters where ``PATH`` does not lead, so their folders are added to its end. It also puts commands
+    on ``PATH`` that run nothing, so each candidate is asked.
+    """
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = sorted(map(str, pyenv.glob("versions/3.*/bin")))
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), *kept])
+    own = f"3.{sys.version_info.minor}"
+    others = [version for version in (f"3.{minor}" for minor in MINORS) if version != own and runs(version)]
+    return [own, *others]
+
+
+def runs(version: str) -> bool:
+    """Whether some ``pythonX.Y`` on ``PATH`` is a finished CPython of that version."""
+    question = "import sys, ensurepip; print(sys.implementation.name, sys.version_info.releaselevel)"
+    for folder in os.environ["PATH"].split(os.pathsep):
+        command = shutil.which(f"python{version}", path=folder)
+        if command is None:
+            continue
+        answer = subprocess.run([command, "-c", question], capture_output=True, text=True, check=False)
+        if answer.stdout.split() == ["cpython", "final"]:
+            return True
+    return False
+
+
+PYTHONS = pythons()
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on real data: the digits example, run twice."""
+    session.install(".[examples]")
+    for _ in range(2):
+        session.run("jpipe", "run", "examples/digits/pipeline.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS, download_python="never")
+def tests(session: nox.Session) -> None:
+    """The tests, against the installed package, on every Python from 3.11 up that is found."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "not nightly", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests once more, counting branches, worker processes included; fails below the bound in pyproject.toml."""
+    session.install(".[test]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-m", "not nightly and not timing", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(python=min(PYTHONS), download_python="never")
+def minimums(session: nox.Session) -> None:
+    """The tests with the lowest version of each dependency that pyproject.toml allows."""
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join(lowest_dependencies()) + "\n", "utf-8")
+    session.install(".[test]", "-c", str(constraints))
+    session.run("pytest", "-m", "not nightly and not timing", *session.posargs)
+
+
+def lowest_dependencies() -> list[str]:
+    """``name==version`` for each ``name>=version`` that jpipe itself needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return [dependency.replace(">=", "==") for dependency in project["dependencies"]]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and the floors of the house."""
+    session.install("-e", ".[examples]", "import-linter>=2.1", "mypy>=1.11", "nox", "ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks against other tools; `nox -s bench -- --small` takes a minute."""
+    session.install(".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a web site in site/; a warning is an error."""
+    session.install(".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Long fault injections and large random searches: an hour or two."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "nightly", *session.posargs, env={"HYPOTHESIS_PROFILE": "nightly"})
+
+
+@nox.session
+def joblib_suite(session: nox.Session) -> None:
+    """joblib's own tests of Memory, with jpipe's store behind it."""
+    session.install(".[test]")
+    session.run("pytest", "tests/joblib_suite", *session.posargs)

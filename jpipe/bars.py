@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from jpipe.render.lines import Line, width_of
-from jpipe.render.paper import Paper
 from jpipe.render.rates import rate, run_seconds_left
-from jpipe.render.tally import StepTally, Tally
 from jpipe.render.words import clock, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jpipe.render.paper import Paper
+    from jpipe.render.tally import StepTally, Tally
 
 __all__ = ["Bars", "run_bar", "step_bar", "worker_bar"]
 

@@ -10,20 +10,21 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
 from jpipe.events import Event, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
-from jpipe.render.lines import Line
 from jpipe.render.log import LogTeller
-from jpipe.render.paper import Paper
 from jpipe.render.tally import Tally
 from jpipe.render.told import Teller, Wishes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from jpipe.bars import Bars
+    from jpipe.render.lines import Line
+    from jpipe.render.paper import Paper
 
 __all__ = ["HEARTBEAT", "Mode", "Progress", "mode_for"]
 
@@ -33,7 +34,7 @@ _FRAME = 0.5
 """Seconds between frames of the bars when nothing happens, so that elapsed times move."""
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """How progress is shown."""
 
     BARS = "bars"

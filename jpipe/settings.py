@@ -168,7 +168,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
             )
         setting = by_variable[variable]
         value = _checked(setting, text, ConfigurationError, f"{variable}={text}")
-        yield setting.name, _rooted(setting, value, Path.cwd()), variable
+        yield setting.name, _rooted(value, Path.cwd()), variable
 
 
 def _from_project(start: Path) -> Found:
@@ -181,7 +181,7 @@ def _from_project(start: Path) -> Found:
             raise ConfigurationError(f"[tool.jpipe] has no setting {key!r}", location=place, hint=_near(key, SETTINGS))
         setting = SETTINGS[key]
         checked = _checked(setting, value, ConfigurationError, f"{key} = {_shown(value)}", place)
-        yield key, _rooted(setting, checked, file.parent), f"{key} in {file.name}"
+        yield key, _rooted(checked, file.parent), f"{key} in {file.name}"
 
 
 def _nearest_pyproject(start: Path) -> Path | None:
@@ -235,7 +235,7 @@ def _line_of(file: Path, key: str) -> int:
     return table
 
 
-def _rooted(setting: Setting, value: object, folder: Path) -> object:
+def _rooted(value: object, folder: Path) -> object:
     """Relative paths count from the file that names them, not from where the command is typed."""
     return folder / value if isinstance(value, Path) else value
 
@@ -322,8 +322,8 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return parse
 
 
-def _choice(name: str, help: str, *choices: str) -> Setting:
-    return Setting(name, _one_of(*choices), " or ".join(choices), help, (f"--{name}",), choices)
+def _choice(name: str, sentence: str, *choices: str) -> Setting:
+    return Setting(name, _one_of(*choices), " or ".join(choices), sentence, (f"--{name}",), choices)
 
 
 _DECLARED = (

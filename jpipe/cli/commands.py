@@ -1,4 +1,4 @@
-"""The commands there are: where each lives, and the line that ``jpipe --help`` shows, so that help loads none of them."""
+"""The commands there are, and the line that ``jpipe --help`` shows of each, so that help loads none of them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All names, in the order of `COMMANDS`."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command, or None."""
         if cmd_name not in COMMANDS:
             return None
@@ -46,11 +46,12 @@ class LazyGroup(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             near = difflib.get_close_matches(name, COMMANDS, 1)
             looks_like_file = name.endswith(".py") or ".py:" in name
-            hint = f"did you mean jpipe run {name}?" if looks_like_file else f"did you mean {near[0]}?" if near else None
-            raise UsageError(f"there is no command {name!r}", hint=hint or f"there are {', '.join(COMMANDS)}")
+            meant = f"jpipe run {name}" if looks_like_file else near[0] if near else None
+            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(COMMANDS)}"
+            raise UsageError(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The commands with their lines of help."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

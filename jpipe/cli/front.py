@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -15,6 +15,9 @@ from jpipe.errors import JpipeError, RunInterrupted, UsageError
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import Line, line, warn
 from jpipe.render.paper import Paper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["call", "group", "main"]
 
@@ -117,7 +120,7 @@ def _tell(arguments: Sequence[str], *lines: Line) -> None:
 def _color(arguments: Sequence[str]) -> str:
     """What ``--color`` says; an error may be about the arguments, so they are not parsed here."""
     for given in ("always", "never"):
-        if f"--color={given}" in arguments or ("--color", given) in zip(arguments, arguments[1:], strict=False):
+        if f"--color={given}" in arguments or ("--color", given) in itertools.pairwise(arguments):
             return given
     return "auto"
 

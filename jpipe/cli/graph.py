@@ -48,7 +48,9 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, out
     try:
         Path(output).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}", hint="name a file in a folder that exists") from None
+        raise UsageError(
+            f"cannot write {output}: {error.strerror}", hint="name a file in a folder that exists"
+        ) from None
     return ExitCode.OK
 
 

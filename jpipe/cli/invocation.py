@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,8 @@ from jpipe.render.paper import Paper
 from jpipe.settings import Settings, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from jpipe.pipeline import Pipeline
 
 __all__ = ["Invocation", "invocation"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Place", "place_of"]
 
@@ -35,8 +38,8 @@ class Place:
 def place_of(words: Sequence[str]) -> Place:
     """Read ``[FILE][:PIPELINE] [STEP]...``.
 
-    The first word names a file when it looks like one (``.py``, a path separator, ``:PIPELINE`` behind it) or when there
-    is such a file; otherwise it is a step of the default file. A folder stands for the ``pipeline.py`` in it.
+    The first word names a file when it looks like one (``.py``, a path separator, ``:PIPELINE`` behind it) or when
+    there is such a file; otherwise it is a step of the default file. A folder stands for the ``pipeline.py`` in it.
 
     Parameters
     ----------

@@ -1,10 +1,13 @@
-"""The commands that messages tell people to type: only ones that exist, spelt so that they work where they are shown."""
+"""The commands that messages tell people to type: only ones that exist, spelt so that they work as shown."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["Commands"]
 

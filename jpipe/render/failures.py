@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from jpipe.events import Failure, RunEnded
 from jpipe.outcomes import Outcome
-from jpipe.render.commands import Commands
 from jpipe.render.lines import Line, bad, columns, dim, line, name, strong, warn
 from jpipe.render.source import excerpt, place
-from jpipe.render.tally import StepTally, Tally
 from jpipe.render.words import counted, listed, size, took
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jpipe.events import Failure, RunEnded
+    from jpipe.render.commands import Commands
+    from jpipe.render.tally import StepTally, Tally
 
 __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headline"]
 
@@ -141,7 +145,7 @@ def _killed(failure: Failure) -> list[Line]:
     if failure.message:
         lines += [line("  ", text) for text in failure.message.strip().splitlines()]
     if "SIGKILL" in failure.detail or not failure.detail:
-        lines.append(line("  try   jpipe run -j 1    or   @step(memory=\"6G\")  so that fewer run at once"))
+        lines.append(line('  try   jpipe run -j 1    or   @step(memory="6G")  so that fewer run at once'))
     return [*lines, ()] if lines else []
 
 
@@ -205,7 +209,8 @@ def _kept(tally: Tally) -> list[str]:
     for step in tally.steps.values():
         if step.ended and (step.ended.failed or step.ended.interrupted):
             done = step.ended.ran + step.ended.cached
-            facts.append(f"{done:,} of {step.ended.items:,} {step.name} items done and kept" if step.ended.items > 1 else f"{step.name} not done")
+            many = f"{done:,} of {step.ended.items:,} {step.name} items done and kept"
+            facts.append(many if step.ended.items > 1 else f"{step.name} not done")
     return facts
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-__all__ = ["Line", "Piece", "Style", "bad", "code", "columns", "dim", "good", "line", "name", "strong", "warn", "width_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Line", "Piece", "Style", "bad", "code", "columns", "dim", "good", "line", "name", "strong", "warn", "width_of",
+]  # fmt: skip
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-class Style(str, Enum):
+class Style(StrEnum):
     """What a piece of text is; the paper decides how that looks."""
 
     PLAIN = "plain"

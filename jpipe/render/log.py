@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jpipe.events import ChunkEnded, Event, Failure, ItemFailed, Notice, RunEnded, StepEnded, StepStarted, Waiting
 from jpipe.outcomes import Outcome
 from jpipe.render.failures import headline
 from jpipe.render.lines import Line, dim, line
 from jpipe.render.rates import seconds_left
-from jpipe.render.tally import StepTally, Tally
 from jpipe.render.told import Wishes, brief_reasons, chunk_end, notice, run_end
 from jpipe.render.words import about, counted, took
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jpipe.render.tally import StepTally, Tally
 
 __all__ = ["LogTeller"]
 

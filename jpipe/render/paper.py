@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from jpipe.render.lines import Line, Style, line, width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Paper", "wants_color"]
 
@@ -112,13 +114,12 @@ def wrap(one: Line, width: int, indent: int) -> list[Line]:
     done: list[Line] = []
     current: list[tuple[str, Style]] = []
     used = 0
-    for text, style in _words(one):
-        length = width_of(text.rstrip())
-        if used + length > width and used > indent:
+    for word, style in _words(one):
+        if used + width_of(word.rstrip()) > width and used > indent:
             done.append(tuple(current))
-            current, used, text = [(" " * indent, Style.PLAIN)], indent, text.lstrip()
-        current.append((text, style))
-        used += width_of(text)
+            current, used = [(" " * indent, Style.PLAIN)], indent
+        current.append((word, style))
+        used += width_of(word)
     return [*done, line(*current)]
 
 

@@ -1,13 +1,16 @@
-"""Errors as people see them: a mistake that they can mend as one message, a bug in jpipe with all that a report needs."""
+"""Errors as people see them: a mistake that they can mend as one message, a bug with all that a report needs."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from typing import TYPE_CHECKING
 
-from jpipe.errors import JpipeError
 from jpipe.render.lines import Line, bad, dim, line, name
 from jpipe.render.source import excerpt, place
+
+if TYPE_CHECKING:
+    from jpipe.errors import JpipeError
 
 __all__ = ["bug_screen", "problem_screen"]
 

@@ -5,7 +5,10 @@ Only items that run count: cached ones cost nothing and would make every estimat
 
 from __future__ import annotations
 
-from jpipe.render.tally import StepTally, Tally
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jpipe.render.tally import StepTally, Tally
 
 __all__ = ["rate", "run_seconds_left", "seconds_left"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jpipe.events import (
     ChunkEnded,
@@ -15,7 +16,9 @@ from jpipe.events import (
     StepEnded,
     StepStarted,
 )
-from jpipe.reasons import Reason
+
+if TYPE_CHECKING:
+    from jpipe.reasons import Reason
 
 __all__ = ["StepTally", "Tally"]
 

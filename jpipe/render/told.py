@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jpipe.events import ChunkEnded, Event, Notice, RunEnded, RunStarted, StepEnded, StepStarted, Waiting
 from jpipe.outcomes import Outcome
 from jpipe.render.commands import Commands
 from jpipe.render.failures import failed_end, failures_screen
 from jpipe.render.lines import Line, Piece, bad, dim, good, line, name, strong, warn, width_of
-from jpipe.render.tally import StepTally, Tally
 from jpipe.render.words import about, counted, listed, size, took
+
+if TYPE_CHECKING:
+    from jpipe.render.tally import StepTally, Tally
 
 __all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "up_to_date"]
 

@@ -1,0 +1,88 @@
+"""A run as GitHub Actions shows it: annotations at the lines that failed, and a summary of the job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+from jpipe.events import Event, Failure, ItemFailed, RunEnded, StepEnded
+from jpipe.render.failures import grouped
+from jpipe.render.source import short_path
+from jpipe.render.tally import Tally
+from jpipe.render.words import took
+
+__all__ = ["Annotations", "annotation", "summary"]
+
+_MOST_ANNOTATIONS = 10
+"""GitHub shows no more of one kind for one step of a job."""
+_MOST_BYTES = 1_000_000
+"""GitHub refuses summaries above one MiB."""
+
+
+class Annotations:
+    """An observer that annotates failures and writes the summary.
+
+    Parameters
+    ----------
+    stream
+        Where workflow commands go; the runner reads both streams.
+    summary_file
+        Path of the job's summary, or None.
+    """
+
+    def __init__(self, stream: TextIO, summary_file: str | None = None) -> None:
+        self._stream = stream
+        self._summary_file = summary_file
+        self._tally = Tally()
+
+    def __call__(self, event: Event) -> None:
+        self._tally.take(event)
+        if isinstance(event, ItemFailed) and len(self._tally.failures) <= _MOST_ANNOTATIONS:
+            self._stream.write(annotation(event.failure) + "\n")
+            self._stream.flush()
+        if isinstance(event, RunEnded) and self._summary_file:
+            try:
+                with Path(self._summary_file).open("a", encoding="utf-8") as stream:
+                    stream.write(summary(self._tally)[:_MOST_BYTES])
+            except OSError as error:
+                self._stream.write(f"the job summary could not be written: {error}\n")
+
+
+def annotation(failure: Failure) -> str:
+    """The workflow command that marks a failure at the user's line."""
+    own = [frame for frame in failure.frames if frame[3]]
+    place = f"file={_property(short_path(own[-1][0]))},line={own[-1][1]}," if own else ""
+    text = f"{failure.error_type}: {failure.message}" if failure.error_type else failure.message
+    return f"::error {place}title={_property(failure.label)}::{_data(text)}"
+
+
+def summary(tally: Tally) -> str:
+    """The run as Markdown."""
+    end = tally.end
+    if end is None or tally.start is None:
+        return ""
+    lines = [
+        f"### {tally.start.pipeline}: {end.outcome.value} in {took(end.seconds)}",
+        "",
+        "| step | outcome | items | ran | cached | failed | not started | took |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+        *(_row(step.ended) for step in tally.steps.values() if step.ended),
+        "",
+    ]
+    for group in grouped(tally.failures)[:_MOST_ANNOTATIONS]:
+        more = f" and {len(group) - 1:,} more like it" if len(group) > 1 else ""
+        lines += [f"**{group[0].label}**{more}", "", "```", f"{group[0].error_type}: {group[0].message}", "```", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _row(event: StepEnded) -> str:
+    counts = (event.items, event.ran, event.cached, event.failed, event.blocked)
+    return f"| {event.step} | {event.outcome.value} | {' | '.join(map(str, counts))} | {took(event.seconds)} |"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

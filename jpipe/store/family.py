@@ -215,7 +215,7 @@ class Family:
         return missed
 
     def _mark_used(self, packs: set[str]) -> None:
-        """Note on disk, at most once an hour, that these packs are in use: what is least recently used is pruned first."""
+        """Note on disk, at most once an hour, that packs are in use: what was not used for longest is pruned first."""
         now = time.time()
         for pack in packs:
             if now - self._used.get(pack, 0.0) < _MARK_USED_EVERY:

@@ -220,7 +220,7 @@ def _refuse_owner(path: str, status: os.stat_result, shared: bool) -> None:
     under_sudo = user == 0 and "SUDO_UID" in os.environ and status.st_uid != 0
     if under_sudo:
         raise CacheFolderError(
-            f"{path} belongs to uid {status.st_uid} and you are root by sudo: what is written now could not be used later",
+            f"{path} belongs to uid {status.st_uid} and you are root by sudo: its owner could not use what is written now",
             hint="run it without sudo, or with another --cache-dir",
         )
     if not shared and user != 0 and status.st_uid not in (user, 0):
@@ -240,13 +240,13 @@ def _refuse_mode(path: str, status: os.stat_result, forbidden: int) -> None:
 
 
 def _refuse_parent(path: str) -> None:
-    """In a folder that anybody may write to and that is not sticky, anybody may put another cache in place of this one."""
+    """In a folder that all may write to and that is not sticky, anybody may put another cache in place of this one."""
     try:
         status = os.stat(path)
     except OSError:
         return
     if status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX:
         raise CacheFolderError(
-            f"other users can replace the cache, because they can write to {path} (mode {stat.S_IMODE(status.st_mode):o})",
+            f"other users can replace the cache: they can write to {path} (mode {stat.S_IMODE(status.st_mode):o})",
             hint=f"chmod o-w {shlex.quote(path)}",
         )

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from jpipe.store import system
 
-__all__ = ["Mode", "map_file", "read_exactly", "read_file"]
+__all__ = ["SCARCE", "Mode", "map_file", "read_exactly", "read_file"]
 
 Mode = Literal["c", "r"] | None
 _ACCESS = {"c": mmap.ACCESS_COPY, "r": mmap.ACCESS_READ}
 _KEEPS_DESCRIPTOR = sys.version_info < (3, 13)
-_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""Numbers of the errors that say that this process has used up something; what is on the disk may be fine."""
 _READ_AT_ONCE = 1 << 30
 
 _live = 0
@@ -43,7 +44,7 @@ def map_file(descriptor: int, size: int, path: str, mode: Literal["c", "r"]) -> 
     try:
         mapped = _mapped(descriptor, size, mode)
     except OSError as error:
-        if error.errno in _OUT_OF:
+        if error.errno in SCARCE:
             return None
         raise
     return _as_memmap(mapped, size, path, mode)

@@ -7,9 +7,10 @@ segments together. Segments and packs belong to a family, all calls with one fin
             | control  size of details | keys, 32 bytes each | contents, 32 bytes each | rows | details | shapes
             | payload  the encoded small values
 
-What entries are asked for by the thousand (keys, contents) stands in columns. `details` are the arguments' digests and
-the digests of parts, `shapes` (JSON) what many entries have in common: names of arguments, code inside, files read.
-The signature covers the family and the control section; each row has the BLAKE3 of its value's bytes, or a blob's id.
+What entries are asked for by the thousand (keys, contents) stands in columns. `details` are the arguments' digests,
+the digests of parts and the extra bytes; `shapes` (JSON) is what many entries have in common: names of arguments, code
+inside, files read. The signature covers the family and the control section; each row has the BLAKE3 of its value's
+bytes, or a blob's id.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ _PURPOSE = b"jpipe pack 1"
 _MAGIC = b"jpipepk1"
 _HEADER = struct.Struct("<8s8sQQI4x32s")
 _DETAILS_SIZE = struct.Struct("<Q")
-_ROW = struct.Struct("<32sQIIQIddQQ")
+_ROW = struct.Struct("<32sQIIQIIddQQ")
 _IN_BLOB = (1 << 64) - 1
 
 Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
+Details = tuple[bytes, bytes, bytes]
 
 
 class TornPack(Exception):
@@ -52,7 +54,7 @@ class Row:
     """The fixed part of an entry.
 
     `check` is the BLAKE3 of the value's bytes in the payload, or the id of its blob (`offset` is None then). `shape`
-    and `details` say where the rest of the entry is.
+    and `details` say where the rest of the entry is, `parts` and `extra` how long that is, in bytes.
     """
 
     check: bytes
@@ -61,6 +63,7 @@ class Row:
     shape: int
     details: int
     parts: int
+    extra: int
     seconds: float
     created: float
     peak_memory: int
@@ -101,9 +104,8 @@ class Segment:
 
     def row(self, entry: int) -> Row:
         """The fixed part of an entry."""
-        check, offset, length, shape, details, parts, seconds, created, peak_memory, nbytes = self._row(entry)
-        place = None if offset == _IN_BLOB else offset
-        return Row(check, place, length, shape, details, parts, seconds, created, peak_memory, nbytes)
+        check, offset, *rest = self._row(entry)
+        return Row(check, None if offset == _IN_BLOB else offset, *rest)
 
     def blobs(self) -> Iterator[bytes]:
         """The ids of the blobs that entries name, as often as they do."""
@@ -127,11 +129,12 @@ class Segment:
         number: int = self._row(entry)[3]
         return number
 
-    def details(self, row: Row, arguments: int) -> tuple[bytes, bytes]:
-        """The digests of the arguments, joined, and the encoded digests of parts."""
+    def details(self, row: Row, arguments: int) -> Details:
+        """The digests of the arguments, joined; the encoded digests of parts; the extra bytes."""
         start = self._details_start() + row.details
-        middle = start + 32 * arguments
-        return self.control[start:middle], self.control[middle : middle + row.parts]
+        parts = start + 32 * arguments
+        extra = parts + row.parts
+        return self.control[start:parts], self.control[parts:extra], self.control[extra : extra + row.extra]
 
     def place(self, entry: int, key: bytes, row: Row) -> Where:
         """Where the value of an entry is."""
@@ -144,7 +147,7 @@ class Segment:
         key = self.key(entry)
         row = self.row(entry)
         names, code, reads = self.shape(row)
-        digests, parts = self.details(row, len(names))
+        digests, parts, extra = self.details(row, len(names))
         arguments = tuple((name, digests[32 * i : 32 * i + 32]) for i, name in enumerate(names))
         return Record(
             key,
@@ -158,6 +161,7 @@ class Segment:
             row.nbytes,
             row.created,
             self.place(entry, key, row),
+            extra,
         )
 
     def _row(self, entry: int) -> tuple[Any, ...]:
@@ -169,7 +173,10 @@ class Segment:
 
 @dataclass(slots=True)
 class PackBuilder:
-    """Collects entries and writes them as one segment."""
+    """Collects entries and writes them as one segment.
+
+    `payload_at` is where the values begin in it, known after `chunks`.
+    """
 
     family: bytes
     keys: list[bytes] = field(default_factory=list)
@@ -178,6 +185,7 @@ class PackBuilder:
     details: list[bytes] = field(default_factory=list)
     payload: list[bytes] = field(default_factory=list)
     shapes: dict[Shape, int] = field(default_factory=dict)
+    payload_at: int = 0
     _details_size: int = 0
     _payload_size: int = 0
 
@@ -191,7 +199,7 @@ class PackBuilder:
             (record.key, stored.content, check),
             value,
             (names, stored.code, record.reads),
-            (digests, _parts_to(stored)),
+            (digests, _parts_to(stored), record.extra),
             times,
         )
 
@@ -210,6 +218,7 @@ class PackBuilder:
         control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
         fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
         signature = _sign(key, self.family, fixed, control)
+        self.payload_at = _HEADER.size + len(control)
         return [_HEADER.pack(*fixed, signature), control, *self.payload]
 
     def _add(
@@ -217,7 +226,7 @@ class PackBuilder:
         digests: tuple[bytes, bytes, bytes],
         value: bytes | None,
         shape: Shape,
-        details: tuple[bytes, bytes],
+        details: Details,
         times: tuple[float, float, int, int],
     ) -> None:
         number = self.shapes.setdefault(shape, len(self.shapes))
@@ -225,9 +234,9 @@ class PackBuilder:
         key, content, check = digests
         self.keys.append(key)
         self.contents.append(content)
-        self.rows.append(_ROW.pack(check, offset, length, number, self._details_size, len(details[1]), *times))
+        self.rows.append(_ROW.pack(check, offset, length, number, self._details_size, *map(len, details[1:]), *times))
         self.details += details
-        self._details_size += len(details[0]) + len(details[1])
+        self._details_size += sum(map(len, details))
         if value is not None:
             self.payload.append(value)
             self._payload_size += length

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MissingEntry",
     "NewRecord",
     "PackPlace",
+    "Published",
     "PutOptions",
     "Read",
     "Record",
@@ -147,12 +149,17 @@ class Stored:
     paths: tuple[str, ...] = ()
     part_code: dict[Any, Code] = field(default_factory=dict)
 
+    def at(self, where: Where) -> Stored:
+        """The same value after it got a place."""
+        return replace(self, where=where)
+
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
     """A record to be published: the call `key` gave `stored`.
 
-    `arguments` are (parameter name, digest); `seconds` wall time; `peak_memory` bytes.
+    `arguments` are (parameter name, digest); `seconds` wall time; `peak_memory` bytes; `extra` anything small that
+    shall come back with the record.
     """
 
     key: bytes
@@ -161,6 +168,26 @@ class NewRecord:
     reads: tuple[Read, ...] = ()
     seconds: float = 0.0
     peak_memory: int = 0
+    extra: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of records that were published.
+
+    Parameters
+    ----------
+    places
+        For each of them, where its value is now.
+    paths
+        The files that `Store.sync` has to wait for before the results count as safe.
+    """
+
+    places: list[Where]
+    paths: list[str]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +209,4 @@ class Record:
     nbytes: int
     created: float
     where: Where
+    extra: bytes

@@ -22,7 +22,8 @@ from jpipe.store.disk import Disk
 from jpipe.store.encode import encode, pack_inline, unpack_inline
 from jpipe.store.family import SUFFIX, Family
 from jpipe.store.folder import open_folder
-from jpipe.store.mapping import Mode, read_exactly
+from jpipe.store.mapping import SCARCE, Mode, read_exactly
+from jpipe.store.merge import drop_damaged, merge_small
 from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
 from jpipe.store.pack import PackBuilder
 from jpipe.store.records import (
@@ -34,6 +35,7 @@ from jpipe.store.records import (
     MissingEntry,
     NewRecord,
     PackPlace,
+    Published,
     PutOptions,
     Stored,
     UnreadableEntry,
@@ -47,6 +49,8 @@ __all__ = ["Store"]
 
 INLINE_UP_TO = 16 * 1024
 """Encoded values of at most this many bytes stand in the pack itself."""
+CARRIED_UP_TO = 256
+"""Encoded values of at most this many bytes travel in place of the name of their place."""
 _DEFAULTS = PutOptions()
 
 T = TypeVar("T")
@@ -191,14 +195,14 @@ class Store:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
 
     def has(self, where: Where) -> bool:
-        """Whether the file that holds a value is there; its bytes are not looked at."""
+        """Whether the file of a value is there; its bytes are not looked at. A pack is there when its record is."""
         return not isinstance(where, BlobPlace) or os.path.exists(self.disk.blobs.path(where.id))
 
     def inline(self, where: Where) -> Where:
         """The place of a small value with the value in it, for a process that shall not look for it."""
         return Inline(self._payload(where)) if isinstance(where, PackPlace) else where
 
-    def publish(self, family: bytes, entries: Sequence[NewRecord]) -> list[str]:
+    def publish(self, family: bytes, entries: Sequence[NewRecord]) -> Published:
         """Write records of finished calls, all in one pack.
 
         Parameters
@@ -207,29 +211,25 @@ class Store:
             The fingerprint that they have in common.
         entries
             Records to write; those whose value is only held in memory are left out.
-
-        Returns
-        -------
-        The files that `sync` has to wait for before the results count as safe, those of the values included.
         """
         builder = PackBuilder(family)
         now = time.time()
-        paths: list[str] = []
         for entry in entries:
             where = entry.stored.where
-            paths += entry.stored.paths
             if isinstance(where, Inline):
                 builder.add(entry, where.payload, blake3(where.payload).digest(), now)
             elif isinstance(where, BlobPlace):
                 builder.add(entry, None, where.id, now)
             elif isinstance(where, PackPlace):
                 builder.add(entry, self._payload(where), where.check, now)
-        if builder.keys:
-            path = self._saved(lambda: self._write_pack(builder), 4096)
-            if path is not None:
-                paths.append(path)
-                self._pending[path] = None
-        return paths
+        places = [entry.stored.where for entry in entries]
+        paths = [path for entry in entries for path in entry.stored.paths]
+        pack = self._saved(lambda: self._write_pack(builder), 4096) if builder.keys else None
+        if pack is not None:
+            paths.append(self.disk.relative(f"{self.disk.family_folder(family)}/{pack}"))
+            self._pending[paths[-1]] = None
+            places = _in_pack(entries, pack, builder)
+        return Published(places, paths)
 
     def sync(self, paths: Iterable[str] | None = None) -> tuple[str, ...]:
         """Wait until files are on the disk.
@@ -246,7 +246,9 @@ class Store:
         wanted = self.take_pending() if paths is None else tuple(paths)
         for path in wanted:
             self._pending.pop(path, None)
-        return sync_files(self.disk, wanted, self._durable_folders)
+        lost = sync_files(self.disk, wanted, self._durable_folders)
+        self._merge(wanted)
+        return lost
 
     def take_pending(self) -> tuple[str, ...]:
         """The files written by this process since the last time, for another process to `sync`."""
@@ -277,29 +279,39 @@ class Store:
         """The names of all notes of a kind."""
         return note_names(self.disk, kind)
 
+    def _merge(self, paths: Iterable[str]) -> None:
+        """Merge the packs of families that got new ones, where there are many."""
+        for family in {path[9:11] + path[12:74] for path in paths if path.startswith("families/")}:
+            with contextlib.suppress(OSError, ValueError):
+                merge_small(self.disk, bytes.fromhex(family))
+
     def _write_pack(self, builder: PackBuilder) -> str:
         chunks = builder.chunks(self.disk.key)
         name = blake3(chunks[0] + chunks[1]).hexdigest(20) + SUFFIX
-        folder = self.disk.family_folder(builder.family)
-        self.disk.writer.publish(folder, name, chunks)
+        self.disk.writer.publish(self.disk.family_folder(builder.family), name, chunks)
         family = self._families.get(builder.family)
         if family is not None:
             family.added(name)
-        return self.disk.relative(f"{folder}/{name}")
+        return name
 
     def _payload(self, place: PackPlace) -> bytes:
         """The checked bytes of a small value."""
         try:
             payload = self._read_payload(place)
-        except FileNotFoundError:
-            place = self.family(place.family).locate(place)
-            try:
-                payload = self._read_payload(place)
-            except FileNotFoundError:
-                raise MissingEntry(f"{place.pack} is gone") from None
+        except OSError as error:
+            if error.errno in SCARCE:
+                raise
+            payload = self._moved_payload(place)
         if len(payload) != place.length or blake3(payload).digest() != place.check:
+            drop_damaged(self.disk, place.family, place.pack)
             raise CorruptEntry(f"a value in {place.pack} is damaged")
         return payload
+
+    def _moved_payload(self, place: PackPlace) -> bytes:
+        try:
+            return self._read_payload(self.family(place.family).locate(place))
+        except OSError as error:
+            raise MissingEntry(f"{place.pack}: {error.strerror}") from None
 
     def _read_payload(self, place: PackPlace) -> bytes:
         descriptor = system.open(f"{self.disk.family_folder(place.family)}/{place.pack}", system.READ)
@@ -340,3 +352,23 @@ class Store:
 
 def _reopened(folder: Any, key: SigningKey) -> Store:
     return Store(Disk.of(folder, key))
+
+
+def _in_pack(entries: Sequence[NewRecord], pack: str, builder: PackBuilder) -> list[Where]:
+    """The places of published values: small ones in the pack, unless they are smaller than what names them there."""
+    places: list[Where] = []
+    offset = builder.payload_at
+    for entry in entries:
+        where = entry.stored.where
+        if isinstance(where, Inline):
+            length = len(where.payload)
+            if length > CARRIED_UP_TO:
+                check = blake3(where.payload).digest()
+                places.append(PackPlace(builder.family, entry.key, pack, offset, length, check))
+                offset += length
+                continue
+            offset += length
+        elif isinstance(where, PackPlace):
+            offset += where.length
+        places.append(where)
+    return places

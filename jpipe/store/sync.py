@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from jpipe.store import system
 from jpipe.store.disk import Disk
 
-__all__ = ["sync_files", "sync_folder"]
+__all__ = ["sync_file", "sync_files", "sync_folder"]
 
 _BLOB = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{62}")
 _PACK = re.compile(r"families/[0-9a-f]{2}/[0-9a-f]{62}/[0-9a-f]+\.pack")
@@ -36,7 +36,7 @@ def sync_files(disk: Disk, paths: Iterable[str], durable_folders: set[str]) -> t
     blobs = [path for path in wanted if _BLOB.fullmatch(path)]
     packs = [path for path in wanted if _PACK.fullmatch(path)]
     lost = _sync_each(disk, blobs, lambda path: disk.blobs.sync(bytes.fromhex(path[6:8] + path[9:])), durable_folders)
-    lost += _sync_each(disk, packs, lambda path: _sync_file(disk.folder.path(path)), durable_folders)
+    lost += _sync_each(disk, packs, lambda path: sync_file(disk.folder.path(path)), durable_folders)
     return tuple(lost)
 
 
@@ -70,7 +70,8 @@ def _sync_each(disk: Disk, paths: list[str], wait: Callable[[str], None], durabl
     return lost
 
 
-def _sync_file(path: str) -> None:
+def sync_file(path: str) -> None:
+    """Wait until the bytes of a file are on the disk."""
     descriptor = system.open(path, system.READ)
     try:
         system.fsync(descriptor)

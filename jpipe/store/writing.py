@@ -102,7 +102,7 @@ class Writer:
         try:
             _write_all(descriptor, chunks)
             try:
-                # Only with a directory descriptor does Python follow the link; for absolute paths the system ignores it.
+                # Python follows the link only if it is given a folder, which an absolute path makes the system ignore.
                 system.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
             except FileExistsError:
                 return None

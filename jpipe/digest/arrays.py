@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from jpipe.digest.buffers import buffer, hashed, known
-from jpipe.digest.canonical import Node, Tag, field
+from jpipe.digest.canonical import Name, Node, Tag, field
 from jpipe.digest.instances import reduce_state
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def numpy_rule(kind: type, base: type) -> Callable[[Any, Encoder], bytes | Node]
     return None
 
 
-def reduce_array(array: Any, encoder: Encoder) -> bytes | Node:
+def reduce_array(array: Any, encoder: Encoder, name: Name | None = None) -> bytes | Node:
     """An array: its bytes if all of them mean something, else its elements or fields."""
     head = Tag.KIND + field(("ndarray", array.shape)) + encode_dtype(array.dtype)
-    return _content(array, head, encoder)
+    return _content(array, head, encoder, name)
 
 
-def _content(array: Any, head: bytes, encoder: Encoder) -> bytes | Node:
+def _content(array: Any, head: bytes, encoder: Encoder, name: Name | None = None) -> bytes | Node:
     dtype = array.dtype
     if _is_solid(dtype):
         return head + _bytes(array, encoder)
@@ -53,7 +53,8 @@ def _content(array: Any, head: bytes, encoder: Encoder) -> bytes | Node:
         names = dtype.names
         return Node(head, [array[name] for name in names], name=lambda i: f"[{names[i]!r}]")
     if dtype.hasobject or dtype.kind == "T":
-        return Node(head, array.ravel(order="C").tolist(), name=lambda i: _place(array.shape, i))
+        elements = array.ravel(order="C").tolist()
+        return Node(head, elements, name=name or (lambda i: _place(array.shape, i)))
     return head + buffer(memoryview(_without_padding(array).tobytes()))
 
 
@@ -145,7 +146,7 @@ def _reduce_scalar(scalar: Any, encoder: Encoder) -> bytes | Node:
 
 
 def _reduce_derived(value: Any, encoder: Encoder) -> Node:
-    return reduce_state(value, "array", sys.modules["numpy"].asarray(value))
+    return reduce_state(value, "array", sys.modules["numpy"].asarray(value), encoder)
 
 
 def _reduce_masked(array: Any, encoder: Encoder) -> Node:

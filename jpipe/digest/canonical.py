@@ -19,6 +19,7 @@ from blake3 import blake3
 
 __all__ = [
     "INLINE",
+    "PREFIX",
     "SCALARS",
     "Name",
     "Node",
@@ -40,7 +41,7 @@ INLINE: Final = 512
 # BLAKE3 gains from threads only above this many bytes; below, handing work over costs more than it saves.
 _THREADED = 1 << 20
 
-_VERSION = b"jpipe value 1\0"
+PREFIX = b"jpipe value 1\0"
 
 SCALARS: Final = frozenset({int, float, str, bytes, bool, type(None), complex, type(...)})
 
@@ -142,7 +143,7 @@ def hash_bytes(data: Any) -> bytes:
 
 def hash_root(encoding: bytes) -> bytes:
     """The digest of a value from its encoding."""
-    return hash_bytes(_VERSION + encoding)
+    return hash_bytes(PREFIX + encoding)
 
 
 def short(encoding: bytes) -> bytes:
@@ -159,7 +160,7 @@ def scalar(value: object) -> bytes:
 
 
 def scalars(values: Any) -> list[bytes]:
-    """The encodings of many values of the `SCALARS` types."""
+    """The encodings of many values of the `SCALARS` types, exactly."""
     try:
         return list(map(marshal.dumps, values, repeat(2)))
     except ValueError:

@@ -11,6 +11,8 @@ from jpipe.digest.plain import CONTAINERS, encodings
 
 __all__ = ["Encoder", "Fingerprints", "Reduce"]
 
+_BASES = SCALARS | CONTAINERS | {object}
+
 # Deeper than any data; reached by objects that are rebuilt from ever new objects.
 _DEEPEST = 1_000_000
 
@@ -65,6 +67,8 @@ class Encoder:
     ----------
     code
         The user's own classes and functions met so far, as (module, qualified name).
+    heads
+        By class and names of attributes, what comes before the attributes' values; `instances` fills it.
     cyclic
         Whether a group of objects that contain each other was met.
     """
@@ -82,10 +86,14 @@ class Encoder:
         self.buffers = buffers
         self.code: set[tuple[str, str]] = set()
         self.cyclic = False
-        hashed = {kind for kind in SCALARS | CONTAINERS if hashers and _hasher(kind, hashers)}
+        plain = SCALARS | CONTAINERS
+        hashed = {kind for kind in plain if _hasher(kind, hashers)} if not _BASES.isdisjoint(hashers) else set()
         self.atoms = SCALARS - hashed
         self.leaves = frozenset(CONTAINERS - hashed)
         self._encoded: dict[int, bytes] = {}
+        self.heads: dict[type, dict[tuple[str, ...], bytes]] = {}
+        self._classes: dict[type, tuple[bytes | Node, set[tuple[str, str]]]] = {}
+        self._callable: dict[type, bool] = {}
         self._kept: list[Any] = []  # an id means something only as long as its object lives
 
     @property
@@ -94,10 +102,28 @@ class Encoder:
         return self._fingerprint()
 
     def forget(self) -> None:
-        """Start afresh, for a value whose code is to be listed on its own."""
+        """List code afresh; what was encoded before may hold code that would be missing from the new list."""
         self._encoded.clear()
         self._kept.clear()
         self.code = set()
+
+    def of_class(self, kind: type) -> bytes | Node:
+        """A class taken apart; asked for with every instance."""
+        found = self._classes.get(kind)
+        if found is None:
+            outer, self.code = self.code, set()
+            found = self._classes[kind] = self._reduce(kind, self), self.code
+            self.code = outer
+        self.code |= found[1]
+        return found[0]
+
+    def may_hide_code(self, kind: type) -> bool:
+        """Whether instances are callables of an installed package, which often wrap a function of the user's."""
+        found = self._callable.get(kind)
+        if found is None:
+            calls = any("__call__" in vars(base) for base in kind.__mro__)
+            found = self._callable[kind] = calls and not self.fingerprint.is_own(kind)
+        return found
 
     def encode(self, root: Any) -> bytes:
         """The short encoding of a value.

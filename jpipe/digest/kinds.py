@@ -11,8 +11,13 @@ from weakref import WeakKeyDictionary
 
 from jpipe.digest import plain, references, standard
 from jpipe.digest.arrays import numpy_rule
+from jpipe.digest.arrow import arrow_rule
 from jpipe.digest.canonical import Node
+from jpipe.digest.frames import pandas_rule
 from jpipe.digest.instances import reduce_enum, reduce_instance
+from jpipe.digest.polars import polars_rule
+from jpipe.digest.references import wrapper_rule
+from jpipe.digest.tensors import scipy_rule, torch_rule
 
 if TYPE_CHECKING:
     from jpipe.digest.engine import Encoder
@@ -49,6 +54,13 @@ _EXACT: dict[type, Rule] = {
 # By the first part of the module's name of a class: what gives the rule for classes from there, or None.
 _PACKAGES: dict[str, Callable[[type, type], Rule | None]] = {
     "numpy": numpy_rule,
+    "pandas": pandas_rule,
+    "polars": polars_rule,
+    "pyarrow": arrow_rule,
+    "scipy": scipy_rule,
+    "torch": torch_rule,
+    "joblib": wrapper_rule,
+    "numba": wrapper_rule,
 }
 
 _found: WeakKeyDictionary[type, Rule] = WeakKeyDictionary()

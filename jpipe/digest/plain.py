@@ -16,6 +16,9 @@ CONTAINERS = frozenset({list, tuple, dict})
 # `marshal` counts in 31 bits.
 _MOST = 2**31 - 1
 
+_LEVELS = 6
+_SMALL = 4
+
 
 def reduce_list(value: list[Any], atoms: frozenset[type]) -> bytes | Node:
     """A list: its encoding if there are only atoms inside, else a node."""
@@ -62,7 +65,7 @@ def _reduce_sequence(value: Any, tag: bytes, atoms: frozenset[type]) -> bytes | 
 
 
 def encodings(values: Any, atoms: frozenset[type], leaves: frozenset[type]) -> list[bytes] | None:
-    """The encodings of many values if they are atoms and containers of atoms, else None.
+    """The encodings of many values if they are atoms and plain containers a few levels deep, else None.
 
     Parameters
     ----------
@@ -76,27 +79,59 @@ def encodings(values: Any, atoms: frozenset[type], leaves: frozenset[type]) -> l
     kinds = set(map(type, values))
     if kinds <= atoms:
         return scalars(values)
-    nested = kinds - atoms
-    if not nested <= leaves or not all(_flat(values, kind, len(kinds) == 1, atoms) for kind in nested):
+    if not _is_plain(values, kinds, atoms, leaves):
         return None
     try:
-        found = list(map(marshal.dumps, values, repeat(2)))
+        return _encode_plain(values, atoms)
     except ValueError:  # something of 2 GiB or more
         return None
-    if max(map(len, found)) > INLINE:
-        return [part if type(value) in atoms else short(part) for value, part in zip(values, found, strict=True)]
-    return found
 
 
-def _flat(values: Any, kind: type, only: bool, atoms: frozenset[type]) -> bool:
-    """Whether the containers of this kind among the values hold atoms only, and are all different objects."""
-    members = values if only else [value for value in values if type(value) is kind]
-    # One long row that is used many times is better encoded once, which is what the engine does.
-    if len(members) > 1 and len(set(map(id, members))) < len(members):
-        return False
-    if not atoms.issuperset(map(type, chain.from_iterable(members))):
-        return False
-    return kind is not dict or atoms.issuperset(map(type, chain.from_iterable(map(dict.values, members))))
+def _is_plain(values: Any, kinds: set[type], atoms: frozenset[type], leaves: frozenset[type]) -> bool:
+    """Look through the containers level by level, at the speed of C.
+
+    `marshal` writes a container as often as it is used. Small ones may be shared, for there are few levels; with large
+    ones it is left to the engine, which encodes them once.
+    """
+    for _ in range(_LEVELS):
+        nested = kinds - atoms
+        if not nested:
+            return True
+        if not nested <= leaves:
+            return False
+        members = values if kinds == nested else [value for value in values if type(value) in nested]
+        inner = _contents(members, nested)
+        if len(inner) > _SMALL * len(members) + INLINE and len(set(map(id, members))) < len(members):
+            return False
+        values = inner
+        kinds = set(map(type, values))
+    return kinds <= atoms
+
+
+def _contents(members: Any, kinds: set[type]) -> list[Any]:
+    inner = list(chain.from_iterable(members))
+    if dict in kinds:
+        dicts = members if len(kinds) == 1 else [member for member in members if type(member) is dict]
+        inner.extend(chain.from_iterable(map(dict.values, dicts)))
+    return inner
+
+
+def _encode_plain(values: Any, atoms: frozenset[type]) -> list[bytes]:
+    found = list(map(marshal.dumps, values, repeat(2)))
+    if max(map(len, found), default=0) <= INLINE:
+        return found
+    return [
+        part if len(part) <= INLINE or type(value) in atoms else _shorten(value, part, atoms)
+        for value, part in zip(values, found, strict=True)
+    ]
+
+
+def _shorten(value: Any, whole: bytes, atoms: frozenset[type]) -> bytes:
+    """The short encoding of a plain container that is long because it has many parts, or long ones."""
+    node = reduce_container(value)
+    if isinstance(node, bytes) or atoms.issuperset(map(type, node.children)):
+        return short(whole)
+    return short(node.assemble(_encode_plain(node.children, atoms)))
 
 
 def _dumps(value: Any) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import Node, Tag, field
@@ -24,6 +25,7 @@ __all__ = [
     "reduce_step",
     "reduce_wrapped",
     "refer",
+    "wrapper_rule",
 ]
 
 
@@ -133,6 +135,15 @@ def reduce_module(module: types.ModuleType, encoder: Encoder) -> bytes:
 def reduce_code(code: types.CodeType, encoder: Encoder) -> Node:
     """A code object by its instructions, names and constants, without its lines."""
     return Node(Tag.KIND + field("code"), [_code(code)])
+
+
+def wrapper_rule(kind: type, base: type) -> Callable[[Any, Encoder], Node] | None:
+    """The rule for functions that joblib remembers or numba compiles: their own state changes as they are used."""
+    names = {"MemorizedFunc": "func", "NotMemorizedFunc": "func", "Dispatcher": "py_func", "CPUDispatcher": "py_func"}
+    name = names.get(base.__name__)
+    if name is None:
+        return None
+    return lambda value, encoder: Node(Tag.KIND + field(("wrapper", kind.__name__)), [getattr(value, name)])
 
 
 def _named(thing: Any, encoder: Encoder, holder: Any = None) -> bytes | None:

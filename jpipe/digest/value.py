@@ -10,7 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from jpipe.digest.canonical import SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, short
+from blake3 import blake3
+
+from jpipe.digest.canonical import PREFIX, SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, short
 from jpipe.digest.engine import Encoder, Fingerprints
 from jpipe.digest.kinds import reduce
 from jpipe.digest.plain import encodings, reduce_container
@@ -79,7 +81,7 @@ def digest(
         If there is something inside that cannot be told from others of its kind.
     """
     if not hashers and type(value) in SCALARS:
-        return ValueDigest(hash_root(scalar(value)))
+        return ValueDigest(blake3(PREFIX + scalar(value)).digest())
     encoder = Encoder(reduce, _Once(fingerprint), hashers or _NOTHING, buffers or _NOTHING)
     try:
         if parts and _has_parts(value):
@@ -126,7 +128,7 @@ def _with_parts(value: Any, encoder: Encoder) -> ValueDigest:
             if encoder.code:
                 code[key] = _listed(encoder)
                 encoder.forget()
-    parts = dict(zip(keys, map(hash_root, found), strict=True))
+    parts = {key: blake3(PREFIX + encoding).digest() for key, encoding in zip(keys, found, strict=True)}
     whole = tuple(sorted(set(chain.from_iterable(code.values()))))
     return ValueDigest(hash_root(_from_parts(value, found, encoder)), whole, parts, code or None)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jpipe.render.paper import Paper
-    from jpipe.render.tally import StepTally, Tally
+    from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["Bars", "run_bar", "step_bar", "worker_bar"]
 
@@ -50,14 +50,14 @@ class Bars:
         self._drawn: list[str] = []
         self._at = float("-inf")
 
-    def draw(self, lines: list[Line], tally: Tally, elapsed: dict[str, float]) -> None:
+    def draw(self, lines: list[Line], standing: Standing, elapsed: dict[str, float]) -> None:
         """Write `lines` above the frame and bring the frame up to date.
 
         Parameters
         ----------
         lines
             What is to stay in the scroll back.
-        tally
+        standing
             Where the run stands.
         elapsed
             Seconds since each started step started, by name.
@@ -66,7 +66,7 @@ class Bars:
             return
         self._at = self._now()
         columns, rows = shutil.get_terminal_size((80, 24))
-        frame = self._frame(tally, elapsed, min(columns - 1, _WIDEST), max(1, rows - 2))
+        frame = self._frame(standing, elapsed, min(columns - 1, _WIDEST), max(1, rows - 2))
         said = "".join(self._paper.text(one) + "\n" for one in lines)
         self._write(self._erase(columns) + said + "\n".join(frame))
         self._drawn = frame
@@ -76,22 +76,22 @@ class Bars:
         self._write(self._erase(shutil.get_terminal_size((80, 24)).columns))
         self._drawn = []
 
-    def _frame(self, tally: Tally, elapsed: dict[str, float], width: int, most: int) -> list[str]:
-        jobs = tally.start.jobs if tally.start else 1
+    def _frame(self, standing: Standing, elapsed: dict[str, float], width: int, most: int) -> list[str]:
+        jobs = standing.start.jobs if standing.start else 1
         ascii_only = not self._paper.unicode
         if self._by_worker:
             since = max(elapsed.values(), default=0.0)
-            bars = [worker_bar(worker, count, since, width) for worker, count in sorted(tally.workers.items())]
+            bars = [worker_bar(worker, count, since, width) for worker, count in sorted(standing.workers.items())]
         else:
             bars = [
                 step_bar(step, elapsed.get(step.name, 0.0), jobs, width, ascii_only)
-                for step in tally.steps.values()
+                for step in standing.steps.values()
                 if step.running and step.stale > 1 and step.finished < step.stale
             ]
         hidden = len(bars) - (most - 1)
         if hidden > 0:
             bars = [*bars[: most - 2], f"  ... and {counted(hidden + 1, 'more', 'more')}"] if most > 2 else []
-        return [fitted(bar, width) for bar in (*bars, run_bar(tally, elapsed, width, ascii_only))]
+        return [fitted(bar, width) for bar in (*bars, run_bar(standing, elapsed, width, ascii_only))]
 
     def _erase(self, columns: int) -> str:
         """Escape codes that bring the cursor to the frame's first column and row and clear from there on.
@@ -110,7 +110,7 @@ class Bars:
             self._paper.stream.flush()
 
 
-def step_bar(step: StepTally, elapsed: float, jobs: int, width: int, ascii_only: bool) -> str:
+def step_bar(step: StepStanding, elapsed: float, jobs: int, width: int, ascii_only: bool) -> str:
     """The bar of a running step: cached items fill it but do not count for its rate."""
     return str(
         tqdm.format_meter(
@@ -128,20 +128,20 @@ def step_bar(step: StepTally, elapsed: float, jobs: int, width: int, ascii_only:
     )
 
 
-def run_bar(tally: Tally, elapsed: dict[str, float], width: int, ascii_only: bool) -> str:
+def run_bar(standing: Standing, elapsed: dict[str, float], width: int, ascii_only: bool) -> str:
     """The bar of the whole run, with the steps that run as one item each behind it."""
     since = max(elapsed.values(), default=0.0)
-    left = run_seconds_left(tally, elapsed)
-    single = [step.name for step in tally.steps.values() if step.running and step.stale <= 1]
+    left = run_seconds_left(standing, elapsed)
+    single = [step.name for step in standing.steps.values() if step.running and step.stale <= 1]
     until = f"{clock(since)}<{clock(left)}" if left is not None else clock(since)
     behind = f", {', '.join(single)}" if single else ""
     return str(
         tqdm.format_meter(
-            n=min(tally.cached + tally.finished, tally.items),
-            total=tally.items,
+            n=min(standing.cached + standing.finished, standing.items),
+            total=standing.items,
             elapsed=since,
             ncols=width,
-            prefix=f"  {tally.start.pipeline if tally.start else 'run'}",
+            prefix=f"  {standing.start.pipeline if standing.start else 'run'}",
             ascii=ascii_only,
             bar_format=f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} [{until}{_braced(behind)}]",
         )
@@ -161,7 +161,7 @@ def fitted(text: str, width: int) -> str:
     return text
 
 
-def _postfix(step: StepTally) -> str:
+def _postfix(step: StepStanding) -> str:
     label = step.label.removeprefix(step.name).strip("[]")
     return label if len(label) <= 30 else ""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from jpipe.events import Event, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.render.log import LogTeller
-from jpipe.render.tally import Tally
+from jpipe.render.standing import Standing
 from jpipe.render.told import Teller, Wishes
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         heartbeat: float = HEARTBEAT,
     ) -> None:
-        self.tally = Tally()
+        self.standing = Standing()
         self._paper = paper
         self._mode = Mode.OFF if quiet else mode
         self._quiet = quiet
@@ -109,7 +109,7 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            self.tally.take(event)
+            self.standing.take(event)
             if isinstance(event, StepStarted):
                 self._started.setdefault(event.step, self._clock())
                 self._go_live()
@@ -130,8 +130,8 @@ class Progress:
 
     def _make_teller(self, wishes: Wishes) -> _Tells:
         if self._mode is Mode.OFF:
-            return _OnlyTheEnd(self.tally, wishes, self._quiet)
-        return LogTeller(self.tally, wishes) if self._mode is Mode.PLAIN else Teller(self.tally, wishes)
+            return _OnlyTheEnd(self.standing, wishes, self._quiet)
+        return LogTeller(self.standing, wishes) if self._mode is Mode.PLAIN else Teller(self.standing, wishes)
 
     def _go_live(self) -> None:
         if self._ticker is not None or self._mode is Mode.OFF or self._broken:
@@ -155,7 +155,7 @@ class Progress:
 
     def _show(self, lines: list[Line]) -> None:
         if self._bars is not None:
-            self._bars.draw(lines, self.tally, self._elapsed())
+            self._bars.draw(lines, self.standing, self._elapsed())
         elif lines:
             self._paper.write(*lines)
             self._last_line = self._clock()
@@ -184,8 +184,8 @@ class Progress:
 class _OnlyTheEnd:
     """Says nothing before the run is over, and nothing at all when a quiet run went well."""
 
-    def __init__(self, tally: Tally, wishes: Wishes, quiet: bool) -> None:
-        self._teller = Teller(tally, wishes)
+    def __init__(self, standing: Standing, wishes: Wishes, quiet: bool) -> None:
+        self._teller = Teller(standing, wishes)
         self._quiet = quiet
 
     def hear(self, event: Event) -> list[Line]:

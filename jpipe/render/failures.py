@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jpipe.events import Failure, RunEnded
     from jpipe.render.commands import Commands
-    from jpipe.render.tally import StepTally, Tally
+    from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headline"]
 
@@ -193,20 +193,20 @@ def _and_more(group: Sequence[Failure]) -> tuple[str, ...]:
     return (f" and {len(group) - 1:,} more like it",) if len(group) > 1 else ()
 
 
-def failed_end(event: RunEnded, tally: Tally) -> list[Line]:
+def failed_end(event: RunEnded, standing: Standing) -> list[Line]:
     """The last lines of a run that failed or was interrupted: what is kept, and what the next run will do."""
-    pipeline = tally.start.pipeline if tally.start else "the run"
+    pipeline = standing.start.pipeline if standing.start else "the run"
     word = "interrupted after" if event.outcome is Outcome.INTERRUPTED else "failed in"
-    facts = [*_kept(tally), *_not_started(tally)]
+    facts = [*_kept(standing), *_not_started(standing)]
     lines = [(), line(strong(pipeline), bad(f" {word} {took(event.seconds)}"), *(f" · {fact}" for fact in facts))]
     if event.ran:
-        lines.append(line("  what finished is kept: ", _rest(tally)))
+        lines.append(line("  what finished is kept: ", _rest(standing)))
     return lines
 
 
-def _kept(tally: Tally) -> list[str]:
+def _kept(standing: Standing) -> list[str]:
     facts = []
-    for step in tally.steps.values():
+    for step in standing.steps.values():
         if step.ended and (step.ended.failed or step.ended.interrupted):
             done = step.ended.ran + step.ended.cached
             many = f"{done:,} of {step.ended.items:,} {step.name} items done and kept"
@@ -214,24 +214,24 @@ def _kept(tally: Tally) -> list[str]:
     return facts
 
 
-def _not_started(tally: Tally) -> list[str]:
-    blocked = [step.name for step in tally.steps.values() if _only_blocked(step)]
+def _not_started(standing: Standing) -> list[str]:
+    blocked = [step.name for step in standing.steps.values() if _only_blocked(step)]
     return [f"{listed(blocked)} not started"] if blocked else []
 
 
-def _only_blocked(step: StepTally) -> bool:
+def _only_blocked(step: StepStanding) -> bool:
     ended = step.ended
     return ended is not None and ended.blocked > 0 and not (ended.failed or ended.ran or ended.interrupted)
 
 
-def _rest(tally: Tally) -> str:
+def _rest(standing: Standing) -> str:
     """What the next run will do."""
     parts = []
-    for step in tally.steps.values():
+    for step in standing.steps.values():
         if step.ended is None:
             continue
         left = step.ended.failed + step.ended.blocked + step.ended.interrupted
-        items = [failure.item for failure in tally.failures if failure.step == step.name]
+        items = [failure.item for failure in standing.failures if failure.step == step.name]
         if left == 1 and len(items) == 1 and step.ended.items > 1:
             parts.append(f"item {items[0]} of {step.name}")
         elif left:

@@ -8,7 +8,7 @@ from typing import TextIO
 from jpipe.events import Event, Failure, ItemFailed, RunEnded, StepEnded
 from jpipe.render.failures import grouped
 from jpipe.render.source import short_path
-from jpipe.render.tally import Tally
+from jpipe.render.standing import Standing
 from jpipe.render.words import took
 
 __all__ = ["Annotations", "annotation", "summary"]
@@ -33,17 +33,17 @@ class Annotations:
     def __init__(self, stream: TextIO, summary_file: str | None = None) -> None:
         self._stream = stream
         self._summary_file = summary_file
-        self._tally = Tally()
+        self._standing = Standing()
 
     def __call__(self, event: Event) -> None:
-        self._tally.take(event)
-        if isinstance(event, ItemFailed) and len(self._tally.failures) <= _MOST_ANNOTATIONS:
+        self._standing.take(event)
+        if isinstance(event, ItemFailed) and len(self._standing.failures) <= _MOST_ANNOTATIONS:
             self._stream.write(annotation(event.failure) + "\n")
             self._stream.flush()
         if isinstance(event, RunEnded) and self._summary_file:
             try:
                 with Path(self._summary_file).open("a", encoding="utf-8") as stream:
-                    stream.write(summary(self._tally)[:_MOST_BYTES])
+                    stream.write(summary(self._standing)[:_MOST_BYTES])
             except OSError as error:
                 self._stream.write(f"the job summary could not be written: {error}\n")
 
@@ -56,20 +56,20 @@ def annotation(failure: Failure) -> str:
     return f"::error {place}title={_property(failure.label)}::{_data(text)}"
 
 
-def summary(tally: Tally) -> str:
+def summary(standing: Standing) -> str:
     """The run as Markdown."""
-    end = tally.end
-    if end is None or tally.start is None:
+    end = standing.end
+    if end is None or standing.start is None:
         return ""
     lines = [
-        f"### {tally.start.pipeline}: {end.outcome.value} in {took(end.seconds)}",
+        f"### {standing.start.pipeline}: {end.outcome.value} in {took(end.seconds)}",
         "",
         "| step | outcome | items | ran | cached | failed | not started | took |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
-        *(_row(step.ended) for step in tally.steps.values() if step.ended),
+        *(_row(step.ended) for step in standing.steps.values() if step.ended),
         "",
     ]
-    for group in grouped(tally.failures)[:_MOST_ANNOTATIONS]:
+    for group in grouped(standing.failures)[:_MOST_ANNOTATIONS]:
         more = f" and {len(group) - 1:,} more like it" if len(group) > 1 else ""
         lines += [f"**{group[0].label}**{more}", "", "```", f"{group[0].error_type}: {group[0].message}", "```", ""]
     return "\n".join(lines) + "\n"

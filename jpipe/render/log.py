@@ -16,7 +16,7 @@ from jpipe.render.words import about, counted, took
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jpipe.render.tally import StepTally, Tally
+    from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["LogTeller"]
 
@@ -26,7 +26,7 @@ class LogTeller:
 
     Parameters
     ----------
-    tally
+    standing
         Has taken each event before `hear` gets it.
     wishes
         What to tell.
@@ -35,9 +35,9 @@ class LogTeller:
     """
 
     def __init__(
-        self, tally: Tally, wishes: Wishes, now: Callable[[], time.struct_time] = time.localtime
+        self, standing: Standing, wishes: Wishes, now: Callable[[], time.struct_time] = time.localtime
     ) -> None:
-        self._tally = tally
+        self._standing = standing
         self._wishes = wishes
         self._now = now
         self._failed: set[tuple[str, str]] = set()
@@ -47,7 +47,7 @@ class LogTeller:
         """The lines that this event is worth."""
         match event:
             case StepStarted():
-                return [*self._open(), self._stamped(_started(self._tally.step(event.step)))]
+                return [*self._open(), self._stamped(_started(self._standing.step(event.step)))]
             case StepEnded():
                 text = _ended(event)
                 return [self._stamped(text)] if text else []
@@ -67,8 +67,8 @@ class LogTeller:
     def beat(self, elapsed: dict[str, float]) -> list[Line]:
         """A sign of life: where each running step stands, given for how many seconds it has run."""
         return [
-            self._stamped(_standing(step, elapsed.get(step.name, 0.0), self._tally))
-            for step in self._tally.steps.values()
+            self._stamped(_standing(step, elapsed.get(step.name, 0.0), self._standing))
+            for step in self._standing.steps.values()
             if step.running
         ]
 
@@ -84,32 +84,32 @@ class LogTeller:
         return line(dim(time.strftime("%H:%M:%S ", self._now())), *parts)
 
     def _open(self) -> list[Line]:
-        start = self._tally.start
+        start = self._standing.start
         if self._opened or start is None:
             return []
         self._opened = True
-        may_run = self._tally.items - self._tally.cached - self._tally.stale
-        facts = [counted(self._tally.items, "item")]
-        if self._tally.cached:
-            facts.append(f"{self._tally.cached:,} cached")
-        if may_run and self._tally.stale:
-            facts += [f"{self._tally.stale:,} to run", f"{may_run:,} may run"]
+        may_run = self._standing.items - self._standing.cached - self._standing.stale
+        facts = [counted(self._standing.items, "item")]
+        if self._standing.cached:
+            facts.append(f"{self._standing.cached:,} cached")
+        if may_run and self._standing.stale:
+            facts += [f"{self._standing.stale:,} to run", f"{may_run:,} may run"]
         facts += [counted(start.jobs, "worker"), f"cache {start.cache_dir}"]
         return [self._stamped(f"{start.pipeline}: {', '.join(facts)}")]
 
     def _end(self, event: RunEnded) -> list[Line]:
         fine = event.outcome in (Outcome.RAN, Outcome.CACHED)
         if fine and not self._opened:
-            return run_end(event, self._tally, self._wishes, opened=False)
-        pipeline = self._tally.start.pipeline if self._tally.start else "run"
+            return run_end(event, self._standing, self._wishes, opened=False)
+        pipeline = self._standing.start.pipeline if self._standing.start else "run"
         word = "ok" if fine else event.outcome.value
         counts = f"{event.ran:,} ran, {event.cached:,} cached, {event.failed:,} failed"
         blocked = f", {event.blocked:,} not started" if event.blocked else ""
-        last = [] if fine else run_end(event, self._tally, self._wishes, opened=True)
+        last = [] if fine else run_end(event, self._standing, self._wishes, opened=True)
         return [self._stamped(f"{pipeline}: {word} in {took(event.seconds)}, {counts}{blocked}"), *last]
 
 
-def _started(step: StepTally) -> str:
+def _started(step: StepStanding) -> str:
     why = brief_reasons(step)
     return f"{step.name}: {step.stale:,} to run" + (f" ({why})" if why else "")
 
@@ -133,7 +133,7 @@ def _ended(event: StepEnded) -> str:
     return f"{event.step}: {word}, {', '.join(counts)} in {took(event.seconds)}"
 
 
-def _standing(step: StepTally, elapsed: float, tally: Tally) -> str:
-    left = seconds_left(step, elapsed, tally.start.jobs if tally.start else 1)
+def _standing(step: StepStanding, elapsed: float, standing: Standing) -> str:
+    left = seconds_left(step, elapsed, standing.start.jobs if standing.start else 1)
     until = f", {about(left)} left" if left is not None else f", running for {took(elapsed)}"
     return f"{step.name}: {step.finished:,}/{step.stale:,}{until}"

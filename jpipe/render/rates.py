@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jpipe.render.tally import StepTally, Tally
+    from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["rate", "run_seconds_left", "seconds_left"]
 
@@ -16,7 +16,7 @@ _WEIGHT = 4.0
 """An estimate from earlier runs weighs as much as this many items of this run."""
 
 
-def rate(step: StepTally, elapsed: float, jobs: int) -> float | None:
+def rate(step: StepStanding, elapsed: float, jobs: int) -> float | None:
     """Items a second, or None where nothing is known yet.
 
     Parameters
@@ -34,24 +34,24 @@ def rate(step: StepTally, elapsed: float, jobs: int) -> float | None:
     return (step.finished + _WEIGHT) / (max(elapsed, 0.0) + _WEIGHT / expected)
 
 
-def seconds_left(step: StepTally, elapsed: float, jobs: int) -> float | None:
+def seconds_left(step: StepStanding, elapsed: float, jobs: int) -> float | None:
     """Seconds until a running step is over, or None where nothing is known yet."""
     speed = rate(step, elapsed, jobs)
     return None if not speed else max(0, step.stale - step.finished) / speed
 
 
-def run_seconds_left(tally: Tally, elapsed: dict[str, float]) -> float | None:
+def run_seconds_left(standing: Standing, elapsed: dict[str, float]) -> float | None:
     """Seconds until the run is over, or None while a step of which nothing is known is still to come."""
-    if tally.start is None:
+    if standing.start is None:
         return None
-    jobs = tally.start.jobs
+    jobs = standing.start.jobs
     total = 0.0
-    for name in dict.fromkeys([*tally.start.expected_seconds, *tally.steps]):
-        step = tally.steps.get(name)
+    for name in dict.fromkeys([*standing.start.expected_seconds, *standing.steps]):
+        step = standing.steps.get(name)
         if step is not None and (step.ended is not None or step.finished >= step.stale > 0):
             continue
         if step is None or not step.started:
-            left = tally.start.expected_seconds.get(name)
+            left = standing.start.expected_seconds.get(name)
             left = None if left is None else left / jobs
         else:
             left = seconds_left(step, elapsed.get(name, 0.0), jobs)
@@ -61,7 +61,7 @@ def run_seconds_left(tally: Tally, elapsed: dict[str, float]) -> float | None:
     return total
 
 
-def _expected_rate(step: StepTally, jobs: int) -> float | None:
+def _expected_rate(step: StepStanding, jobs: int) -> float | None:
     if not step.expected or not step.stale:
         return None
     return step.stale * min(jobs, step.stale) / step.expected

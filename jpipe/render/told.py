@@ -13,7 +13,7 @@ from jpipe.render.lines import Line, Piece, bad, dim, good, line, name, strong, 
 from jpipe.render.words import about, counted, listed, size, took
 
 if TYPE_CHECKING:
-    from jpipe.render.tally import StepTally, Tally
+    from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "up_to_date"]
 
@@ -47,14 +47,14 @@ class Teller:
 
     Parameters
     ----------
-    tally
+    standing
         Has taken each event before `hear` gets it.
     wishes
         What to tell.
     """
 
-    def __init__(self, tally: Tally, wishes: Wishes) -> None:
-        self._tally = tally
+    def __init__(self, standing: Standing, wishes: Wishes) -> None:
+        self._standing = standing
         self._wishes = wishes
         self._opened = False
         self._told: set[str] = set()
@@ -63,7 +63,7 @@ class Teller:
         """The lines that this event is worth."""
         match event:
             case StepStarted():
-                return self._open() + self._why(self._tally.step(event.step))
+                return self._open() + self._why(self._standing.step(event.step))
             case StepEnded():
                 return [_step_end(event, self._width)] if self._opened or event.ran or event.failed else []
             case ChunkEnded():
@@ -73,18 +73,18 @@ class Teller:
             case Waiting():
                 return [line("  ", warn("·"), " ", name(event.step), f" waits: {event.holder} computes it")]
             case RunEnded():
-                return run_end(event, self._tally, self._wishes, self._opened)
+                return run_end(event, self._standing, self._wishes, self._opened)
             case _:
                 return []
 
     def _open(self) -> list[Line]:
-        if self._opened or self._tally.start is None:
+        if self._opened or self._standing.start is None:
             return []
         self._opened = True
-        over = [step.ended for step in self._tally.steps.values() if step.ended is not None]
-        return [*_header(self._tally.start), *(_step_end(ended, self._width) for ended in over)]
+        over = [step.ended for step in self._standing.steps.values() if step.ended is not None]
+        return [*_header(self._standing.start), *(_step_end(ended, self._width) for ended in over)]
 
-    def _why(self, step: StepTally) -> list[Line]:
+    def _why(self, step: StepStanding) -> list[Line]:
         reasons = brief_reasons(step)
         if not reasons or step.name in self._told:
             return []
@@ -96,7 +96,7 @@ class Teller:
 
     @property
     def _width(self) -> int:
-        known = list(self._tally.steps)
+        known = list(self._standing.steps)
         return max(10, *(width_of(step) for step in known)) if known else 10
 
 
@@ -142,7 +142,7 @@ def _counts(event: StepEnded) -> Line:
     return line(*parts) if parts else line(dim("nothing to do"))
 
 
-def brief_reasons(step: StepTally) -> str:
+def brief_reasons(step: StepStanding) -> str:
     """The reasons of a step's items in half a line; nothing for one that never ran, which explains itself."""
     texts = [str(reason) for reason in step.reasons if reason.kind.value != "never ran"]
     return listed(list(dict.fromkeys(texts)), 1)
@@ -168,11 +168,11 @@ def up_to_date(pipeline: str, cached: int, seconds_saved: float) -> Line:
     return line(name(pipeline), " is up to date · ", counted(cached, "item"), f" from cache{saved}")
 
 
-def run_end(event: RunEnded, tally: Tally, wishes: Wishes, opened: bool) -> list[Line]:
+def run_end(event: RunEnded, standing: Standing, wishes: Wishes, opened: bool) -> list[Line]:
     """The last lines of a run; `opened` says whether there are others before them."""
     if event.outcome not in (Outcome.RAN, Outcome.CACHED):
-        return [*failures_screen(tally.failures, wishes.commands, wishes.tb), *failed_end(event, tally)]
-    pipeline = tally.start.pipeline if tally.start else "the run"
+        return [*failures_screen(standing.failures, wishes.commands, wishes.tb), *failed_end(event, standing)]
+    pipeline = standing.start.pipeline if standing.start else "the run"
     if not event.ran and not opened:
         return [up_to_date(pipeline, event.cached, event.seconds_saved)]
     saved = f" · saved {about(event.seconds_saved)}" if event.cached and event.seconds_saved >= 0.95 else ""

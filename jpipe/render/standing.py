@@ -20,11 +20,11 @@ from jpipe.events import (
 if TYPE_CHECKING:
     from jpipe.reasons import Reason
 
-__all__ = ["StepTally", "Tally"]
+__all__ = ["Standing", "StepStanding"]
 
 
 @dataclass(slots=True)
-class StepTally:
+class StepStanding:
     """Where one step stands; the numbers count items."""
 
     name: str
@@ -54,13 +54,13 @@ class StepTally:
         return self.cached + self.stale
 
 
-class Tally:
+class Standing:
     """Where a run stands.
 
     Attributes
     ----------
     start, end : RunStarted or None, RunEnded or None
-    steps : dict[str, StepTally]
+    steps : dict[str, StepStanding]
         By name, in the order in which they were first heard of.
     failures : list[Failure]
     workers : dict[int, int]
@@ -70,7 +70,7 @@ class Tally:
     def __init__(self) -> None:
         self.start: RunStarted | None = None
         self.end: RunEnded | None = None
-        self.steps: dict[str, StepTally] = {}
+        self.steps: dict[str, StepStanding] = {}
         self.failures: list[Failure] = []
         self.workers: dict[int, int] = {}
 
@@ -105,12 +105,12 @@ class Tally:
         if event.items:
             step.label = event.items[-1].label
 
-    def step(self, name: str) -> StepTally:
-        """The tally of one step."""
+    def step(self, name: str) -> StepStanding:
+        """The standing of one step."""
         found = self.steps.get(name)
         if found is None:
             expected = self.start.expected_seconds.get(name) if self.start else None
-            found = self.steps[name] = StepTally(name, expected=expected)
+            found = self.steps[name] = StepStanding(name, expected=expected)
         return found
 
     @property

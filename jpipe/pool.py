@@ -11,14 +11,15 @@ multiprocessing, dask, ray and registered ones.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from joblib import Parallel
-from joblib.parallel import BatchedCalls
+import joblib.parallel
+from joblib import Parallel, parallel_config
+from joblib.parallel import BatchedCalls, default_parallel_config
 
-__all__ = ["Pool", "WorkersLost"]
+__all__ = ["Pool", "WorkersLost", "configured"]
 
 Done = Callable[[Any, BaseException | None], None]
 """Called with (result, None) or (None, error), in a thread of the backend."""
@@ -142,12 +143,24 @@ class Pool:
         return self._parallel._backend
 
     def _open(self) -> None:
-        self._parallel = Parallel(**self._arguments)
+        with self._thread_limit() as arguments:
+            self._parallel = Parallel(**arguments)
         self._parallel.__enter__()
         self.n_jobs = self._parallel._effective_n_jobs()
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
         self._backend.start_call()
+
+    @contextlib.contextmanager
+    def _thread_limit(self) -> Iterator[dict[str, Any]]:
+        """``Parallel`` itself does not take ``inner_max_num_threads``, only ``parallel_config`` does."""
+        arguments = dict(self._arguments)
+        limit = arguments.pop("inner_max_num_threads", None)
+        if limit is None:
+            yield arguments
+        else:
+            with parallel_config(arguments.pop("backend", "loky"), inner_max_num_threads=limit):
+                yield arguments
 
     def _mark_context(self) -> None:
         """Tell loky's memory-mapping which `Parallel` the arrays that it dumps belong to."""
@@ -156,6 +169,12 @@ class Pool:
         manager = getattr(workers, "_temp_folder_manager", None)
         if manager is not None:
             manager.set_current_context(self._parallel._id)
+
+
+def configured() -> dict[str, Any]:
+    """What ``joblib.parallel_config`` sets at the moment, without the defaults of what it leaves alone."""
+    config = getattr(joblib.parallel._backend, "config", default_parallel_config)
+    return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
 
 
 def _means_lost(error: BaseException) -> bool:

@@ -1,0 +1,118 @@
+"""What a map needs from workers, and the choice between those of joblib and forked ones.
+
+joblib's workers are the rule. Forked ones start in a tenth of the time, but a fork is safe only in a process that has
+a single thread. So they are used where that is so, where joblib is not even loaded (hence not configured either),
+and where no option asks for joblib.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from jpipe.errors import UsageError
+
+__all__ = ["Done", "Workers", "cpu_count", "may_fork", "resolve_n_jobs"]
+
+Done = Callable[[Any, BaseException | None], None]
+"""Called with (result, None) or (None, error), in any thread."""
+
+
+class Workers(Protocol):
+    """Those who run the chunks of a map; `jpipe.pool.Pool` is one."""
+
+    n_jobs: int
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether workers are threads of this process."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether workers are on this machine."""
+
+    def submit(self, task: Callable[[], Any], done: Done) -> None:
+        """Run `task()` in a worker."""
+
+    def kill(self) -> None:
+        """End the workers at once."""
+
+    def close(self) -> None:
+        """Give the workers back."""
+
+
+def may_fork(options: Mapping[str, Any]) -> bool:
+    """Whether forked workers can be used.
+
+    Parameters
+    ----------
+    options
+        The options of the map that joblib knows; any that is set asks for joblib.
+    """
+    return (
+        sys.platform == "linux"
+        and "joblib" not in sys.modules
+        and all(value is None for value in options.values())
+        and _count_threads() == 1
+    )
+
+
+def resolve_n_jobs(n_jobs: int | None) -> int | None:
+    """The number of workers that was asked for: by the caller, else by ``joblib.parallel_config``, else all cores.
+
+    A negative number counts from the number of cores, as in joblib: -1 is all of them. Inside a worker the
+    default is 1.
+
+    Raises
+    ------
+    UsageError
+        For 0, and for what is no whole number.
+    """
+    if n_jobs is None:
+        n_jobs = _configured_n_jobs()
+    if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs == 0:
+        raise UsageError(f"n_jobs={n_jobs!r}: it takes a whole number other than 0", hint="-1 is all cores")
+    return int(n_jobs)
+
+
+def cpu_count() -> int:
+    """How many cores this process may use: by its affinity and its share in a container."""
+    available = getattr(os, "sched_getaffinity", None)
+    counts = [os.cpu_count() or 1]
+    if available is not None:
+        counts.append(len(available(0)))
+    limit = os.environ.get("LOKY_MAX_CPU_COUNT", "")
+    if limit.isdigit():
+        counts.append(int(limit))
+    counts.append(_container_cores())
+    return max(min(counts), 1)
+
+
+def _container_cores() -> int:
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
+def _count_threads() -> int:
+    """Threads of this process as the system sees them, those of native libraries included."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def _configured_n_jobs() -> int:
+    if "jpipe.mapping.forked" in sys.modules and sys.modules["jpipe.mapping.forked"].inside_worker:
+        return 1
+    if "joblib" not in sys.modules:
+        return -1
+    from joblib.parallel import get_active_backend
+
+    # Without hints, or joblib would answer 1 for require="sharedmem", whatever n_jobs is configured.
+    backend, configured = get_active_backend(prefer=None, require=None)
+    if configured is not None:
+        return int(configured)
+    return 1 if (backend.nesting_level or 0) > 0 else -1

@@ -1,0 +1,98 @@
+"""p_tqdm's six maps: parallel or sequential, at once or lazy, in order or as results come.
+
+All take a function and one iterable for each of its positional arguments; the shortest ends the map. The keyword
+arguments are
+
+num_cpus
+    Number of worker processes: a whole number, or a float for a share of the cores (at least one worker). Default: what
+    ``joblib.parallel_config`` says, else all cores. Only for the parallel ones.
+total
+    Number of items, for the bar, where no iterable knows its length.
+tqdm
+    Class of the bar. Default: tqdm's for a terminal or a notebook.
+
+and everything else goes to the bar: ``desc``, ``disable``, ``file``, ``position``, ``leave``...
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from jpipe.errors import UsageError
+from jpipe.mapping import Bar, default_bar, parallel_map
+from jpipe.mapping.source import length_of
+from jpipe.mapping.workers import cpu_count
+
+__all__ = ["p_imap", "p_map", "p_uimap", "p_umap", "t_imap", "t_map"]
+
+
+def p_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
+    """The list of the function's results, computed in parallel, in order; see `jpipe.parallel.maps`.
+
+    Raises
+    ------
+    Exception
+        What the first item that failed has raised, with a note that names the item.
+    """
+    return list(_parallel(function, iterables, kwargs, ordered=True, whole=True))
+
+
+def p_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
+    """A generator of the results in order; nothing runs before the first is asked for; see `jpipe.parallel.maps`."""
+    return _parallel(function, iterables, kwargs, ordered=True, whole=False)
+
+
+def p_umap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
+    """The list of the results in the order in which they were finished; see `jpipe.parallel.maps`."""
+    return list(_parallel(function, iterables, kwargs, ordered=False, whole=True))
+
+
+def p_uimap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
+    """A generator of the results as they are finished; see `jpipe.parallel.maps`."""
+    return _parallel(function, iterables, kwargs, ordered=False, whole=False)
+
+
+def t_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
+    """The list of the results, computed one after the other in this process; see `jpipe.parallel.maps`."""
+    return list(t_imap(function, *iterables, **kwargs))
+
+
+def t_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
+    """A generator of the results, each computed in this process when asked for; see `jpipe.parallel.maps`."""
+    kwargs.pop("num_cpus", None)
+    return _with_bar(function, iterables, kwargs, n_jobs=1, ordered=True, whole=False)
+
+
+def _parallel(
+    function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], kwargs: dict[str, Any], **how: Any
+) -> Generator[Any, None, None]:
+    n_jobs = _count(kwargs.pop("num_cpus", None))
+    return _with_bar(function, iterables, kwargs, n_jobs=n_jobs, **how)
+
+
+def _with_bar(
+    function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], kwargs: dict[str, Any], **how: Any
+) -> Generator[Any, None, None]:
+    total = kwargs.pop("total", None) or length_of(iterables)
+    make = kwargs.pop("tqdm", None) or default_bar()
+    return _results(Bar(make, {"total": total, **kwargs}), function, iterables, total=total, **how)
+
+
+def _results(
+    bar: Bar, function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **how: Any
+) -> Generator[Any, None, None]:
+    results = parallel_map(function, iterables, on_start=bar.start, on_done=bar.add, **how)
+    with bar, contextlib.closing(results):
+        yield from results
+
+
+def _count(num_cpus: float | None) -> int | None:
+    if num_cpus is None:
+        return None
+    if isinstance(num_cpus, float):
+        num_cpus = max(round(num_cpus * cpu_count()), 1) if num_cpus > 0 else 0
+    if num_cpus == 0:
+        raise UsageError(f"num_cpus={num_cpus!r}: it takes a number of workers, or a share of the cores as a float")
+    return int(num_cpus)

@@ -94,18 +94,11 @@ class History:
 
     def last_run(self, pipeline: str) -> LastRun:
         """The last run of a pipeline; an empty one when there is none."""
-        loaded = self._load(NoteKind.PIPELINE, _named("pipeline", pipeline))
-        if loaded is None:
-            return LastRun()
-        calls = {
-            step: [
-                EarlierCall(bytes.fromhex(f), bytes.fromhex(k), {n: bytes.fromhex(d) for n, d in arguments.items()})
-                for f, k, arguments in entries
-            ]
-            for step, entries in loaded["calls"].items()
-        }
-        failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
-        return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
+        return _run_from_json(self._load(NoteKind.PIPELINE, _named("pipeline", pipeline)))
+
+    def last_runs(self) -> list[LastRun]:
+        """The last run of each pipeline that uses this cache."""
+        return [_run_from_json(self._load(NoteKind.PIPELINE, name)) for name in self._store.notes(NoteKind.PIPELINE)]
 
     def note_run(self, pipeline: str, run: LastRun) -> None:
         """Write down what a run did."""
@@ -162,3 +155,17 @@ def nearest(calls: Iterable[EarlierCall], arguments: Mapping[str, bytes], taken:
         if equal > most:
             best, most = call, equal
     return best
+
+
+def _run_from_json(loaded: Any) -> LastRun:
+    if loaded is None:
+        return LastRun()
+    calls = {
+        step: [
+            EarlierCall(bytes.fromhex(f), bytes.fromhex(k), {n: bytes.fromhex(d) for n, d in arguments.items()})
+            for f, k, arguments in entries
+        ]
+        for step, entries in loaded["calls"].items()
+    }
+    failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
+    return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])

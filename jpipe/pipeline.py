@@ -107,7 +107,7 @@ class Pipeline(Generic[P, R]):
         """The package front, whose names load what they need when they are asked for."""
         import jpipe
 
-        return jpipe
+        return jpipe.api
 
 
 def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:

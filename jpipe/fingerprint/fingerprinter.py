@@ -117,6 +117,10 @@ class Fingerprinter:
             return boundary.owns_module(obj)
         return boundary.owns_class(obj if isinstance(obj, type) else type(obj))
 
+    def owns_file(self, path: str) -> bool:
+        """Is this source file the user's own?"""
+        return self._files.boundary.owns_file(path)
+
     def save(self) -> None:
         """Keep what parsing told for the next process."""
         self._files.save()

@@ -1,0 +1,530 @@
+"""Run what must run, as soon as what it needs is known, and never keep a worker waiting.
+
+One loop in the main thread. Items that must run stand in one queue for each step; the loop cuts chunks from the queues,
+longest remaining path first, keeps a window of chunks with the workers, and waits for completions. A result goes into
+the ledger, which says which items became ready, or turned out fresh. It prints nothing: it emits events.
+
+Where there is no parallelism there is no pool: a single ready item, and work that history says is short, run in this
+process.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
+from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
+from jpipe.failures import failure_of, label_of
+from jpipe.ledger import CallState, Ledger, Status
+from jpipe.outcomes import Outcome
+from jpipe.pool import Pool, WorkersLost
+from jpipe.reasons import Reason
+from jpipe.recovery import Losses
+from jpipe.slots import RunFolder
+from jpipe.store import Store
+from jpipe.sync import Syncer
+from jpipe.tally import Tally
+from jpipe.trace import ErrorRecord
+from jpipe.worker import ItemReceipt, Receipt, run_work
+
+__all__ = ["Limits", "ResultLost", "Scheduler"]
+
+SHORT_RUN = 0.25
+"""Work that is expected to take less than this is done before workers would have started, seconds."""
+GRACE = 1.5
+"""How long workers may finish their items after Ctrl-C, seconds."""
+
+
+class ResultLost(Exception):
+    """A result that the ledger counts on cannot be read; the run has to be planned anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a run behaves.
+
+    Parameters
+    ----------
+    n_jobs
+        Workers; joblib's meaning.
+    keep_going
+        After a failure, go on with everything that does not depend on it.
+    fail_fast
+        After a failure, end the workers at once.
+    detailed
+        Whether events carry every item.
+    memory
+        What items may need together, bytes, for steps that say what they need.
+    """
+
+    n_jobs: int = 1
+    keep_going: bool = False
+    fail_fast: bool = False
+    detailed: bool = False
+    memory: int = 0
+
+
+class Scheduler:
+    """One run.
+
+    Parameters
+    ----------
+    ledger
+        What is known. Its `on_stale` and `on_cached` are this scheduler's `stale` and `cached`.
+    store
+        Where results are.
+    limits
+        How to behave.
+    make_pool
+        Opens the pool, at most once: called with ``threads``.
+    make_builder
+        Makes the chunk builder for the run's folder.
+    emit
+        Takes the events.
+    seconds
+        By step, what one item took in earlier runs.
+    priorities
+        By call, the longest remaining path; asked for when there is a choice.
+    explain
+        Why an item is stale.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        *,
+        make_pool: Callable[[bool], Pool],
+        emit: Observer,
+        seconds: dict[str, float],
+        priorities: Callable[[], dict[int, float]],
+    ) -> None:
+        self.store = store
+        self.limits = limits
+        self.emit = emit
+        self.failures: list[Any] = []
+        self.failed_keys: set[bytes] = set()
+        self.pace: dict[str, float] = {}
+        self.slowest: tuple[str, float] | None = None
+        self.largest: tuple[str, int] | None = None
+        self._make_pool = make_pool
+        self._seconds = seconds
+        self._priorities = priorities
+        self._ranked = False
+        self._queues: dict[int, StepQueue] = {}
+        self._pools: dict[bool, Pool] = {}
+        self._running: dict[int, Chunk] = {}
+        self._completed: queue.SimpleQueue[tuple[Chunk, Receipt | None, BaseException | None]] = queue.SimpleQueue()
+        self._attempts: dict[tuple[int, int], int] = {}
+        self._delayed: list[tuple[float, StepQueue, Item]] = []
+        self._started: dict[int, float] = {}
+        self._stopping = False
+        self._interrupted = False
+        self._losses = Losses()
+        self._folder: RunFolder | None = None
+
+    def attach(self, ledger: Ledger, tally: Tally, builder: Callable[[str | None], ChunkBuilder], explain: Callable[[CallState, int], tuple[Reason, ...]]) -> None:
+        """Give the scheduler the ledger that it works on."""
+        self.ledger = ledger
+        self.tally = tally
+        self._make_builder = builder
+        self._explain = explain
+        self._explained: set[str] = set()
+
+    # -- what the ledger says ------------------------------------------------------------------------------------
+
+    def stale(self, state: CallState, indices: Sequence[int]) -> None:
+        """Items that must run."""
+        step = state.call.step
+        entry = self._queues.get(id(step))
+        if entry is None:
+            entry = self._queues[id(step)] = StepQueue(step)
+            entry.pace.seconds = self._seconds.get(step.name)
+            entry.pace.largest_chunk = 1 if entry.pace.seconds is None else 1000
+        entry.ready.extend((state, index) for index in indices)
+        reasons: tuple[Reason, ...] = ()
+        if step.name not in self._explained:
+            self._explained.add(step.name)
+            reasons = self._explain(state, indices[0])
+        self.tally.known(state, stale=len(indices), reasons=reasons)
+
+    def cached(self, state: CallState, count: int, seconds: float) -> None:
+        """Items that need not run."""
+        self.tally.known(state, cached=count, saved=seconds)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run everything; what finished is kept, whatever happens."""
+        self._syncer = Syncer(self.store)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            self._interrupted = True
+            self._wind_down()
+        finally:
+            self._close()
+        self._settle()
+        if self._interrupted:
+            return Outcome.INTERRUPTED
+        if self.failures:
+            return Outcome.FAILED
+        return Outcome.RAN if any(tally.started is not None for tally in self.tally.steps.values()) else Outcome.CACHED
+
+    def _loop(self) -> None:
+        self.tally.report(final=False)
+        while True:
+            self._release_delayed()
+            self._dispatch()
+            if not self._running:
+                if self._delayed and not self._stopping:
+                    time.sleep(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
+                    continue
+                return
+            self._collect(block=True)
+
+    def _collect(self, *, block: bool, timeout: float | None = None) -> None:
+        """Take what workers finished; wait for at least one chunk where `block`."""
+        while True:
+            try:
+                chunk, receipt, error = self._completed.get(block, timeout if timeout is not None else self._patience())
+            except queue.Empty:
+                self._watch_timeouts()
+                if block and timeout is None and self._running:
+                    continue
+                return
+            self._finished(chunk, receipt, error)
+            block, timeout = False, None
+
+    def _finished(self, chunk: Chunk, receipt: Receipt | None, error: BaseException | None) -> None:
+        self._running.pop(chunk.work.number, None)
+        self._started.pop(chunk.work.number, None)
+        chunk.queue.running -= len(chunk.items)
+        if receipt is not None:
+            self._take(chunk, receipt)
+        elif isinstance(error, WorkersLost):
+            self._lost(chunk, error)
+        elif error is not None:
+            self._take_failed_chunk(chunk, error)
+
+    # -- giving work out -----------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while not self._stopping:
+            entry = self._next_queue()
+            if entry is None:
+                return
+            if self._runs_here(entry):
+                self._run_here(self._build(entry, entry.take(1)))
+                continue
+            pool = self._pool(entry)
+            if len(self._running) >= self._window(pool, entry):
+                return
+            chunk = self._build(entry, entry.take(pool.n_jobs))
+            if chunk.is_bound or pool.n_jobs == 1:
+                self._run_here(chunk)
+            else:
+                self._submit(pool, chunk)
+
+    def _next_queue(self) -> StepQueue | None:
+        """The queue whose first item has the longest way to go, of those that may run now."""
+        open_queues = [entry for entry in self._queues.values() if entry.ready and entry.room() and self._has_memory(entry)]
+        if len(open_queues) > 1 and not self._ranked and self._running:
+            self._rank()
+        if not open_queues:
+            return None
+        return max(open_queues, key=lambda entry: (entry.priority, -entry.ready[0][0].call.number))
+
+    def _rank(self) -> None:
+        self._ranked = True
+        remaining = self._priorities()
+        for state in self.ledger.states.values():
+            entry = self._queues.setdefault(id(state.call.step), StepQueue(state.call.step))
+            entry.priority = max(entry.priority, remaining.get(state.call.number, 0.0))
+
+    def _has_memory(self, entry: StepQueue) -> bool:
+        """Whether what the step needs fits beside what is running; a single item may always run."""
+        needed = entry.options.memory
+        if needed is None or not self.limits.memory or not self._running:
+            return True
+        in_use = sum((c.queue.options.memory or 0) * len(c.items) for c in self._running.values())
+        return in_use + needed <= self.limits.memory
+
+    def _runs_here(self, entry: StepQueue) -> bool:
+        if self.limits.n_jobs == 1:
+            return True
+        if self._running or self._losses.happened:
+            return False
+        ready = sum(len(other.ready) for other in self._queues.values())
+        if ready == 1 and not self._delayed:
+            return entry.options.timeout is None
+        if self._pools:
+            return False
+        expected = sum(len(q.ready) * q.pace.seconds if q.pace.seconds is not None else SHORT_RUN for q in self._queues.values() if q.ready)
+        return expected < SHORT_RUN
+
+    def _pool(self, entry: StepQueue) -> Pool:
+        threads = entry.options.prefer == "threads"
+        pool = self._pools.get(threads)
+        if pool is None:
+            pool = self._pools[threads] = self._make_pool(threads)
+            pool.__enter__()
+        return pool
+
+    def _window(self, pool: Pool, entry: StepQueue) -> int:
+        quick = entry.pace.seconds is None or entry.pace.seconds < 0.5
+        return 2 * pool.n_jobs if quick else pool.n_jobs + 1
+
+    def _build(self, entry: StepQueue, items: list[Item]) -> Chunk:
+        builder = self._builder()
+        self.tally.started(entry.step.name)
+        return builder.build(entry, items)
+
+    def _builder(self) -> ChunkBuilder:
+        if self._folder is None:
+            self._folder = RunFolder()
+            self._chunk_builder = self._make_builder(str(self._folder.path))
+        return self._chunk_builder
+
+    def _submit(self, pool: Pool, chunk: Chunk) -> None:
+        self._running[chunk.work.number] = chunk
+        self._started[chunk.work.number] = time.monotonic()
+        chunk.queue.running += len(chunk.items)
+        completed = self._completed
+        try:
+            pool.submit(_Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
+        except WorkersLost as error:
+            completed.put((chunk, None, error))
+
+    def _run_here(self, chunk: Chunk) -> None:
+        chunk.work.in_main = True
+        chunk.work.slots = None
+        chunk.queue.running += len(chunk.items)
+        self._running[chunk.work.number] = chunk
+        receipt = run_work(chunk.work)
+        self._finished(chunk, receipt, None)
+        if any(item.interrupted for item in receipt.items):
+            raise KeyboardInterrupt
+
+    # -- taking results in ---------------------------------------------------------------------------------------
+
+    def _take(self, chunk: Chunk, receipt: Receipt) -> None:
+        assert self._folder is not None
+        worker = self._folder.number_of(receipt.pid)
+        self._losses.cleared(chunk)
+        ran = failed = 0
+        seconds = 0.0
+        done: list[ItemReceipt] = []
+        for item in receipt.items:
+            state, index = chunk.items[item.position]
+            seconds += item.seconds
+            if item.interrupted:
+                continue
+            if item.stored is not None:
+                self._item_done(state, index, item)
+                ran += 1
+            elif item.error is not None and not self._again(chunk, item):
+                self._item_failed(chunk, item, worker)
+                failed += 1
+            done.append(item)
+        chunk.queue.pace.saw(seconds, ran)
+        name = chunk.queue.step.name
+        self.pace[name] = chunk.queue.pace.seconds or 0.0
+        output = tuple((label_of(*chunk.items[i.position]), i.output) for i in done if i.output)
+        items = tuple(self._detail(chunk, i) for i in done) if self.limits.detailed else ()
+        self.emit(ChunkEnded(name, ran, failed, worker, seconds, items, output))
+        self._sync([name], receipt.paths)
+        self.ledger.work_off()
+        self._publish_wholes()
+        self._heard()
+
+    def _item_done(self, state: CallState, index: int, item: ItemReceipt) -> None:
+        assert item.stored is not None
+        if item.error is not None:
+            self.emit(
+                Notice(
+                    f"{state.call.step.name}() returned what cannot be stored: {item.error.message}",
+                    "it is kept for this run only: make it @step(cache=False), or return what can be pickled",
+                    state.call.step.name,
+                )
+            )
+        if item.changed is not None:
+            self.emit(
+                Notice(
+                    f"{item.changed} was edited while {state.call.step.name}() read it: this result is not kept",
+                    "the next run computes it again",
+                    state.call.step.name,
+                )
+            )
+        self.ledger.ran(state, index, item.stored, item.reads, item.seconds)
+        label = None
+        if self.slowest is None or item.seconds > self.slowest[1]:
+            label = label_of(state, index)
+            self.slowest = label, item.seconds
+        if self.largest is None or item.stored.nbytes > self.largest[1]:
+            self.largest = label or label_of(state, index), item.stored.nbytes
+
+    def _again(self, chunk: Chunk, item: ItemReceipt) -> bool:
+        """Whether a failed item is tried once more."""
+        assert item.error is not None
+        state, index = chunk.items[item.position]
+        if item.error.kind == "missing":
+            raise ResultLost(item.error.message)
+        if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
+            self._run_here(self._build(chunk.queue, [(state, index)]))
+            return True
+        tries = self._attempts.get((state.call.number, index), 0) + 1
+        self._attempts[state.call.number, index] = tries
+        if tries > chunk.queue.options.retries or self._stopping:
+            return False
+        wait = min(30.0, 0.1 * 2 ** (tries - 1))
+        self._delayed.append((time.monotonic() + wait, chunk.queue, (state, index)))
+        return True
+
+    def _item_failed(self, chunk: Chunk, item: ItemReceipt, worker: int) -> None:
+        state, index = chunk.items[item.position]
+        assert item.error is not None
+        self._fail(state, index, item.error, item.seconds, worker, item.output, item.peak_memory)
+
+    def _fail(
+        self, state: CallState, index: int, error: ErrorRecord, seconds: float, worker: int, output: str, peak_memory: int, detail: str = ""
+    ) -> None:
+        state.status[index] = Status.FAILED
+        key = state.keys[index]
+        if key is not None:
+            self.failed_keys.add(key)
+        attempts = max(1, self._attempts.get((state.call.number, index), 1))
+        failure = failure_of(
+            self.ledger, state, index, error, seconds=seconds, worker=worker, output=output, attempts=attempts, peak_memory=peak_memory, detail=detail
+        )
+        self.failures.append((failure, error))
+        self.emit(ItemFailed(failure))
+        if not self.limits.keep_going:
+            self._stopping = True
+        if self.limits.fail_fast:
+            self._kill()
+
+    def _take_failed_chunk(self, chunk: Chunk, error: BaseException) -> None:
+        """The chunk could not be handed over or its receipt not handed back: its items run here, one by one."""
+        for item in chunk.items:
+            self._run_here(self._build(chunk.queue, [item]))
+
+    def _publish_wholes(self) -> None:
+        wholes, self.ledger.unpublished = self.ledger.unpublished, []
+        for family, record in wholes:
+            self._sync([], self.store.publish(family, [record]))
+
+    def _detail(self, chunk: Chunk, item: ItemReceipt) -> ItemEnded:
+        state, index = chunk.items[item.position]
+        key = state.keys[index]
+        outcome = Outcome.FAILED if item.stored is None else Outcome.RAN
+        size = item.stored.nbytes if item.stored is not None else 0
+        return ItemEnded(index, label_of(state, index), key.hex() if key else "", outcome, item.seconds, item.peak_memory, size)
+
+    # -- durability ----------------------------------------------------------------------------------------------
+
+    def _sync(self, names: Sequence[str], paths: Sequence[str]) -> None:
+        """Have files flushed to the disk; a step is reported only when all of its own are."""
+        if not paths:
+            self.tally.report(final=False, names=names)
+            return
+        for name in names:
+            self.tally.steps[name].unsynced += 1
+        self._syncer.add(tuple(names), tuple(paths))
+
+    def _heard(self, *, wait: bool = False) -> None:
+        for name in self._syncer.finished(wait=wait):
+            self.tally.steps[name].unsynced -= 1
+        self.tally.report(final=False)
+
+    # -- workers that die, hang or are to stop -------------------------------------------------------------------
+
+    def _lost(self, chunk: Chunk, error: WorkersLost) -> None:
+        self._losses.add(chunk, str(error))
+        if self._running:
+            return
+        assert self._folder is not None
+        verdicts = self._losses.judge(self._folder.states())
+        self._folder.forget_workers()
+        for again, items in verdicts.again:
+            again.queue.ready.extendleft(reversed(items))
+        for blamed, position, detail, peak in verdicts.blamed:
+            state, index = blamed.items[position]
+            message = "its worker process was killed"
+            self._fail(state, index, ErrorRecord("killed", "WorkerLostError", message), 0.0, 0, "", peak, detail)
+        if not self._stopping:
+            for pool in self._pools.values():
+                pool.reopen()
+            for suspect, position in verdicts.alone:
+                entry = suspect.queue
+                alone = self._build(entry, [suspect.items[position]])
+                self._losses.watch(alone)
+                self._submit(self._pool(entry), alone)
+                self._collect(block=True)
+
+    def _patience(self) -> float:
+        """How long to wait for a completion before looking after timeouts, seconds."""
+        return 0.5 if any(c.queue.options.timeout for c in self._running.values()) else 3600.0
+
+    def _watch_timeouts(self) -> None:
+        """End workers whose item ignores its timeout: native code, or a platform without alarms."""
+
+    def _release_delayed(self) -> None:
+        now = time.monotonic()
+        due = [entry for entry in self._delayed if entry[0] <= now]
+        self._delayed = [entry for entry in self._delayed if entry[0] > now]
+        for _, queue_, item in due:
+            queue_.ready.append(item)
+
+    def _kill(self) -> None:
+        for pool in self._pools.values():
+            pool.kill()
+        self._running.clear()
+
+    def _wind_down(self) -> None:
+        """After Ctrl-C: let workers finish the item that they are on, for a moment."""
+        self._stopping = True
+        deadline = time.monotonic() + GRACE
+        try:
+            if self._folder is not None:
+                self._folder.ask_to_stop()
+            while self._running and time.monotonic() < deadline:
+                self._collect(block=True, timeout=max(0.01, deadline - time.monotonic()))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._kill()
+
+    def _close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._heard(wait=True)
+        self._syncer.close()
+        if self._folder is not None:
+            self._folder.remove()
+
+    def _settle(self) -> None:
+        """Name what became of the items that were not done, and report the steps that are left."""
+        left = Status.INTERRUPTED if self._interrupted else Status.BLOCKED
+        for state in self.ledger.states.values():
+            if state.count is None:
+                state.count, state.status = 1, bytearray([left])
+                continue
+            for index, status in enumerate(state.status):
+                if status in (Status.WAITING, Status.STALE):
+                    state.status[index] = left
+        self.tally.report(final=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A chunk as the pool takes it."""
+
+    work: Any
+
+    def __call__(self) -> Receipt:
+        return run_work(self.work)

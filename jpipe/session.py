@@ -1,0 +1,228 @@
+"""A pipeline made ready: laid out, its cache open, its steps' code fingerprinted."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
+from jpipe.files import FileDigests
+from jpipe.fingerprint import Fingerprint, Fingerprinter
+from jpipe.history import History, LastRun, pipeline_id
+from jpipe.layout import Layout, Output
+from jpipe.ledger import CallState, Ledger
+from jpipe.parameters import check
+from jpipe.pipeline import Pipeline
+from jpipe.project import default_cache_dir, find_root
+from jpipe.report import unknown_step
+from jpipe.step import Step
+from jpipe.store import Store
+
+__all__ = ["Session", "lay_out", "open_store", "prepare"]
+
+
+@dataclass(slots=True)
+class Session:
+    """A pipeline that can be planned or run.
+
+    Attributes
+    ----------
+    pipeline, parameters
+        What was asked for.
+    root
+        The project.
+    store
+        Its cache.
+    layout, result
+        The calls, and what the pipeline function returned, with outputs in it.
+    fingerprinter, files
+        For code and for files.
+    history, last_run
+        What earlier runs left.
+    new_cache
+        Whether the cache was made just now.
+    """
+
+    pipeline: Pipeline[..., Any]
+    parameters: Mapping[str, Any]
+    root: Path
+    store: Store
+    layout: Layout
+    result: Any
+    fingerprinter: Fingerprinter
+    files: FileDigests
+    history: History
+    last_run: LastRun
+    new_cache: bool
+    _fingerprints: dict[int, tuple[Any, Fingerprint]]
+
+    def fingerprint(self, step: Step[..., Any]) -> Fingerprint:
+        """The fingerprint of a step's code."""
+        known = self._fingerprints.get(id(step))
+        if known is None:
+            declared = step.declared
+            packages = declared.packages if isinstance(declared.packages, str) else tuple(declared.packages)
+            found = self.fingerprinter.of(
+                step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=packages
+            )
+            known = self._fingerprints[id(step)] = step, found
+        return known[1]
+
+    @property
+    def identity(self) -> str:
+        """What runs of this pipeline are filed under."""
+        return pipeline_id(self.files.short(os.path.abspath(self.pipeline.file)), self.pipeline.name)
+
+    def wanted(self, targets: Sequence[str]) -> list[int]:
+        """Numbers of the calls that take part: those of the target steps and all that they need.
+
+        Raises
+        ------
+        UsageError
+            For a target that is no step of the pipeline.
+        """
+        calls = self.layout.calls
+        if not targets:
+            return [call.number for call in calls]
+        known = list(dict.fromkeys(call.step.name for call in calls))
+        for target in targets:
+            if target not in known:
+                raise unknown_step(target, known)
+        taken = {call.number for call in calls if call.step.name in targets}
+        for call in reversed(calls):
+            if call.number in taken:
+                taken.update(call.needs)
+        return sorted(taken)
+
+    def ledger(self, wanted: Iterable[int], **options: Any) -> Ledger:
+        """A ledger of the calls that take part."""
+        return Ledger(
+            self.layout,
+            wanted,
+            store=self.store,
+            fingerprints=self.fingerprint,
+            fingerprinter=self.fingerprinter,
+            files=self.files,
+            now=time.time(),
+            **options,
+        )
+
+    def load_result(self, ledger: Ledger) -> Any:
+        """What the pipeline returns, with every output replaced by its value."""
+        return _filled(self.result, lambda output: load_output(ledger, output))
+
+    def outputs_in_result(self) -> list[Output]:
+        """The outputs in what the pipeline returns."""
+        found: list[Output] = []
+        _filled(self.result, found.append)
+        return found
+
+
+def prepare(
+    pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None, cache_dir: Path | str | None, *, create: bool = True
+) -> Session:
+    """Lay a pipeline out and open its cache.
+
+    Raises
+    ------
+    UsageError
+        For parameters that the pipeline does not take.
+    WiringError, PipelineLoadError
+        When the pipeline function cannot be laid out.
+    CacheError
+        When the cache cannot be used.
+    """
+    parameters = dict(parameters or {})
+    check(pipeline, parameters)
+    root = find_root(Path(pipeline.file)) if os.path.exists(pipeline.file) else find_root(Path.cwd())
+    layout, result = lay_out(pipeline, parameters)
+    if not layout.calls:
+        raise NothingSelectedError(
+            f"pipeline {pipeline.name} calls no step",
+            location=Location(pipeline.file, pipeline.line),
+            hint="mark the functions that it calls with @step",
+        )
+    folder = Path(cache_dir) if cache_dir is not None else default_cache_dir(root)
+    new = not folder.exists()
+    store = open_store(folder, create=create)
+    fingerprinter = Fingerprinter(root, store.root / "v1" / "parsed", key=store.disk.key.secret)
+    history = History(store)
+    session = Session(
+        pipeline, parameters, root, store, layout, result, fingerprinter, FileDigests(root), history, LastRun(), new, {}
+    )
+    session.last_run = history.last_run(session.identity)
+    return session
+
+
+def open_store(folder: Path | str, *, create: bool = True) -> Store:
+    """The store in a folder."""
+    return Store.open(Path(folder), create=create)
+
+
+def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tuple[Layout, Any]:
+    """Run the pipeline function once, and write down which steps it calls.
+
+    Raises
+    ------
+    WiringError
+        When it uses steps in a way that cannot work, or raises.
+    """
+    layout = Layout()
+    try:
+        with layout:
+            result = pipeline(**parameters)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise WiringError(f"pipeline {pipeline.name} is async", hint="a pipeline only wires steps: write `def`")
+            if inspect.isgenerator(result):
+                result = list(result)
+    except JpipeError:
+        raise
+    except Exception as error:
+        frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+        own = [frame for frame in frames if frame.filename == pipeline.file] or frames[-1:]
+        place = Location(own[-1].filename, own[-1].lineno) if own else None
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise WiringError(f"pipeline {pipeline.name} raised {text}", location=place) from error
+    return layout, result
+
+
+def load_output(ledger: Ledger, output: Output) -> Any:
+    """The value of an output whose call is done."""
+    places, path = ledger.place_of(output)
+    mode = output.call.step.declared.mmap_mode
+    if path is None:
+        return [ledger.store.load(place, mmap_mode=mode) for place in places]
+    value = ledger.store.load(places[0], mmap_mode=mode)
+    for key in path:
+        value = value[key]
+    return value
+
+
+def load_state(ledger: Ledger, state: CallState) -> list[Any]:
+    """The values of all items of a call."""
+    output = Output(ledger.layout, state.call)
+    value = load_output(ledger, output)
+    return value if state.call.is_mapped else [value]
+
+
+def _filled(value: Any, replacement: Any) -> Any:
+    """A structure of lists, tuples, dicts, named tuples and dataclasses with every output replaced."""
+    if type(value) is Output:
+        return replacement(value)
+    if isinstance(value, dict):
+        items = {key: _filled(item, replacement) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(items)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_filled(item, replacement) for item in value))
+    if type(value) in (list, tuple, set):
+        return type(value)(_filled(item, replacement) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        held = {one.name: getattr(value, one.name) for one in fields(value) if one.init}
+        return replace(value, **{name: _filled(item, replacement) for name, item in held.items()})
+    return value

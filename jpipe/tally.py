@@ -1,0 +1,134 @@
+"""Count what becomes of the items of each step, and say so as events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from jpipe.events import ItemsKnown, Observer, RunEnded, StepEnded, StepStarted
+from jpipe.ledger import CallState, Status
+from jpipe.outcomes import Outcome
+from jpipe.reasons import Reason
+
+__all__ = ["StepTally", "Tally"]
+
+
+@dataclass(slots=True)
+class StepTally:
+    """The items of one step, by what became of them; times in seconds."""
+
+    name: str
+    states: list[CallState]
+    started: float | None = None
+    ended: float | None = None
+    unsynced: int = 0
+    reported: bool = False
+    seconds_saved: float = 0.0
+    counts: dict[Status, int] = field(default_factory=dict)
+
+    def count(self) -> None:
+        """Count the items as they are now."""
+        counts = dict.fromkeys(Status, 0)
+        for state in self.states:
+            if state.count is None:
+                counts[Status.WAITING] += 1
+            for status in Status:
+                counts[status] += state.status.count(status)
+        self.counts = counts
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the result of every item is known."""
+        return all(state.is_done for state in self.states)
+
+
+class Tally:
+    """Counts for a whole run.
+
+    Parameters
+    ----------
+    states
+        Of all calls that take part.
+    emit
+        Takes the events.
+    """
+
+    def __init__(self, states: Iterable[CallState], emit: Observer) -> None:
+        self._emit = emit
+        self.steps: dict[str, StepTally] = {}
+        for state in states:
+            name = state.call.step.name
+            self.steps.setdefault(name, StepTally(name, [])).states.append(state)
+
+    def known(
+        self, state: CallState, *, cached: int = 0, stale: int = 0, saved: float = 0.0, reasons: tuple[Reason, ...] = ()
+    ) -> None:
+        """It was decided about some items."""
+        step = self.steps[state.call.step.name]
+        step.seconds_saved += saved
+        self._emit(ItemsKnown(step.name, cached, stale, reasons, saved))
+
+    def started(self, name: str) -> None:
+        """An item of the step was given to a worker."""
+        step = self.steps[name]
+        if step.started is None:
+            step.started = time.perf_counter()
+            self._emit(StepStarted(name))
+
+    def report(self, *, final: bool, names: Iterable[str] | None = None) -> None:
+        """Report the steps of which nothing is left to do; when `final`, all that were not reported."""
+        for name in list(names) if names is not None else list(self.steps):
+            step = self.steps[name]
+            if not step.reported and step.unsynced == 0 and (final or step.is_settled):
+                step.reported = True
+                self._emit(self._ended(step))
+
+    def run_ended(self, outcome: Outcome, seconds: float, slowest: tuple[str, float] | None, largest: tuple[str, int] | None) -> RunEnded:
+        """The last event of a run."""
+        for step in self.steps.values():
+            step.count()
+        total = {status: sum(step.counts[status] for step in self.steps.values()) for status in Status}
+        return RunEnded(
+            outcome=outcome,
+            ran=total[Status.RAN],
+            cached=total[Status.CACHED],
+            failed=total[Status.FAILED],
+            blocked=total[Status.BLOCKED],
+            interrupted=total[Status.INTERRUPTED],
+            seconds=seconds,
+            seconds_saved=sum(step.seconds_saved for step in self.steps.values()),
+            slowest=slowest,
+            largest=largest,
+        )
+
+    def _ended(self, step: StepTally) -> StepEnded:
+        step.count()
+        step.ended = time.perf_counter()
+        counts = step.counts
+        return StepEnded(
+            step=step.name,
+            outcome=_outcome(counts),
+            items=sum(counts.values()),
+            ran=counts[Status.RAN],
+            cached=counts[Status.CACHED],
+            failed=counts[Status.FAILED],
+            blocked=counts[Status.BLOCKED],
+            interrupted=counts[Status.INTERRUPTED],
+            seconds=step.ended - step.started if step.started is not None else 0.0,
+            cut_off=sum(state.status.count(Status.CACHED) for state in step.states if state.was_pending),
+            nbytes=sum(state.nbytes for state in step.states),
+            seconds_saved=step.seconds_saved,
+        )
+
+
+def _outcome(counts: Mapping[Status, int]) -> Outcome:
+    for status, outcome in (
+        (Status.FAILED, Outcome.FAILED),
+        (Status.INTERRUPTED, Outcome.INTERRUPTED),
+        (Status.BLOCKED, Outcome.BLOCKED),
+        (Status.RAN, Outcome.RAN),
+    ):
+        if counts[status]:
+            return outcome
+    return Outcome.CACHED

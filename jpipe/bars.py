@@ -67,8 +67,7 @@ class Bars:
         self._at = self._now()
         columns, rows = shutil.get_terminal_size((80, 24))
         frame = self._frame(standing, elapsed, min(columns - 1, _WIDEST), max(1, rows - 2))
-        said = "".join(self._paper.text(one) + "\n" for one in lines)
-        self._write(self._erase(columns) + said + "\n".join(frame))
+        self._write(self._erase(columns) + self._paper.rendered(lines) + "\n".join(frame))
         self._drawn = frame
 
     def clear(self) -> None:

@@ -30,7 +30,8 @@ class RunStarted:
     """The pipeline is laid out and nothing has run yet.
 
     `items` counts the items known at that moment; a mapped call over a list that is computed in the run adds its
-    items later (`ItemsKnown`). `expected_seconds` is what earlier runs took, by step name.
+    items later (`ItemsKnown`). `expected_seconds` is what one item took in earlier runs, by step name. `steps` holds
+    the steps in the order of the program, with the number of items known of each.
     """
 
     pipeline: str
@@ -41,6 +42,7 @@ class RunStarted:
     cache_dir: str
     new_cache: bool = False
     expected_seconds: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

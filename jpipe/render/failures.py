@@ -66,7 +66,7 @@ def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> l
     if failure.kind in ("raised", "unstorable"):
         lines += _traceback(failure, tb)
     if failure.kind == "killed":
-        lines += _killed(failure)
+        lines += _killed(failure, commands)
     lines += _arguments(failure)
     lines += _output(failure)
     return [*lines, *_what_next(failure, commands)]
@@ -138,14 +138,15 @@ def _owner(file: str) -> str:
     return "Python" if any(part.startswith("python3") for part in parts[:-1]) else parts[-1].removesuffix(".py")
 
 
-def _killed(failure: Failure) -> list[Line]:
+def _killed(failure: Failure, commands: Commands) -> list[Line]:
     lines: list[Line] = []
     if failure.peak_memory:
         lines.append(line(f"  its worker used {size(failure.peak_memory)} when last seen"))
     if failure.message:
         lines += [line("  ", text) for text in failure.message.strip().splitlines()]
     if "SIGKILL" in failure.detail or not failure.detail:
-        lines.append(line('  try   jpipe run -j 1    or   @step(memory="6G")  so that fewer run at once'))
+        fewer = commands.text("run", "-j", "1")
+        lines.append(line(f'  try   {fewer}    or   @step(memory="6G")  so that fewer run at once'))
     return [*lines, ()] if lines else []
 
 

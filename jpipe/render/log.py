@@ -10,6 +10,7 @@ from jpipe.outcomes import Outcome
 from jpipe.render.failures import headline
 from jpipe.render.lines import Line, dim, line
 from jpipe.render.rates import seconds_left
+from jpipe.render.source import short_path
 from jpipe.render.told import Wishes, brief_reasons, chunk_end, notice, run_end
 from jpipe.render.words import about, counted, took
 
@@ -94,7 +95,7 @@ class LogTeller:
             facts.append(f"{self._standing.cached:,} cached")
         if may_run and self._standing.stale:
             facts += [f"{self._standing.stale:,} to run", f"{may_run:,} may run"]
-        facts += [counted(start.jobs, "worker"), f"cache {start.cache_dir}"]
+        facts += [counted(start.jobs, "worker"), f"cache {short_path(start.cache_dir)}"]
         return [self._stamped(f"{start.pipeline}: {', '.join(facts)}")]
 
     def _end(self, event: RunEnded) -> list[Line]:

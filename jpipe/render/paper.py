@@ -31,6 +31,8 @@ _ASCII = {
     "—": "-", "–": "-", "’": "'", "“": '"', "”": '"', "−": "-",
 }  # fmt: skip
 _WIDEST = 120
+_HANGING = 6
+"""Blanks before what is left of a broken line."""
 
 
 class Paper:
@@ -72,8 +74,15 @@ class Paper:
 
     def write(self, *lines: Line) -> None:
         """Write whole lines, and let them be seen at once."""
-        self.stream.write("".join(self.text(one) + "\n" for one in lines))
+        self.stream.write(self.rendered(lines))
         self.stream.flush()
+
+    def rendered(self, lines: Iterable[Line]) -> str:
+        """Lines as the stream can show them; in a terminal, long ones are broken between words."""
+        if not self.is_terminal:
+            return "".join(self.text(one) + "\n" for one in lines)
+        width = shutil.get_terminal_size((80, 24)).columns
+        return "".join(self.text(part) + "\n" for one in lines for part in wrap(one, width, _HANGING))
 
     def text(self, one: Line) -> str:
         """A line as the stream can show it, without its end."""
@@ -90,9 +99,6 @@ class Paper:
             text = "".join(_ASCII.get(character, character) for character in text)
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
-    def wrapped(self, one: Line, indent: int) -> list[Line]:
-        """`one` as lines that fit the width, all but the first indented by `indent` blanks."""
-        return wrap(one, self.width if self.is_terminal else 10_000, indent)
 
 
 def wants_color(choice: str, is_terminal: bool, environment: Mapping[str, str]) -> bool:

@@ -46,22 +46,31 @@ def run_seconds_left(standing: Standing, elapsed: dict[str, float]) -> float | N
         return None
     jobs = standing.start.jobs
     total = 0.0
-    for name in dict.fromkeys([*standing.start.expected_seconds, *standing.steps]):
+    for name in dict.fromkeys([*standing.start.steps, *standing.steps]):
         step = standing.steps.get(name)
-        if step is not None and (step.ended is not None or step.finished >= step.stale > 0):
-            continue
-        if step is None or not step.started:
-            left = standing.start.expected_seconds.get(name)
-            left = None if left is None else left / jobs
+        if step is not None and step.started:
+            left = 0.0 if step.ended else seconds_left(step, elapsed.get(name, 0.0), jobs)
         else:
-            left = seconds_left(step, elapsed.get(name, 0.0), jobs)
+            left = _seconds_to_come(standing, name, jobs)
         if left is None:
             return None
         total += left
     return total
 
 
+def _seconds_to_come(standing: Standing, name: str, jobs: int) -> float | None:
+    """What a step takes that has not started: all its items that are not cached, as far as they are known."""
+    assert standing.start is not None
+    step = standing.steps.get(name)
+    known = standing.start.steps.get(name, 1)
+    items = 0 if step is not None and step.ended else known - step.cached if step is not None else known
+    seconds = standing.start.expected_seconds.get(name)
+    if items <= 0:
+        return 0.0
+    return None if seconds is None else seconds * items / min(jobs, items)
+
+
 def _expected_rate(step: StepStanding, jobs: int) -> float | None:
-    if not step.expected or not step.stale:
+    if not step.seconds_an_item or not step.stale:
         return None
-    return step.stale * min(jobs, step.stale) / step.expected
+    return min(jobs, step.stale) / step.seconds_an_item

@@ -25,7 +25,7 @@ __all__ = ["Standing", "StepStanding"]
 
 @dataclass(slots=True)
 class StepStanding:
-    """Where one step stands; the numbers count items."""
+    """Where one step stands; the numbers count items, `seconds_an_item` is what one took in earlier runs."""
 
     name: str
     cached: int = 0
@@ -33,7 +33,7 @@ class StepStanding:
     ran: int = 0
     failed: int = 0
     reasons: dict[Reason, None] = field(default_factory=dict)
-    expected: float | None = None
+    seconds_an_item: float | None = None
     started: bool = False
     label: str = ""
     ended: StepEnded | None = None
@@ -109,8 +109,8 @@ class Standing:
         """The standing of one step."""
         found = self.steps.get(name)
         if found is None:
-            expected = self.start.expected_seconds.get(name) if self.start else None
-            found = self.steps[name] = StepStanding(name, expected=expected)
+            seconds = self.start.expected_seconds.get(name) if self.start else None
+            found = self.steps[name] = StepStanding(name, seconds_an_item=seconds)
         return found
 
     @property

@@ -10,6 +10,7 @@ from jpipe.outcomes import Outcome
 from jpipe.render.commands import Commands
 from jpipe.render.failures import failed_end, failures_screen
 from jpipe.render.lines import Line, Piece, bad, dim, good, line, name, strong, warn, width_of
+from jpipe.render.source import short_path
 from jpipe.render.words import about, counted, listed, size, took
 
 if TYPE_CHECKING:
@@ -96,15 +97,16 @@ class Teller:
 
     @property
     def _width(self) -> int:
-        known = list(self._standing.steps)
-        return max(10, *(width_of(step) for step in known)) if known else 10
+        known = [*self._standing.steps, *(self._standing.start.steps if self._standing.start else ())]
+        return max(10, *map(width_of, known)) if known else 10
 
 
 def _header(start: RunStarted) -> list[Line]:
     """What is about to run."""
-    cache = f"cache {start.cache_dir}" + (" (new, ignored by git)" if start.new_cache else "")
-    parts = (counted(start.items, "item"), counted(start.jobs, "worker"), cache)
-    return [line(name(start.pipeline), *(f" · {part}" for part in parts)), ()]
+    cache = f"cache {short_path(start.cache_dir)}" + (" (new, ignored by git)" if start.new_cache else "")
+    steps = f" in {counted(len(start.steps), 'step')}" if start.steps else ""
+    parts = (counted(start.items, "item") + steps, counted(start.jobs, "worker"), cache)
+    return [line(strong(start.pipeline), *(f" · {part}" for part in parts)), ()]
 
 
 def _step_end(event: StepEnded, width: int) -> Line:

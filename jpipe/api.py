@@ -16,6 +16,7 @@ from jpipe.events import Event, Observer, RunStarted, StepEnded
 from jpipe.evidence import Explainer
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.history import EarlierCall, LastRun
+from jpipe.layout import expected_items
 from jpipe.ledger import CallState, Ledger
 from jpipe.outcomes import Outcome
 from jpipe.pipeline import Pipeline
@@ -227,15 +228,11 @@ def _healed(attempt: Callable[[], tuple[Scheduler, Ledger, Outcome]]) -> tuple[S
 
 def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStarted:
     calls = [state.call for state in ledger.states.values()]
-    items = 0
-    for call in calls:
-        lists = [call.arguments[n] for n in call.over]
-        items += min((len(v) for v in lists if isinstance(v, list)), default=1)
     return RunStarted(
         pipeline=session.pipeline.name,
         run=name,
         calls=len(calls),
-        items=items,
+        items=sum(map(expected_items, calls)),
         jobs=jobs,
         cache_dir=str(session.store.root),
         new_cache=session.new_cache,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from jpipe.mapping.front import parallel_map
 from jpipe.mapping.source import length_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
 
 __all__ = ["Bar", "default_bar", "map_with_bar"]
 
@@ -38,7 +40,7 @@ class Bar:
         """So many more items are finished."""
         self._bar.update(count)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -6,18 +6,22 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import WorkerLostError
 from jpipe.mapping.failure import Failure
 from jpipe.mapping.packing import Packed
-from jpipe.mapping.sizing import ChunkSizer
-from jpipe.mapping.source import Items, Source
-from jpipe.mapping.tasks import Task, Tasks
-from jpipe.mapping.work import Receipt
-from jpipe.mapping.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jpipe.mapping.sizing import ChunkSizer
+    from jpipe.mapping.source import Items, Source
+    from jpipe.mapping.tasks import Task, Tasks
+    from jpipe.mapping.work import Receipt
+    from jpipe.mapping.workers import Workers
 
 __all__ = ["Engine", "Event", "window_of"]
 
@@ -32,6 +36,11 @@ _GRACE = 1.0
 
 _FAREWELL = 0.1
 """Seconds in which chunks in flight may end by themselves before the workers are killed."""
+
+
+_LOOKS = 5
+_LOOK = 0.004
+"""How often, and seconds apart, a worker is looked at to see whether it is the one that died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,7 @@ class Engine:
         self._failures: dict[int, BaseException | Failure] = {}
         self._failed_at = 0.0
         self._lost: list[_Loss] = []
+        self._found_dead = False
         self._lost_because: BaseException | None = None
 
     def batches(self) -> Iterator[list[Any]]:
@@ -186,7 +196,7 @@ class Engine:
         self._flights[number] = _Flight(first, len(items), place, task)
 
         def done(receipt: Any, error: BaseException | None) -> None:
-            died = error is not None and self._is_dead(place)
+            died = error is not None and self._has_died(place)
             self._events.put(Event(number, receipt, error, died))
 
         try:
@@ -243,6 +253,19 @@ class Engine:
         self._lost.append(_Loss(index, running is not None, event.died))
         self._lost_because = self._lost_because or event.error
         self._failed_at = self._failed_at or time.monotonic()
+
+    def _has_died(self, place: int) -> bool:
+        """Whether a chunk was lost with its own worker, and not with another's, seen from a thread of the backend.
+
+        Backends end the other workers when these calls return, and a process that was killed takes a moment to be
+        gone.
+        """
+        for _ in range(1 if self._found_dead else _LOOKS):
+            if self._is_dead(place):
+                self._found_dead = True
+                return True
+            time.sleep(_LOOK)
+        return False
 
     def _is_dead(self, place: int) -> bool:
         running = self._tasks.running(place)
@@ -321,8 +344,7 @@ def _is_dead(pid: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
     except FileNotFoundError:
         return pid != os.getpid()
     except OSError:

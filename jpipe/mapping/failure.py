@@ -5,16 +5,18 @@ from __future__ import annotations
 import pickle
 import reprlib
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Failure", "RemoteTraceback", "add_item_note"]
 
 
-class RemoteTraceback(Exception):
+class RemoteTraceback(Exception):  # noqa: N818 - it is no error of its own
     """The traceback of an exception in its worker, as text."""
 
     def __init__(self, text: str) -> None:

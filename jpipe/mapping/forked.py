@@ -8,11 +8,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jpipe.mapping.workers import Done
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jpipe.mapping.workers import Done
 
 __all__ = ["ForkedWorkers", "inside_worker"]
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import enum
 import queue
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jpipe.errors import UsageError
 from jpipe.mapping.engine import Engine, Event, window_of
 from jpipe.mapping.failure import add_item_note
 from jpipe.mapping.sizing import ChunkSizer
 from jpipe.mapping.source import InTurns, length_of, source_of
-from jpipe.mapping.tasks import PackedTasks, SharedTasks, Tasks
+from jpipe.mapping.tasks import PackedTasks, Packing, SharedTasks, Tasks
 from jpipe.mapping.work import Work
 from jpipe.mapping.workers import Workers, cpu_count, may_fork, resolve_n_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["Unset", "map_in_batches", "parallel_map"]
 
@@ -150,7 +152,7 @@ def map_in_batches(
     on_start: Callable[[], None] | None,
     on_done: Callable[[int, int], None],
 ) -> Generator[list[Any], None, None]:
-    """`parallel_map` for a `Work`, some results at a time, with the index of the first of each number of finished items."""
+    """`parallel_map` for a `Work`, some results at a time; `on_done` gets the index of the first of them too."""
     count = resolve_n_jobs(n_jobs)
     if count == 1:
         yield from _in_this_process(work, iterables, on_start, on_done)
@@ -188,17 +190,9 @@ def _open(
     """Workers, and what makes their chunks: nothing when joblib settled on one worker in this process."""
     fork = may_fork(options)
     settings = {} if fork else _configured()
-    limit = settings.get("max_nbytes", _LARGE) if max_nbytes is UNSET else max_nbytes
-    mode = settings.get("mmap_mode", "c") if mmap_mode is UNSET else mmap_mode
-    if mode not in ("c", "r", "r+", None):
-        raise UsageError(f"mmap_mode={mode!r}: it takes 'c', 'r' or None")
-    packed = {
-        "max_nbytes": _bytes(limit) if isinstance(limit, str) else limit,
-        "mmap_mode": "c" if mode == "r+" else mode,
-        "temp_folder": options.get("temp_folder") or settings.get("temp_folder"),
-    }
+    packing = _packing(settings, options, max_nbytes, mmap_mode)
     if fork:
-        return _fork(work, n_jobs, packed, cleanup)
+        return _fork(work, n_jobs, packing, cleanup)
     workers = _open_joblib(n_jobs, options)
     cleanup.callback(workers.close)
     if workers.n_jobs == 1:
@@ -206,22 +200,38 @@ def _open(
     if workers.shares_memory:
         return workers, SharedTasks(work)
     tasks = PackedTasks(
-        work, inherited=False, same_machine=workers.is_local, places=window_of(workers.n_jobs), **packed
+        work, inherited=False, same_machine=workers.is_local, places=window_of(workers.n_jobs), packing=packing
     )
     cleanup.callback(tasks.close)
     tasks.pack_work()
     return workers, tasks
 
 
-def _fork(
-    work: Work, n_jobs: int, packed: Mapping[str, Any], cleanup: contextlib.ExitStack
-) -> tuple[Workers, Tasks | None]:
+def _packing(
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    max_nbytes: int | str | Unset | None,
+    mmap_mode: Literal["c", "r"] | Unset | None,
+) -> Packing:
+    limit = settings.get("max_nbytes", _LARGE) if isinstance(max_nbytes, Unset) else max_nbytes
+    mode = settings.get("mmap_mode", "c") if isinstance(mmap_mode, Unset) else mmap_mode
+    if mode not in ("c", "r", "r+", None):
+        raise UsageError(f"mmap_mode={mode!r}: it takes 'c', 'r' or None")
+    return Packing(
+        max_nbytes=_bytes(limit) if isinstance(limit, str) else limit,
+        # Writable, as asked for, but never a way to write into the caller's arrays.
+        mmap_mode="c" if mode == "r+" else mode,
+        temp_folder=options.get("temp_folder") or settings.get("temp_folder"),
+    )
+
+
+def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitStack) -> tuple[Workers, Tasks | None]:
     from jpipe.mapping.forked import ForkedWorkers
 
     cores = cpu_count()
     count = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)
     # Before the workers, which inherit the work from it.
-    tasks = PackedTasks(work, inherited=True, same_machine=True, places=window_of(count), **packed)
+    tasks = PackedTasks(work, inherited=True, same_machine=True, places=window_of(count), packing=packing)
     cleanup.callback(tasks.close)
     workers = ForkedWorkers(count, cores)
     cleanup.callback(workers.close)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from pathlib import Path
 
 __all__ = ["Notes"]
 
@@ -28,8 +29,7 @@ class Notes:
     def __init__(self, path: str, places: int = 0) -> None:
         self.path = path
         if places:
-            with open(path, "xb") as file:
-                file.write(bytes(_INTEGER * (1 + 2 * places)))
+            Path(path).write_bytes(bytes(_INTEGER * (1 + 2 * places)))
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
             self._map = mmap.mmap(descriptor, 0)

@@ -12,15 +12,15 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jpipe.mapping.spill import SpillFolder
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
+
+    from jpipe.mapping.spill import SpillFolder
 
 __all__ = ["Packed", "Packer", "unpack"]
 
@@ -136,8 +136,17 @@ def unpack(data: bytes) -> Any:
     return pickle.loads(data)
 
 
-@cache
+_classes: dict[type[pickle.Pickler], Any] = {}
+
+
 def _pickler_class(base: type[pickle.Pickler]) -> Any:
+    """A subclass of a pickler that asks about arrays."""
+    if base not in _classes:
+        _classes[base] = _with_arrays(base)
+    return _classes[base]
+
+
+def _with_arrays(base: type[pickle.Pickler]) -> Any:
     class ArrayPickler(base):  # type: ignore[valid-type, misc]
         """Asks `reduce_array` about each array."""
 
@@ -176,7 +185,7 @@ def _raw_bytes(array: np.ndarray[Any, Any]) -> tuple[str, memoryview]:
 
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     plain = np.asarray(array.T if order == "F" else array, order="C")
-    return order, memoryview(plain.reshape(-1).view(np.uint8)).cast("B")
+    return order, plain.reshape(-1).view(np.uint8).data.cast("B")
 
 
 def _reduce_mapped(array: np.ndarray[Any, Any]) -> Reduced | None:
@@ -209,7 +218,8 @@ def _map_view(
     import numpy as np
 
     raw = np.memmap(name, np.uint8, mode, offset, (length,))
-    return np.ndarray.__new__(np.memmap, shape, dtype, raw, start, strides)
+    view: np.ndarray[Any, Any] = np.ndarray.__new__(np.memmap, shape, dtype, raw, start, strides)
+    return view
 
 
 def _map_file(path: str, dtype: Any, shape: Any, order: Any, mode: Any) -> np.ndarray[Any, Any]:
@@ -221,6 +231,6 @@ def _map_file(path: str, dtype: Any, shape: Any, order: Any, mode: Any) -> np.nd
 def _read_file(path: str, dtype: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    flat = np.fromfile(path, np.uint8).view(dtype)
+    flat: np.ndarray[Any, Any] = np.fromfile(path, np.uint8).view(dtype)
     os.unlink(path)
     return flat.reshape(shape, order=order)

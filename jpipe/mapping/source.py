@@ -91,7 +91,7 @@ def source_of(
         See `Fed`.
     """
     for iterable in iterables:
-        if not isinstance(iterable, Iterable) and not hasattr(iterable, "__getitem__"):
+        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
             raise TypeError(
                 f"{type(iterable).__name__!r} object is not iterable; an argument that is the same for all items "
                 "is given by name, or with functools.partial"

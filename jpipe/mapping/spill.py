@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import weakref
+from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["SpillFolder"]
 
@@ -65,7 +65,7 @@ def write_file(folder: str, raw: bytes | memoryview) -> str | None:
     """Write bytes to a new file of a folder and return its path, or None when there is no room for it."""
     path = os.path.join(folder, random_name())
     try:
-        with open(path, "xb", buffering=0) as file:
+        with Path(path).open("xb", buffering=0) as file:
             rest = memoryview(raw)
             while rest:
                 rest = rest[file.write(rest) :]
@@ -111,7 +111,7 @@ def _remove_folder(path: str) -> None:
 
 def _lock(folder: str) -> int | None:
     """Mark the folder as in use for as long as this process lives."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     descriptor = os.open(os.path.join(folder, "new"), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -121,7 +121,7 @@ def _lock(folder: str) -> int | None:
 
 def _remove_abandoned(root: str) -> None:
     """Remove what killed processes left behind."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return
     for name in os.listdir(root):
         path = os.path.join(root, name)
@@ -129,6 +129,6 @@ def _remove_abandoned(root: str) -> None:
             continue
         with contextlib.suppress(OSError):
             if os.stat(path).st_uid == os.getuid():
-                with open(os.path.join(path, _LOCK), "rb") as file:
+                with Path(path, _LOCK).open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     _remove_folder(path)

@@ -6,10 +6,9 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.mapping.failure import add_item_note
 from jpipe.mapping.notes import Notes
@@ -18,7 +17,10 @@ from jpipe.mapping.source import Columns, Items, Snapshot
 from jpipe.mapping.spill import SpillFolder, random_name
 from jpipe.mapping.work import Chunk, Receipt, SharedChunk, Work, WorkReference, drop_work, keep_work
 
-__all__ = ["PackedTasks", "SharedTasks", "Task", "Tasks"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["PackedTasks", "Packing", "SharedTasks", "Task", "Tasks"]
 
 _ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
 _LARGE_WORK = 64 * 1024
@@ -42,6 +44,23 @@ class Task:
     run: Callable[[], Receipt]
     nbytes: int = 0
     files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How values travel to other processes.
+
+    Parameters
+    ----------
+    max_nbytes, mmap_mode
+        See `Packer`.
+    temp_folder
+        See `SpillFolder`. Given for workers on other machines, it is taken for a folder that they see too.
+    """
+
+    max_nbytes: int | None
+    mmap_mode: str | None
+    temp_folder: str | None
 
 
 class Tasks(Protocol):
@@ -75,13 +94,13 @@ class SharedTasks:
         self._work = work
         self._stop = threading.Event()
 
-    def task(self, first: int, items: Items, place: int) -> Task:
+    def task(self, first: int, items: Items, place: int) -> Task:  # noqa: ARG002
         return Task(SharedChunk(self._work, first, items, self._stop))
 
     def release(self, task: Task) -> None:
         pass
 
-    def running(self, place: int) -> tuple[int, int] | None:
+    def running(self, place: int) -> tuple[int, int] | None:  # noqa: ARG002
         return None
 
     def stop(self) -> None:
@@ -104,10 +123,8 @@ class PackedTasks:
         Whether the workers see this machine's files and processes.
     places
         How many chunks may be in flight.
-    max_nbytes, mmap_mode
-        See `Packer`.
-    temp_folder
-        See `SpillFolder`. Given for workers on other machines, it is taken for a folder that they see too.
+    packing
+        How values travel.
     """
 
     def __init__(
@@ -117,16 +134,14 @@ class PackedTasks:
         inherited: bool,
         same_machine: bool,
         places: int,
-        max_nbytes: int | None,
-        mmap_mode: str | None,
-        temp_folder: str | None,
+        packing: Packing,
     ) -> None:
-        self._folder = SpillFolder(temp_folder)
+        self._folder = SpillFolder(packing.temp_folder)
         self._work = work
-        self._max_nbytes = max_nbytes if mmap_mode is not None else None
-        self._mmap_mode = mmap_mode
+        self._max_nbytes = None if packing.mmap_mode is None else packing.max_nbytes
+        self._mmap_mode = packing.mmap_mode
         self._by_value = not inherited
-        self._shared_files = same_machine or temp_folder is not None
+        self._shared_files = same_machine or packing.temp_folder is not None
         self._uses: Counter[str] = Counter()
         self._uses_lock = threading.Lock()
         self._notes = Notes(os.path.join(self._folder.path, "notes"), places) if same_machine else None
@@ -141,7 +156,14 @@ class PackedTasks:
     def pack_work(self) -> None:
         """Pack the function and its constants, unless the workers have them."""
         if self._by_value:
-            packed = self._constants.pack(self._work)
+            try:
+                packed = self._constants.pack(self._work)
+            except Exception as error:
+                error.add_note(
+                    "the function and its constants have to be sent to other processes, which is done by pickling; "
+                    'backend="threading" and n_jobs=1 do without'
+                )
+                raise
             large = len(packed.data) > _LARGE_WORK or packed.files
             path = self._folder.write(packed.data) if large and self._shared_files else None
             data = packed.data if path is None else None
@@ -155,7 +177,7 @@ class PackedTasks:
             self._reference,
             first,
             tuple(block.data for block in packed),
-            self._notes and self._notes.path,
+            None if self._notes is None else self._notes.path,
             place if self._notes is not None else 0,
             self._folder.path if self._shared_files else None,
             self._max_nbytes,

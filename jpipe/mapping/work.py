@@ -7,15 +7,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jpipe.mapping.failure import Failure, add_item_note
 from jpipe.mapping.notes import Notes
 from jpipe.mapping.packing import Packed, Packer, unpack
-from jpipe.mapping.source import Items
 from jpipe.mapping.spill import SpillFolder, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jpipe.mapping.source import Items
 
 __all__ = ["Chunk", "Receipt", "SharedChunk", "Work", "WorkReference", "keep_work"]
 
@@ -78,8 +82,7 @@ class WorkReference:
             data = self.data
             if data is None:
                 assert self.path is not None, "inherited work is kept before the workers start"
-                with open(self.path, "rb") as file:
-                    data = file.read()
+                data = Path(self.path).read_bytes()
             work = unpack(data)
             while len(_kept) >= _SEVERAL:
                 del _kept[next(iter(_kept))]
@@ -182,18 +185,18 @@ class Chunk:
             numbers, place = notes.numbers, 1 + 2 * self.place
             numbers[place + 1] = self.first
             numbers[place] = os.getpid()
-            function, after, constants = work.function, work.after, work.constants
+            call, after, constants = work.function, work.after, work.constants
             alone = not after and not constants
             for block in self.blocks:
                 for arguments in unpack(block):
                     index += 1
                     numbers[place + 1] = index
                     # Every microsecond here counts: no `work.call`.
-                    append(function(*arguments) if alone else function(*arguments, *after, **constants))
+                    append(call(*arguments) if alone else call(*arguments, *after, **constants))
                     if numbers[0]:
                         break
         except BaseException as error:
-            function = work.function if index >= self.first else None
+            function = None if index < self.first else self.work.load().function
             failure = Failure.of(error, max(index, self.first), function, arguments, pack)
         seconds = time.perf_counter() - begin
         return _receipt(results, seconds, failure, packer, self.first)
@@ -265,7 +268,9 @@ _opened: dict[str, Notes] = {}
 
 
 class _NoNotes:
-    numbers: list[int] = [0, 0, 0]
+    """Stands for the notes where nobody could read them."""
+
+    numbers: ClassVar = [0, 0, 0]
 
 
 def _open_notes(path: str | None) -> Any:

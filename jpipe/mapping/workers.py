@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from jpipe.errors import UsageError
@@ -55,11 +58,11 @@ def may_fork(options: Mapping[str, Any]) -> bool:
         sys.platform == "linux"
         and "joblib" not in sys.modules
         and all(value is None for value in options.values())
-        and _count_threads() == 1
+        and _has_one_thread()
     )
 
 
-def resolve_n_jobs(n_jobs: int | None) -> int | None:
+def resolve_n_jobs(n_jobs: int | None) -> int:
     """The number of workers that was asked for: by the caller, else by ``joblib.parallel_config``, else all cores.
 
     A negative number counts from the number of cores, as in joblib: -1 is all of them. Inside a worker the
@@ -92,16 +95,22 @@ def cpu_count() -> int:
 
 def _container_cores() -> int:
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return sys.maxsize
 
 
-def _count_threads() -> int:
-    """Threads of this process as the system sees them, those of native libraries included."""
-    return len(os.listdir("/proc/self/task"))
+def _has_one_thread() -> bool:
+    """Whether this process has one thread as the system sees it, which counts those of native libraries too."""
+    for _ in range(5):
+        if len(os.listdir("/proc/self/task")) == 1:
+            return True
+        if threading.active_count() > 1:
+            return False
+        # A thread that was joined may be about to leave.
+        time.sleep(0.001)
+    return False
 
 
 def _configured_n_jobs() -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import UsageError
 from jpipe.mapping import Bar, default_bar
 from jpipe.mapping.front import UNSET, map_in_batches
 from jpipe.mapping.source import InTurns
 from jpipe.mapping.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["batch_process"]
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any
-
-from joblib import Parallel
+from typing import TYPE_CHECKING, Any
 
 from jpipe.mapping import default_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = ["tqdm_joblib"]
 
@@ -99,6 +99,9 @@ _original: Any = None
 
 
 def _wrap_calls() -> None:
+    # Not imported before it is needed: a map that joblib is not loaded for can fork its workers.
+    from joblib import Parallel
+
     global _blocks, _original
     with _wrapping:
         _blocks += 1
@@ -108,6 +111,8 @@ def _wrap_calls() -> None:
 
 
 def _unwrap_calls() -> None:
+    from joblib import Parallel
+
     global _blocks
     with _wrapping:
         _blocks -= 1

@@ -17,13 +17,15 @@ and everything else goes to the bar: ``desc``, ``disable``, ``file``, ``position
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import UsageError
 from jpipe.mapping import Bar, default_bar, parallel_map
 from jpipe.mapping.source import length_of
 from jpipe.mapping.workers import cpu_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
 
 __all__ = ["p_imap", "p_map", "p_uimap", "p_umap", "t_imap", "t_map"]
 

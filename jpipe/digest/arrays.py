@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -11,8 +10,11 @@ from blake3 import blake3
 from jpipe.digest.buffers import buffer, hashed, known
 from jpipe.digest.canonical import Name, Node, Tag, field
 from jpipe.digest.instances import reduce_state
+from jpipe.digest.references import refer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jpipe.digest.engine import Encoder
 
 __all__ = ["encode_dtype", "numpy_rule", "reduce_array"]
@@ -23,7 +25,7 @@ _BLOCK = 1 << 22
 _dtypes: dict[Any, bytes] = {}
 
 
-def numpy_rule(kind: type, base: type) -> Callable[[Any, Encoder], bytes | Node] | None:
+def numpy_rule(kind: type, _base: type) -> Callable[[Any, Encoder], bytes | Node] | None:
     """The rule for a class that is or comes from one of NumPy's, or None if it has no rule of its own."""
     numpy = sys.modules["numpy"]
     if kind is numpy.ndarray or kind is numpy.memmap:
@@ -134,7 +136,7 @@ def _describe(dtype: Any) -> tuple[Any, ...]:
     return ("struct", dtype.type.__name__, dtype.itemsize, dtype.isalignedstruct, fields, *extra)
 
 
-def _reduce_dtype(dtype: Any, encoder: Encoder) -> bytes:
+def _reduce_dtype(dtype: Any, _encoder: Encoder) -> bytes:
     return Tag.KIND + field("dtype") + encode_dtype(dtype)
 
 
@@ -149,9 +151,11 @@ def _reduce_derived(value: Any, encoder: Encoder) -> Node:
     return reduce_state(value, "array", sys.modules["numpy"].asarray(value), encoder)
 
 
-def _reduce_masked(array: Any, encoder: Encoder) -> Node:
+def _reduce_masked(array: Any, _encoder: Encoder) -> Node:
     """A masked array: what lies under the mask counts too, for it can be uncovered."""
     numpy = sys.modules["numpy"]
+    if array is numpy.ma.masked:
+        return Node(refer("numpy.ma", "masked"), ())
     own = {"_mask", "_fill_value", "_hardmask", "_sharedmask", "_isfield", "_baseclass", "_basedict"}
     others = {name: value for name, value in vars(array).items() if name not in own and (name != "_optinfo" or value)}
     mask = None if array.mask is numpy.ma.nomask else numpy.asarray(array.mask)

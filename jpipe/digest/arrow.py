@@ -17,19 +17,19 @@ __all__ = ["arrow_rule", "encode_arrow"]
 Rule = Callable[[Any, "Encoder"], "bytes | Node"]
 
 
-def arrow_rule(kind: type, base: type) -> Rule | None:
+def arrow_rule(kind: type, _base: type) -> Rule | None:
     """The rule for one of pyarrow's classes, or None if it has no rule of its own."""
     arrow = sys.modules.get("pyarrow.lib")
     if arrow is None:
         return None
     rules: tuple[tuple[tuple[str, ...], Rule], ...] = (
         (("Table", "RecordBatch"), _reduce_table),
-        (("ChunkedArray", "Array"), lambda value, encoder: encode_arrow(value)),
+        (("ChunkedArray", "Array"), lambda value, _encoder: encode_arrow(value)),
         (("Scalar",), _reduce_scalar),
-        (("Schema",), lambda value, encoder: _reduce_schema(value)),
-        (("Field",), lambda value, encoder: Tag.KIND + field("arrow field") + _field(value)),
-        (("DataType",), lambda value, encoder: Tag.KIND + field(("arrow type", str(value)))),
-        (("Buffer",), lambda value, encoder: Tag.KIND + field("arrow buffer") + buffer(memoryview(value).cast("B"))),
+        (("Schema",), lambda value, _encoder: _reduce_schema(value)),
+        (("Field",), lambda value, _encoder: Tag.KIND + field("arrow field") + _field(value)),
+        (("DataType",), lambda value, _encoder: Tag.KIND + field(("arrow type", str(value)))),
+        (("Buffer",), lambda value, _encoder: Tag.KIND + field("arrow buffer") + buffer(memoryview(value).cast("B"))),
     )
     for names, rule in rules:
         if issubclass(kind, tuple(getattr(arrow, name) for name in names)):
@@ -37,11 +37,11 @@ def arrow_rule(kind: type, base: type) -> Rule | None:
     return _refuse_reader if "dataset" in kind.__module__ or "_flight" in kind.__module__ else None
 
 
-def _refuse_reader(value: Any, encoder: Encoder) -> bytes:
+def _refuse_reader(value: Any, _encoder: Encoder) -> bytes:
     raise Refused(value, "reads its content only when it is used", "pass the table, or the path as a jpipe.File")
 
 
-def _reduce_table(table: Any, encoder: Encoder) -> Node:
+def _reduce_table(table: Any, _encoder: Encoder) -> Node:
     columns = [encode_arrow(table.column(i)) for i in range(table.num_columns)]
     head = Tag.KIND + field(("arrow", type(table).__name__, table.num_rows, len(columns)))
     return Node(head, [_reduce_schema(table.schema), *columns])
@@ -60,7 +60,7 @@ def _metadata(metadata: Any) -> tuple[Any, ...]:
     return tuple(metadata.items()) if metadata else ()
 
 
-def _reduce_scalar(scalar: Any, encoder: Encoder) -> Node:
+def _reduce_scalar(scalar: Any, _encoder: Encoder) -> Node:
     array = sys.modules["pyarrow"].array([scalar.as_py()], scalar.type)
     return Node(Tag.KIND + field("arrow scalar"), [encode_arrow(array)])
 
@@ -108,8 +108,9 @@ def _values(array: Any) -> list[Any]:
         return [encode_arrow(array.indices), encode_arrow(array.dictionary)]
     if types.is_struct(kind):
         return [encode_arrow(part) for part in array.flatten()]
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
-        return [array.value_lengths() if hasattr(array, "value_lengths") else _lengths(array), encode_arrow(array.flatten())]
+    if types.is_list(kind) or types.is_large_list(kind):
+        lengths = sys.modules["numpy"].diff(array.offsets.to_numpy())
+        return [lengths, encode_arrow(array.flatten())]
     if types.is_fixed_size_list(kind):
         return [encode_arrow(array.flatten())]
     if isinstance(kind, arrow.BaseExtensionType):
@@ -137,8 +138,3 @@ def _strings(array: Any) -> list[Any]:
     first, last = int(offsets[0]), int(offsets[-1])
     text = numpy.frombuffer(data, "u1", last - first, first) if last > first else numpy.empty(0, "u1")
     return [numpy.diff(offsets), text]
-
-
-def _lengths(array: Any) -> Any:
-    numpy: Any = sys.modules["numpy"]
-    return numpy.diff(array.offsets.to_numpy())

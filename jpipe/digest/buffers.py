@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import INLINE, Tag, count, hash_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["buffer", "hashed", "known"]
 

@@ -43,7 +43,7 @@ _THREADED = 1 << 20
 
 PREFIX = b"jpipe value 1\0"
 
-SCALARS: Final = frozenset({int, float, str, bytes, bool, type(None), complex, type(...)})
+SCALARS: Final[frozenset[type]] = frozenset({int, float, str, bytes, bool, type(None), complex, type(...)})
 
 Name = Callable[[int], str]
 
@@ -105,7 +105,7 @@ class Node:
         return b"".join((self.head, *encodings, self.tail))
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - it is an answer, and becomes an UndigestibleError
     """A value that cannot be digested; the engine adds where it sits.
 
     Parameters
@@ -151,7 +151,7 @@ def short(encoding: bytes) -> bytes:
     return encoding if len(encoding) <= INLINE else Tag.HASHED + hash_bytes(encoding)
 
 
-def scalar(value: object) -> bytes:
+def scalar(value: Any) -> bytes:
     """The encoding of a value of one of the `SCALARS` types, exactly."""
     try:
         return marshal.dumps(value, 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from blake3 import blake3
 
 from jpipe.digest.canonical import Node, Tag, count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Member", "encode_group"]
 
@@ -77,7 +79,6 @@ def _walk(first: M, colours: dict[int, bytes]) -> list[Member]:
 
 def _write(member: Member, colours: dict[int, bytes], numbers: dict[int, int]) -> bytes:
     parts = [
-        part if isinstance(part, bytes) else Tag.CYCLE + count(numbers[id(part)])
-        for part in _arranged(member, colours)
+        part if isinstance(part, bytes) else Tag.CYCLE + count(numbers[id(part)]) for part in _arranged(member, colours)
     ]
     return b"".join((member.node.head, *parts, member.node.tail))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.digest.canonical import SCALARS, Node, Refused, Tag, field, scalar, short
 from jpipe.digest.cycles import encode_group
 from jpipe.digest.plain import CONTAINERS, encodings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
 __all__ = ["Encoder", "Fingerprints", "Reduce"]
 
-_BASES = SCALARS | CONTAINERS | {object}
+_BASES: frozenset[type] = SCALARS | CONTAINERS | {object}
 
 # Deeper than any data; reached by objects that are rebuilt from ever new objects.
 _DEEPEST = 1_000_000
@@ -89,7 +91,7 @@ class Encoder:
         plain = SCALARS | CONTAINERS
         hashed = {kind for kind in plain if _hasher(kind, hashers)} if not _BASES.isdisjoint(hashers) else set()
         self.atoms = SCALARS - hashed
-        self.leaves = frozenset(CONTAINERS - hashed)
+        self.leaves = CONTAINERS - hashed
         self._encoded: dict[int, bytes] = {}
         self.heads: dict[type, dict[tuple[str, ...], bytes]] = {}
         self._classes: dict[type, tuple[bytes | Node, set[tuple[str, str]]]] = {}
@@ -149,8 +151,8 @@ class Encoder:
 
         def enter(value: Any) -> bytes | None:
             """The encoding, or None after pushing a frame for it."""
-            reduced = value if type(value) is Node else self.take_apart(value)
-            if type(reduced) is bytes:
+            reduced: bytes | Node = value if type(value) is Node else self.take_apart(value)
+            if not isinstance(reduced, Node):
                 return reduced
             frame = _Frame(value, reduced, len(opened))
             quick = encodings(reduced.children, atoms, self.leaves)
@@ -220,17 +222,20 @@ class Encoder:
     def take_apart(self, value: Any) -> bytes | Node:
         """The encoding of a value, or a node of what is inside it; the user's own rules come first."""
         hasher = self._hashers and _hasher(type(value), self._hashers)
-        if not hasher:
-            return self._reduce(value, self)
         try:
+            if not hasher:
+                return self._reduce(value, self)
             counts = hasher(value)
+        except (Refused, OSError, MemoryError):  # a hasher may read files, whose errors say enough
+            raise
         except Exception as error:
-            raise Refused(value, f"made its hash= function fail: {type(error).__name__}: {error}") from error
+            what = "made its hash= function fail" if hasher else "could not be taken apart"
+            raise Refused(value, f"{what} ({type(error).__name__}: {error})") from error
         # What counts of a table may be a smaller table: the rule is not asked again about its own answer.
         if type(counts) is type(value):
             inner = scalar(counts) if type(counts) in SCALARS else self._reduce(counts, self)
             counts = inner if isinstance(inner, Node) else Node(inner, ())
-        return Node(Tag.HASHER + field(2), [type(value), counts], name=lambda i: "")
+        return Node(Tag.HASHER + field(2), [type(value), counts], name=lambda _i: "")
 
 
 def _hasher(kind: type, hashers: Mapping[type, Callable[[Any], Any]]) -> Callable[[Any], Any] | None:

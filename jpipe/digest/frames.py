@@ -19,7 +19,7 @@ __all__ = ["pandas_rule"]
 Rule = Callable[[Any, "Encoder"], "bytes | Node"]
 
 
-def pandas_rule(kind: type, base: type) -> Rule | None:
+def pandas_rule(kind: type, _base: type) -> Rule | None:
     """The rule for a class that is or comes from one of pandas', or None if it has no rule of its own."""
     pandas = sys.modules["pandas"]
     rules: tuple[tuple[type, Rule], ...] = (
@@ -72,7 +72,7 @@ def _reduce_index(index: Any, encoder: Encoder) -> Node:
         return Node(Tag.KIND + field(("multi-index", index.nlevels)), children)
     frequency = getattr(index, "freqstr", None)
     children = [type(index), names, frequency, _column(index.array, encoder)]
-    return Node(Tag.KIND + field("index"), children, name=lambda i: "")
+    return Node(Tag.KIND + field("index"), children, name=lambda _i: "")
 
 
 def _row(i: int) -> str:
@@ -93,10 +93,10 @@ def _reduce_extension(array: Any, encoder: Encoder, name: Name | None = None) ->
     if inside is None:
         return reduce_instance(array, encoder)
     head = Tag.KIND + field(("extension array", type(array).__name__, len(inside)))
-    return Node(head, [array.dtype, *inside], name=lambda i: "")
+    return Node(head, [array.dtype, *inside], name=lambda _i: "")
 
 
-def _inside(array: Any, encoder: Encoder) -> list[Any] | None:
+def _inside(array: Any, _encoder: Encoder) -> list[Any] | None:
     """What an extension array of pandas' own holds besides its dtype; None for one of another package."""
     pandas = sys.modules["pandas"]
     arrays = pandas.arrays
@@ -126,7 +126,7 @@ def _without_covered(array: Any) -> list[Any]:
     return [values, mask]
 
 
-def _reduce_dtype(dtype: Any, encoder: Encoder) -> Node:
+def _reduce_dtype(dtype: Any, _encoder: Encoder) -> Node:
     storage, missing = getattr(dtype, "storage", ""), repr(dtype.na_value)
     inside = [type(dtype)]
     if isinstance(dtype, sys.modules["pandas"].CategoricalDtype):

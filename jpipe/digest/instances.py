@@ -7,7 +7,6 @@ import functools
 import gc
 import sys
 import types
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +14,8 @@ from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, sho
 from jpipe.digest.references import refer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from jpipe.digest.engine import Encoder
 
 __all__ = ["reduce_enum", "reduce_instance", "reduce_state"]
@@ -24,7 +25,10 @@ _CACHES = frozenset({"__networkx_cache__", "_attrs_cached_hash"})
 
 _WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
+_PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
 _UNUSUAL = frozenset({"__getnewargs__", "__getnewargs_ex__", "__call__", "__slots__"})
+
+_SETS: tuple[Any, ...] = (set.__reduce__, frozenset.__reduce__)
 
 _NOT_SIMPLE: dict[tuple[str, ...], bytes] = {}
 
@@ -62,7 +66,7 @@ class _Layout:
         return Node(self.head + field(tuple(self.shape)), self.children, name=self.name)
 
 
-def _nameless(i: int) -> str:
+def _nameless(_i: int) -> str:
     return ""
 
 
@@ -70,7 +74,7 @@ def _argument(i: int) -> str:
     return f"({i})"
 
 
-def reduce_enum(member: Any, encoder: Encoder) -> Node:
+def reduce_enum(member: Any, _encoder: Encoder) -> Node:
     """A member of an enum: its class and its name, or of combined flags their value."""
     name = member._name_ if member._name_ is not None else member._value_
     return Node(Tag.KIND + field(("enum", name)), [type(member)])
@@ -96,13 +100,13 @@ def reduce_instance(value: Any, encoder: Encoder) -> bytes | Node:
             "has no content, and which object it is means nothing in another process",
             "use None, a string or a member of an Enum instead",
         )
-    if issubclass(kind, (set, frozenset)) and kind.__reduce__ in (set.__reduce__, frozenset.__reduce__):
+    if issubclass(kind, (set, frozenset)) and kind.__reduce__ in _SETS:
         return reduce_state(value, "set", frozenset(value), encoder)
     reduced = _ask(value, kind)
     if isinstance(reduced, str):
         return _reduce_global(value, reduced)
     if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6 or not isinstance(reduced[1], tuple):
-        raise Refused(value, f"is reduced to {type(reduced).__name__} by its __reduce__, which is not what pickle takes")
+        raise Refused(value, f"has a __reduce__ that pickle cannot use: it gives {type(reduced).__name__}")
     return _lay_out(value, reduced, encoder)
 
 
@@ -121,9 +125,7 @@ def _is_simple(kind: type, encoder: Encoder) -> bool:
     """Whether the attributes in ``__dict__`` are all there is to an instance."""
     return (
         kind is not object
-        and kind.__reduce_ex__ is object.__reduce_ex__
-        and kind.__reduce__ is object.__reduce__
-        and kind.__getstate__ is object.__getstate__
+        and all(getattr(kind, name) is getattr(object, name) for name in _PICKLING)
         and kind not in copyreg.dispatch_table
         and _UNUSUAL.isdisjoint(name for base in kind.__mro__ for name in vars(base))
         and all(base.__flags__ & _WRITTEN_IN_PYTHON for base in kind.__mro__[:-1])

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 from jpipe.digest import plain, references, standard
 from jpipe.digest.arrays import numpy_rule
 from jpipe.digest.arrow import arrow_rule
-from jpipe.digest.canonical import Node
 from jpipe.digest.frames import pandas_rule
 from jpipe.digest.instances import reduce_enum, reduce_instance
 from jpipe.digest.polars import polars_rule
@@ -20,6 +19,7 @@ from jpipe.digest.references import wrapper_rule
 from jpipe.digest.tensors import scipy_rule, torch_rule
 
 if TYPE_CHECKING:
+    from jpipe.digest.canonical import Node
     from jpipe.digest.engine import Encoder
 
 __all__ = ["reduce"]
@@ -30,8 +30,8 @@ _EXACT: dict[type, Rule] = {
     list: lambda value, encoder: plain.reduce_list(value, encoder.atoms),
     tuple: lambda value, encoder: plain.reduce_tuple(value, encoder.atoms),
     dict: lambda value, encoder: plain.reduce_dict(value, encoder.atoms),
-    set: lambda value, encoder: plain.reduce_set(value),
-    frozenset: lambda value, encoder: plain.reduce_frozenset(value),
+    set: lambda value, _encoder: plain.reduce_set(value),
+    frozenset: lambda value, _encoder: plain.reduce_frozenset(value),
     type: references.reduce_class,
     types.FunctionType: references.reduce_function,
     types.MethodType: references.reduce_method,

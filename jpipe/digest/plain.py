@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Collection
 from itertools import chain, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import INLINE, Node, Tag, count, scalars, short
 
-__all__ = ["CONTAINERS", "encodings", "reduce_container", "reduce_dict", "reduce_frozenset", "reduce_list", "reduce_set", "reduce_tuple"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
-CONTAINERS = frozenset({list, tuple, dict})
+__all__ = [
+    "CONTAINERS",
+    "encodings",
+    "reduce_container",
+    "reduce_dict",
+    "reduce_frozenset",
+    "reduce_list",
+    "reduce_set",
+    "reduce_tuple",
+]
+
+CONTAINERS: frozenset[type] = frozenset({list, tuple, dict})
 
 # `marshal` counts in 31 bits.
 _MOST = 2**31 - 1
@@ -145,8 +156,12 @@ def _index(i: int) -> str:
     return f"[{i}]"
 
 
-def _element(i: int) -> str:
+def _element(_i: int) -> str:
     return "{…}"
 
 
-_CONTAINER = {list: reduce_list, tuple: reduce_tuple, dict: reduce_dict}
+_CONTAINER: dict[type, Callable[[Any, frozenset[type]], bytes | Node]] = {
+    list: reduce_list,
+    tuple: reduce_tuple,
+    dict: reduce_dict,
+}

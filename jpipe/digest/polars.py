@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import Node, Refused, Tag, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jpipe.digest.engine import Encoder
 
 __all__ = ["polars_rule"]
 
 
-def polars_rule(kind: type, base: type) -> Callable[[Any, Encoder], bytes | Node] | None:
+def polars_rule(kind: type, _base: type) -> Callable[[Any, Encoder], bytes | Node] | None:
     """The rule for one of polars' classes, or None if it has no rule of its own."""
     polars = sys.modules["polars"]
     if issubclass(kind, polars.DataFrame):
@@ -28,22 +29,22 @@ def polars_rule(kind: type, base: type) -> Callable[[Any, Encoder], bytes | Node
     return None
 
 
-def _refuse_lazy(value: Any, encoder: Encoder) -> bytes:
+def _refuse_lazy(value: Any, _encoder: Encoder) -> bytes:
     raise Refused(value, "reads its content only when it is used", "pass .collect(), or the path as a jpipe.File")
 
 
-def _reduce_frame(frame: Any, encoder: Encoder) -> Node:
+def _reduce_frame(frame: Any, _encoder: Encoder) -> Node:
     columns = frame.get_columns()
     children = [type(frame), *(_column(column) for column in columns)]
     head = Tag.KIND + field(("polars frame", frame.height, tuple(frame.columns)))
     return Node(head, children, name=lambda i: f" column {columns[i - 1].name!r}" if i else "")
 
 
-def _reduce_series(series: Any, encoder: Encoder) -> Node:
+def _reduce_series(series: Any, _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field(("polars series", series.name)), [type(series), _column(series)])
 
 
-def _reduce_dtype(dtype: Any, encoder: Encoder) -> bytes:
+def _reduce_dtype(dtype: Any, _encoder: Encoder) -> bytes:
     return Tag.KIND + field(("polars dtype", repr(dtype)))
 
 
@@ -61,5 +62,5 @@ def _column(series: Any) -> Node:
     return Node(head, [values.is_null().to_numpy(), values.fill_null(0).to_numpy()], name=_whole)
 
 
-def _whole(i: int) -> str:
+def _whole(_i: int) -> str:
     return ""

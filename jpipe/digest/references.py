@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import Node, Tag, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jpipe.digest.engine import Encoder
 
 __all__ = [
@@ -74,11 +75,11 @@ def reduce_cached(function: Any, encoder: Encoder) -> bytes | Node:
     return Node(
         Tag.KIND + field(("lru_cache", parameters["maxsize"], parameters["typed"])),
         [function.__wrapped__],
-        name=lambda i: ".__wrapped__",
+        name=lambda _i: ".__wrapped__",
     )
 
 
-def reduce_wrapped(wrapper: Any, encoder: Encoder) -> Node:
+def reduce_wrapped(wrapper: Any, _encoder: Encoder) -> Node:
     """A class or static method, or a property, outside its class."""
     inside = [getattr(wrapper, name, None) for name in ("__func__", "fget", "fset", "fdel")]
     return Node(Tag.KIND + field(("wrapped", type(wrapper).__name__)), inside)
@@ -93,7 +94,7 @@ def reduce_step(step: Any, encoder: Encoder) -> bytes | Node:
     return reduce_function(function, encoder) if found is None else found
 
 
-def reduce_method(method: types.MethodType, encoder: Encoder) -> Node:
+def reduce_method(method: types.MethodType, _encoder: Encoder) -> Node:
     """A method bound to an object: both count."""
     return Node(
         Tag.KIND + field("method"),
@@ -115,12 +116,12 @@ def reduce_builtin(function: types.BuiltinFunctionType, encoder: Encoder) -> byt
     return reduce_bound(function, encoder)
 
 
-def reduce_bound(method: Any, encoder: Encoder) -> Node:
+def reduce_bound(method: Any, _encoder: Encoder) -> Node:
     """A method written in C, bound to an object."""
-    return Node(Tag.KIND + field(("bound", method.__name__)), [method.__self__], name=lambda i: ".__self__")
+    return Node(Tag.KIND + field(("bound", method.__name__)), [method.__self__], name=lambda _i: ".__self__")
 
 
-def reduce_descriptor(descriptor: Any, encoder: Encoder) -> Node:
+def reduce_descriptor(descriptor: Any, _encoder: Encoder) -> Node:
     """A method or attribute of a class written in C: ``str.upper``."""
     return Node(Tag.KIND + field(("member", descriptor.__name__)), [descriptor.__objclass__])
 
@@ -132,7 +133,7 @@ def reduce_module(module: types.ModuleType, encoder: Encoder) -> bytes:
     return Tag.KIND + field(("module", module.__name__))
 
 
-def reduce_code(code: types.CodeType, encoder: Encoder) -> Node:
+def reduce_code(code: types.CodeType, _encoder: Encoder) -> Node:
     """A code object by its instructions, names and constants, without its lines."""
     return Node(Tag.KIND + field("code"), [_code(code)])
 
@@ -143,7 +144,7 @@ def wrapper_rule(kind: type, base: type) -> Callable[[Any, Encoder], Node] | Non
     name = names.get(base.__name__)
     if name is None:
         return None
-    return lambda value, encoder: Node(Tag.KIND + field(("wrapper", kind.__name__)), [getattr(value, name)])
+    return lambda value, _encoder: Node(Tag.KIND + field(("wrapper", kind.__name__)), [getattr(value, name)])
 
 
 def _named(thing: Any, encoder: Encoder, holder: Any = None) -> bytes | None:

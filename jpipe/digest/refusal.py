@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from jpipe.digest.canonical import Refused
+from typing import TYPE_CHECKING
+
 from jpipe.errors import UndigestibleError
+
+if TYPE_CHECKING:
+    from jpipe.digest.canonical import Refused
 
 __all__ = ["explain"]
 
@@ -37,7 +41,7 @@ def _remedy(refused: Refused, describe: str) -> str:
 
 def _argument(describe: str) -> str:
     """The name of the argument that a description begins with."""
-    head = describe.split()[0] if describe.split() else describe
+    head = describe.split(maxsplit=1)[0] if describe.split() else describe
     return head.split("[")[0].split(".")[0]
 
 

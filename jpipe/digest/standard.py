@@ -6,7 +6,6 @@ import array
 import collections
 import functools
 import types
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -14,12 +13,14 @@ from jpipe.digest.buffers import buffer
 from jpipe.digest.canonical import Node, Refused, Tag, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jpipe.digest.engine import Encoder
 
 __all__ = ["RULES"]
 
 
-def _reduce_partial(value: functools.partial[Any], encoder: Encoder) -> Node:
+def _reduce_partial(value: functools.partial[Any], _encoder: Encoder) -> Node:
     return Node(
         Tag.KIND + field("partial"),
         [value.func, value.args, value.keywords, vars(value)],
@@ -27,50 +28,50 @@ def _reduce_partial(value: functools.partial[Any], encoder: Encoder) -> Node:
     )
 
 
-def _reduce_bytearray(value: bytearray, encoder: Encoder) -> bytes:
+def _reduce_bytearray(value: bytearray, _encoder: Encoder) -> bytes:
     return Tag.KIND + field("bytearray") + buffer(memoryview(value))
 
 
-def _reduce_memoryview(value: memoryview, encoder: Encoder) -> bytes:
+def _reduce_memoryview(value: memoryview, _encoder: Encoder) -> bytes:
     head = field(("memoryview", value.format, value.shape, value.readonly))
     return Tag.KIND + head + buffer(memoryview(value.tobytes()))
 
 
-def _reduce_array(value: array.array[Any], encoder: Encoder) -> bytes:
+def _reduce_array(value: array.array[Any], _encoder: Encoder) -> bytes:
     return Tag.KIND + field(("array", value.typecode, value.itemsize)) + buffer(memoryview(value.tobytes()))
 
 
-def _reduce_range(value: range, encoder: Encoder) -> bytes:
+def _reduce_range(value: range, _encoder: Encoder) -> bytes:
     return Tag.KIND + field(("range", value.start, value.stop, value.step))
 
 
-def _reduce_slice(value: slice, encoder: Encoder) -> Node:
+def _reduce_slice(value: slice, _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field("slice"), [value.start, value.stop, value.step])
 
 
-def _reduce_proxy(value: types.MappingProxyType[Any, Any], encoder: Encoder) -> Node:
+def _reduce_proxy(value: types.MappingProxyType[Any, Any], _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field("mappingproxy"), [value.copy()])
 
 
-def _reduce_view(value: Any, encoder: Encoder) -> Node:
+def _reduce_view(value: Any, _encoder: Encoder) -> Node:
     items = list(value)
     return Node(Tag.KIND + field(type(value).__name__), [items])
 
 
-def _reduce_cell(value: types.CellType, encoder: Encoder) -> Node:
+def _reduce_cell(value: types.CellType, _encoder: Encoder) -> Node:
     try:
-        return Node(Tag.KIND + field("cell"), [value.cell_contents], name=lambda i: ".cell_contents")
+        return Node(Tag.KIND + field("cell"), [value.cell_contents], name=lambda _i: ".cell_contents")
     except ValueError:
         return Node(Tag.KIND + field("empty cell"), ())
 
 
-def _reduce_zone(value: ZoneInfo, encoder: Encoder) -> bytes:
+def _reduce_zone(value: ZoneInfo, _encoder: Encoder) -> bytes:
     if value.key is None:
         raise Refused(value, "was read from a file and has no key")
     return Tag.KIND + field(("zoneinfo", value.key))
 
 
-def _refuse_order(value: Any, encoder: Encoder) -> bytes:
+def _refuse_order(value: Any, _encoder: Encoder) -> bytes:
     raise Refused(value, "goes through a set in an order that another process does not share", "pass the set itself")
 
 

@@ -27,25 +27,23 @@ _SPARSE = {
 }
 
 
-def scipy_rule(kind: type, base: type) -> Rule | None:
-    """The rule for a sparse array or matrix; None for anything else of SciPy's."""
+def scipy_rule(kind: type, _base: type) -> Rule | None:
+    """The rule for a sparse array or matrix, whose parts count as they are; None for anything else of SciPy's."""
     sparse = sys.modules.get("scipy.sparse")
     if sparse is None or not issubclass(kind, (sparse.sparray, sparse.spmatrix)):
         return None
-    return _reduce_sparse if getattr(kind, "format", None) in _SPARSE else _reduce_dok
+    return _reduce_sparse
 
 
-def _reduce_sparse(array: Any, encoder: Encoder) -> Node:
+def _reduce_sparse(array: Any, _encoder: Encoder) -> Node:
+    if array.format == "dok":
+        return Node(Tag.KIND + field("sparse dok"), [type(array), array.shape, array.dtype, dict(array.items())])
     names = _SPARSE[array.format]
     children = [type(array), array.shape, *(getattr(array, name) for name in names)]
     return Node(Tag.KIND + field(("sparse", array.format)), children)
 
 
-def _reduce_dok(array: Any, encoder: Encoder) -> Node:
-    return Node(Tag.KIND + field("sparse dok"), [type(array), array.shape, array.dtype, dict(array.items())])
-
-
-def torch_rule(kind: type, base: type) -> Rule | None:
+def torch_rule(kind: type, _base: type) -> Rule | None:
     """The rule for a tensor, a type of elements or a random generator; None for anything else of torch's."""
     torch = sys.modules["torch"]
     if issubclass(kind, torch.Tensor):
@@ -55,11 +53,11 @@ def torch_rule(kind: type, base: type) -> Rule | None:
     return _reduce_generator if issubclass(kind, torch.Generator) else None
 
 
-def _reduce_name(value: Any, encoder: Encoder) -> bytes:
+def _reduce_name(value: Any, _encoder: Encoder) -> bytes:
     return Tag.KIND + field((f"torch {type(value).__name__}", str(value)))
 
 
-def _reduce_generator(generator: Any, encoder: Encoder) -> Node:
+def _reduce_generator(generator: Any, _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field("torch generator"), [str(generator.device), generator.get_state()])
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
 
@@ -17,6 +16,9 @@ from jpipe.digest.engine import Encoder, Fingerprints
 from jpipe.digest.kinds import reduce
 from jpipe.digest.plain import encodings, reduce_container
 from jpipe.digest.refusal import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["ValueDigest", "combine", "complete", "digest"]
 

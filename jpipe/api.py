@@ -228,15 +228,19 @@ def _healed(attempt: Callable[[], tuple[Scheduler, Ledger, Outcome]]) -> tuple[S
 
 def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStarted:
     calls = [state.call for state in ledger.states.values()]
+    steps: dict[str, int] = {}
+    for call in calls:
+        steps[call.step.name] = steps.get(call.step.name, 0) + expected_items(call)
     return RunStarted(
         pipeline=session.pipeline.name,
         run=name,
         calls=len(calls),
-        items=sum(map(expected_items, calls)),
+        items=sum(steps.values()),
         jobs=jobs,
         cache_dir=str(session.store.root),
         new_cache=session.new_cache,
         expected_seconds=dict(session.last_run.seconds),
+        steps=steps,
     )
 
 

@@ -34,9 +34,7 @@ def method_of(option: bool | int | str | tuple[str, int]) -> tuple[str, int] | N
         name, level = "zlib", _DEFAULT_LEVEL if option is True else int(option)
     if name not in _CODES:
         raise ConfigurationError(f"compress={option!r}: the methods are {', '.join(_CODES)}")
-    if level is None:
-        level = _DEFAULT_LEVEL
-    if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 9:
+    if level not in range(10):
         raise ConfigurationError(f"compress={option!r}: the level is a whole number from 0 to 9")
     if level == 0:
         return None

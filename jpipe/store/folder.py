@@ -220,7 +220,7 @@ def _refuse_owner(path: str, status: os.stat_result, shared: bool) -> None:
     under_sudo = user == 0 and "SUDO_UID" in os.environ and status.st_uid != 0
     if under_sudo:
         raise CacheFolderError(
-            f"{path} belongs to uid {status.st_uid} and you are root by sudo: its owner could not use what is written now",
+            f"{path} belongs to uid {status.st_uid} and you are root by sudo: its owner could not use what you write",
             hint="run it without sudo, or with another --cache-dir",
         )
     if not shared and user != 0 and status.st_uid not in (user, 0):

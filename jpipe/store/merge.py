@@ -66,7 +66,8 @@ def _every_entry(segment: Segment, entry: int) -> bool:
 
 
 def _up_to(limit: int, small: Iterable[tuple[int, str]]) -> list[str]:
-    names, total = [], 0
+    names: list[str] = []
+    total = 0
     for size, name in small:
         total += size
         if names and total > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 
 from jpipe.store import system
 from jpipe.store.blob import blob_id
@@ -19,7 +19,7 @@ _SIGNED_AT = len(_MAGIC)
 _DATA_AT = _SIGNED_AT + 32
 
 
-class NoteKind(str, Enum):
+class NoteKind(StrEnum):
     """What a note is about; each kind has a folder of its own."""
 
     MANIFEST = "manifests"

@@ -120,7 +120,7 @@ class Segment:
     def shapes(self) -> list[Shape]:
         """All shapes, by number."""
         if self._shapes is None:
-            start = self._details_start() + _DETAILS_SIZE.unpack_from(self.control)[0]
+            start = self._details_at + _DETAILS_SIZE.unpack_from(self.control)[0]
             self._shapes = [_shape_from(item) for item in json.loads(self.control[start:])]
         return self._shapes
 
@@ -131,7 +131,7 @@ class Segment:
 
     def details(self, row: Row, arguments: int) -> Details:
         """The digests of the arguments, joined; the encoded digests of parts; the extra bytes."""
-        start = self._details_start() + row.details
+        start = self._details_at + row.details
         parts = start + 32 * arguments
         extra = parts + row.parts
         return self.control[start:parts], self.control[parts:extra], self.control[extra : extra + row.extra]
@@ -144,30 +144,40 @@ class Segment:
 
     def record(self, entry: int) -> Record:
         """An entry in full."""
-        key = self.key(entry)
-        row = self.row(entry)
-        names, code, reads = self.shape(row)
-        digests, parts, extra = self.details(row, len(names))
-        arguments = tuple((name, digests[32 * i : 32 * i + 32]) for i, name in enumerate(names))
+        check, offset, length, shape, at, parts, extra, seconds, created, peak_memory, nbytes = self._row(entry)
+        names, code, reads = self.shapes()[shape]
+        control, key = self.control, self.key(entry)
+        at += self._details_at
+        after_arguments = at + 32 * len(names)
+        arguments = tuple([(name, control[at + 32 * i : at + 32 * i + 32]) for i, name in enumerate(names)])
+        parts_digests, part_code = _parts_from(control[after_arguments : after_arguments + parts])
+        where: Where
+        if offset == _IN_BLOB:
+            where = BlobPlace(check)
+        else:
+            where = PackPlace(self.family, key, self.pack, self.payload + offset, length, check)
+        after_parts = after_arguments + parts
         return Record(
             key,
             self.content(entry),
             code,
-            *_parts_from(parts),
+            parts_digests,
+            part_code,
             arguments,
             reads,
-            row.seconds,
-            row.peak_memory,
-            row.nbytes,
-            row.created,
-            self.place(entry, key, row),
-            extra,
+            seconds,
+            peak_memory,
+            nbytes,
+            created,
+            where,
+            control[after_parts : after_parts + extra],
         )
 
     def _row(self, entry: int) -> tuple[Any, ...]:
         return _ROW.unpack_from(self.control, _DETAILS_SIZE.size + 64 * self.count + _ROW.size * entry)
 
-    def _details_start(self) -> int:
+    @property
+    def _details_at(self) -> int:
         return _DETAILS_SIZE.size + (64 + _ROW.size) * self.count
 
 

@@ -16,7 +16,8 @@ from blake3 import blake3
 
 from jpipe.digest import digest
 from jpipe.store import system
-from jpipe.store.claims import Claim, Holder, claim
+from jpipe.store.blob import blob_id
+from jpipe.store.claims import Claim, Holder, Lock, claim
 from jpipe.store.compress import method_of
 from jpipe.store.disk import Disk
 from jpipe.store.encode import encode, pack_inline, unpack_inline
@@ -26,6 +27,7 @@ from jpipe.store.mapping import SCARCE, Mode, read_exactly
 from jpipe.store.merge import drop_damaged, merge_small
 from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
 from jpipe.store.pack import PackBuilder
+from jpipe.store.prune import Pruned, default_limit, prune
 from jpipe.store.records import (
     BlobPlace,
     CacheWarning,
@@ -41,8 +43,12 @@ from jpipe.store.records import (
     UnreadableEntry,
     Where,
 )
+from jpipe.store.removal import clear, remove
+from jpipe.store.roots import mark_reached, pin
 from jpipe.store.signing import SigningKey
 from jpipe.store.sync import sync_files
+from jpipe.store.usage import Entry, FamilyUse, Size, entries, families, measure
+from jpipe.store.verify import Verified, verify
 from jpipe.store.writing import DISK_FULL, READ_ONLY
 
 __all__ = ["Store"]
@@ -52,6 +58,8 @@ INLINE_UP_TO = 16 * 1024
 CARRIED_UP_TO = 256
 """Encoded values of at most this many bytes travel in place of the name of their place."""
 _DEFAULTS = PutOptions()
+_LEAST_ROOM = 16 << 20
+_EMERGENCY_GRACE = 600.0
 
 T = TypeVar("T")
 
@@ -72,6 +80,7 @@ class Store:
         self._durable_folders: set[str] = set()
         self._warned: set[str] = set()
         self._lock = threading.Lock()
+        self._pin: Lock | None = None
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = True, key: SigningKey | None = None) -> Store:
@@ -247,7 +256,7 @@ class Store:
         for path in wanted:
             self._pending.pop(path, None)
         lost = sync_files(self.disk, wanted, self._durable_folders)
-        self._merge(wanted)
+        self.merge({_family_of(path) for path in wanted if path.startswith("families/")})
         return lost
 
     def take_pending(self) -> tuple[str, ...]:
@@ -279,11 +288,53 @@ class Store:
         """The names of all notes of a kind."""
         return note_names(self.disk, kind)
 
-    def _merge(self, paths: Iterable[str]) -> None:
-        """Merge the packs of families that got new ones, where there are many."""
-        for family in {path[9:11] + path[12:74] for path in paths if path.startswith("families/")}:
-            with contextlib.suppress(OSError, ValueError):
-                merge_small(self.disk, bytes.fromhex(family))
+    def pin(self) -> None:
+        """Show until this process ends that a run is alive: pruning leaves alone what it may be using."""
+        if self._pin is None:
+            self._pin = pin(self.disk)
+
+    def mark_reached(self, pipeline: bytes, run: bytes, families: Mapping[bytes, Iterable[bytes] | None]) -> None:
+        """Note what a run reached: keys by family, None for all of a family. The last three of a pipeline are kept."""
+        self._saved(lambda: mark_reached(self.disk, pipeline, run, families), 0)
+
+    def size(self) -> Size:
+        """How large the cache is."""
+        return measure(self.disk)
+
+    def entries(self) -> Iterator[Entry]:
+        """All records."""
+        return entries(self.disk)
+
+    def families(self) -> dict[bytes, FamilyUse]:
+        """All families, with how many records they have, how large, and when they were used."""
+        return families(self.disk)
+
+    def prune(self, limit: int | None = None) -> Pruned:
+        """Make the cache at most `limit` bytes large; default: the lesser of 50 GiB and a fifth of the disk."""
+        return prune(self.disk, default_limit(self.disk) if limit is None else limit)
+
+    def verify(self, *, repair: bool = False) -> Verified:
+        """Check every byte, and mend what can be mended; see `jpipe.store.verify.verify`."""
+        verified = verify(self.disk, repair=repair)
+        if repair:
+            self._families.clear()
+        return verified
+
+    def remove(self, family: bytes, keys: set[bytes]) -> None:
+        """Remove records, and the values that no other record has."""
+        remove(self.disk, family, keys)
+        self._families.pop(family, None)
+
+    def clear(self, families: Iterable[bytes] | None = None) -> None:
+        """Remove all records of some families, or everything."""
+        clear(self.disk, families)
+        self._families.clear()
+
+    def merge(self, families: Iterable[bytes]) -> None:
+        """Merge the packs of families that have very many."""
+        for family in families:
+            with contextlib.suppress(OSError):
+                merge_small(self.disk, family)
 
     def _write_pack(self, builder: PackBuilder) -> str:
         chunks = builder.chunks(self.disk.key)
@@ -335,6 +386,10 @@ class Store:
         return None
 
     def _made_room(self, size: int) -> bool:
+        """The disk is full: remove what was not used for longest, twice of what is needed now."""
+        with contextlib.suppress(OSError):
+            limit = max(0, measure(self.disk).nbytes - max(2 * size, _LEAST_ROOM))
+            return prune(self.disk, limit, grace=_EMERGENCY_GRACE).freed > 0
         return False
 
     def _warn(self, error: OSError) -> None:
@@ -372,3 +427,8 @@ def _in_pack(entries: Sequence[NewRecord], pack: str, builder: PackBuilder) -> l
             offset += where.length
         places.append(where)
     return places
+
+
+def _family_of(path: str) -> bytes:
+    """The family of a pack, from its path as in receipts."""
+    return blob_id(path[9:11], path[12:74]) or b""

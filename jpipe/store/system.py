@@ -73,6 +73,16 @@ else:
     fsync = os.fsync
 
 
+def disk_size(folder: str) -> int:
+    """Bytes of the file system that `folder` is on, used and free."""
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(folder)
+        return status.f_frsize * status.f_blocks
+    import shutil
+
+    return shutil.disk_usage(folder).total
+
+
 def boot_id() -> bytes:
     """16 bytes that differ from one start of the machine to the next, or none where that cannot be told."""
     try:

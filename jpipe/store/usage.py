@@ -1,0 +1,123 @@
+"""What is in a cache, and how much room it takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jpipe.store import system
+from jpipe.store.disk import Disk
+from jpipe.store.pack import ForeignPack, Segment, TornPack, read_pack
+
+__all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "measure", "pack_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class PackFile:
+    """A pack on disk: its size in bytes, when it was last used (seconds since 1970), and its segments.
+
+    `segments` is None for a pack that is torn, and `foreign` says that another key signed it.
+    """
+
+    family: bytes
+    path: str
+    name: str
+    size: int
+    used: float
+    segments: list[Segment] | None
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record as `jpipe cache list` counts it."""
+
+    family: bytes
+    key: bytes
+    nbytes: int
+    created: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyUse:
+    """The records of one family together: their number, bytes of their results, when they were last used."""
+
+    records: int
+    nbytes: int
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a cache is: bytes of all files, and how many packs and blobs there are."""
+
+    nbytes: int
+    packs: int
+    blobs: int
+
+
+def pack_files(disk: Disk) -> Iterator[PackFile]:
+    """All packs, read and checked."""
+    for family, folder in disk.families():
+        for entry in disk.packs(folder):
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                segments, foreign = None, False
+                try:
+                    segments = read_pack(entry.path, family, entry.name, disk.key)
+                except ForeignPack:
+                    foreign = True
+                except TornPack:
+                    pass
+                yield PackFile(family, entry.path, entry.name, status.st_size, status.st_mtime, segments, foreign)
+
+
+def entries(disk: Disk) -> Iterator[Entry]:
+    """All records."""
+    for pack in pack_files(disk):
+        for segment in pack.segments or ():
+            for number, key in enumerate(segment.keys()):
+                row = segment.row(number)
+                yield Entry(pack.family, key, row.nbytes, row.created, max(pack.used, row.created))
+
+
+def families(disk: Disk) -> dict[bytes, FamilyUse]:
+    """All families with their records."""
+    found: dict[bytes, FamilyUse] = {}
+    for pack in pack_files(disk):
+        known = found.get(pack.family, FamilyUse(0, 0, 0.0))
+        segments = pack.segments or []
+        records = sum(segment.count for segment in segments)
+        nbytes = sum(segment.row(entry).nbytes for segment in segments for entry in range(segment.count))
+        found[pack.family] = FamilyUse(known.records + records, known.nbytes + nbytes, max(known.used, pack.used))
+    return found
+
+
+def measure(disk: Disk) -> Size:
+    """How large the cache is."""
+    packs = blobs = nbytes = 0
+    for _, folder in disk.families():
+        for entry in disk.packs(folder):
+            with contextlib.suppress(FileNotFoundError):
+                nbytes += entry.stat(follow_symlinks=False).st_size
+                packs += 1
+    for _, is_seal, file in disk.blob_files():
+        with contextlib.suppress(FileNotFoundError):
+            nbytes += file.stat(follow_symlinks=False).st_size
+            blobs += not is_seal
+    for room in ("notes", "roots", "quarantine", "tmp"):
+        nbytes += _below(disk.folder.path(room))
+    return Size(nbytes, packs, blobs)
+
+
+def _below(folder: str) -> int:
+    total = 0
+    for entry in system.scan(folder):
+        with contextlib.suppress(FileNotFoundError):
+            if entry.is_dir(follow_symlinks=False):
+                total += _below(entry.path)
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+    return total

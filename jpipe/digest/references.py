@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "reduce_bound",
+    "is_step",
     "reduce_builtin",
     "reduce_cached",
     "reduce_class",
@@ -85,21 +86,22 @@ def reduce_wrapped(wrapper: Any, _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field(("wrapped", type(wrapper).__name__)), inside)
 
 
-def reduce_step(step: Any, encoder: Encoder) -> bytes | Node:
+def is_step(thing: Any) -> bool:
+    """Whether it is a step or a pipeline of jpipe's, which stands for the function that it marks."""
+    kind = type(thing)
+    return kind.__name__ in ("Step", "Pipeline") and kind.__module__.partition(".")[0] == "jpipe"
+
+
+def reduce_step(step: Any, _encoder: Encoder) -> Node:
     """A step or pipeline counts as the function that it marks."""
-    function = step.__wrapped__
-    if not isinstance(function, types.FunctionType):
-        return Node(Tag.KIND + field("step"), [function])
-    found = _named(function, encoder, step)
-    return reduce_function(function, encoder) if found is None else found
+    return Node(b"", [step.function])
 
 
-def reduce_method(method: types.MethodType, _encoder: Encoder) -> Node:
+def reduce_method(method: types.MethodType, _encoder: Encoder) -> bytes | Node:
     """A method bound to an object: both count."""
-    return Node(
-        Tag.KIND + field("method"),
-        [method.__self__, method.__func__],
-        name=lambda i: (".__self__", ".__func__")[i],
+    names = (".__self__", ".__func__")
+    return _of_global_generator(method) or Node(
+        Tag.KIND + field("method"), [method.__self__, method.__func__], name=names.__getitem__
     )
 
 
@@ -108,12 +110,21 @@ def reduce_builtin(function: types.BuiltinFunctionType, encoder: Encoder) -> byt
     owner = function.__self__
     if owner is None or isinstance(owner, types.ModuleType):
         return refer(function.__module__ or getattr(owner, "__name__", ""), function.__qualname__)
-    # `random.random` is bound to a generator whose state changes with every call, but it is a function to its users,
-    # and jpipe seeds that generator before each item.
+    return _of_global_generator(function) or reduce_bound(function, encoder)
+
+
+def _of_global_generator(method: Any) -> bytes | None:
+    """The reference of ``random.random`` and its like, else None.
+
+    They are bound to a generator whose state changes with every call, but are functions to their users, and jpipe
+    seeds that generator before each item.
+    """
+    name = method.__name__
     for module in ("random", "numpy.random"):
-        if getattr(sys.modules.get(module), function.__name__, None) is function:
-            return refer(module, function.__name__)
-    return reduce_bound(function, encoder)
+        found = getattr(sys.modules.get(module), name, None)
+        if found is method or (found == method and type(found) is types.MethodType):
+            return refer(module, name)
+    return None
 
 
 def reduce_bound(method: Any, _encoder: Encoder) -> Node:
@@ -147,14 +158,14 @@ def wrapper_rule(kind: type, base: type) -> Callable[[Any, Encoder], Node] | Non
     return lambda value, _encoder: Node(Tag.KIND + field(("wrapper", kind.__name__)), [getattr(value, name)])
 
 
-def _named(thing: Any, encoder: Encoder, holder: Any = None) -> bytes | None:
+def _named(thing: Any, encoder: Encoder) -> bytes | None:
     """The reference of what is found under its own qualified name, else None."""
     module = getattr(thing, "__module__", None)
     name = getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
         return None
     found = _look_up(sys.modules[module], name)
-    if found is not thing and (holder is None or found is not holder):
+    if found is not thing and not (is_step(found) and found.function is thing):
         return None
     if encoder.fingerprint.is_own(sys.modules[module]):
         encoder.code.add((module, name))

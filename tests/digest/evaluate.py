@@ -1,0 +1,65 @@
+"""Digests the cases' expressions in this process: ``evaluate.py equal-left|equal-right|stable|different|refused``, as JSON."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cases
+
+from jpipe.digest import complete, digest
+from jpipe.errors import UndigestibleError
+from jpipe.fingerprint import Fingerprinter
+
+warnings.simplefilter("ignore", ResourceWarning)
+fingerprint = Fingerprinter(Path(__file__).parent)
+
+
+def value(expression: str) -> object:
+    return eval(expression, vars(cases))
+
+
+def told(thing: object) -> str:
+    found = digest(thing, fingerprint=fingerprint)
+    return complete(found.content, found.code, fingerprint.of_reference).hex()
+
+
+def stable(expression: str) -> list[str]:
+    thing = value(expression)
+    before = told(thing)
+    try:
+        copy = pickle.loads(pickle.dumps(thing))
+    except TypeError:
+        return [before, before]
+    return [before, told(copy)]
+
+
+def refused(expression: str) -> str:
+    try:
+        told(value(expression))
+    except UndigestibleError as error:
+        return f"{error.message}\n{error.hint}"
+    return ""
+
+
+def main(what: str) -> object:
+    if what == "left":
+        return {
+            "equal": [told(value(left)) for left, _ in cases.EQUAL],
+            "stable": [stable(expression) for expression in cases.STABLE],
+            "different": [[told(value(expression)) for expression in group] for group in cases.DIFFERENT],
+        }
+    return {
+        "equal": [told(value(right)) for _, right in cases.EQUAL],
+        "stable": [stable(expression) for expression in cases.STABLE],
+        "different": [[told(value(expression)) for expression in group] for group in cases.DIFFERENT],
+        "refused": [refused(expression) for expression, _ in cases.REFUSED],
+    }
+
+
+print(json.dumps(main(sys.argv[1])))

@@ -234,7 +234,7 @@ def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStart
     return RunStarted(
         pipeline=session.pipeline.name,
         run=name,
-        calls=len(calls),
+        calls=len({(call.step.name, call.location) for call in calls}),
         items=sum(steps.values()),
         jobs=jobs,
         cache_dir=str(session.store.root),

@@ -29,7 +29,8 @@ __all__ = [
 class RunStarted:
     """The pipeline is laid out and nothing has run yet.
 
-    `items` counts the items known at that moment; a mapped call over a list that is computed in the run adds its
+    `calls` counts the places where the pipeline calls steps (a list comprehension is one), `items` what is known of
+    their items at that moment; a mapped call over a list that is computed in the run adds its
     items later (`ItemsKnown`). `expected_seconds` is what one item took in earlier runs, by step name. `steps` holds
     the steps in the order of the program, with the number of items known of each.
     """

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from jpipe.store import system
@@ -93,8 +94,7 @@ def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> 
 
 def _holder(path: str) -> Holder | None:
     try:
-        with open(path, "rb") as file:
-            return Holder(**json.loads(file.read(4096)))
+        return Holder(**json.loads(Path(path).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -104,7 +104,7 @@ class Lock:
 
     def __init__(self, path: str, held: Any) -> None:
         self.path = path
-        self._held = held
+        self.held = held
 
     @classmethod
     def take(cls, path: str) -> Lock | None:
@@ -115,14 +115,14 @@ class Lock:
     def describe(self, step: str) -> None:
         """Write who holds the lock into its file."""
         with contextlib.suppress(OSError):
-            _write_holder(self._held, self.path, json.dumps(asdict(_this_process(step))).encode())
+            _write_holder(self, json.dumps(asdict(_this_process(step))).encode())
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock back."""
         if remove and not system.WINDOWS:
             with contextlib.suppress(OSError):
                 system.unlink(self.path)
-        _give(self._held)
+        _give(self.held)
 
 
 def _this_process(step: str) -> Holder:
@@ -141,9 +141,8 @@ if system.WINDOWS:
             return None
         return lock
 
-    def _write_holder(held: Any, path: str, text: bytes) -> None:
-        with open(path, "wb") as file:
-            file.write(text)
+    def _write_holder(lock: Lock, text: bytes) -> None:
+        Path(lock.path).write_bytes(text)
 
     def _give(held: Any) -> None:
         held.release()
@@ -197,9 +196,9 @@ else:
         locked = os.fstat(descriptor)
         return (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino)
 
-    def _write_holder(held: Any, path: str, text: bytes) -> None:
-        os.ftruncate(held.number, 0)
-        os.pwrite(held.number, text, 0)
+    def _write_holder(lock: Lock, text: bytes) -> None:
+        os.ftruncate(lock.held.number, 0)
+        os.pwrite(lock.held.number, text, 0)
 
     def _give(held: Any) -> None:
         if held.number >= 0:

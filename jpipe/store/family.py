@@ -162,7 +162,7 @@ class Family:
         for segment, entry in map(index.locate, numbers):
             row = segment.row(entry)
             if row.check == place.check and row.offset is not None and segment.pack != place.pack:
-                found = segment.place(entry, place.key, row)
+                found = segment.place(place.key, row)
                 assert isinstance(found, PackPlace)
                 return found
         raise MissingEntry(f"no record has the value {place.check.hex()} any more")

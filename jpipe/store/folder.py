@@ -19,7 +19,7 @@ from pathlib import Path
 from jpipe.errors import CacheFolderError, NewerFormatError
 from jpipe.store import system
 
-__all__ = ["FORMAT", "Folder", "open_folder"]
+__all__ = ["FORMAT", "Folder", "make_cache", "make_folder", "open_folder"]
 
 FORMAT = 1
 _README = """\
@@ -133,7 +133,7 @@ def _refuse_strangers(root: str) -> None:
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
     own = {name for name in names if name in {*_FILES, f"v{FORMAT}"} or name.startswith(".jpipe-")}
     if names - own or ("README" in names and not _is_our_readme(root)):
-        example = sorted(names - own or names)[0]
+        example = min(names - own or names)
         raise CacheFolderError(
             f"{root} is not a jpipe cache (it holds {example!r}), so jpipe leaves it alone",
             hint="choose another folder with --cache-dir or JPIPE_CACHE_DIR, or move what is there",
@@ -149,17 +149,8 @@ def _is_our_readme(root: str) -> bool:
 
 
 def _make(folder: Folder) -> None:
-    """Make what is missing, the `format` file last: whoever finds it may rely on the rest."""
     try:
-        Path(folder.root).parent.mkdir(parents=True, exist_ok=True)
-        _make_folder(folder.root, folder.folder_mode)
-        if not system.WINDOWS and os.lstat(folder.root).st_uid == os.geteuid():
-            os.chmod(folder.root, folder.folder_mode)
-        _make_folder(folder.base, folder.folder_mode)
-        for room in _ROOMS:
-            _make_folder(folder.path(room), folder.folder_mode)
-        for name, text in {**_FILES, "format": _FORMAT_LINE}.items():
-            _write_once(folder.root, name, text)
+        make_cache(folder)
     except OSError as error:
         raise CacheFolderError(
             f"the cache at {folder.root} cannot be made: {error.strerror or error}",
@@ -167,7 +158,21 @@ def _make(folder: Folder) -> None:
         ) from None
 
 
-def _make_folder(path: str, mode: int) -> None:
+def make_cache(folder: Folder) -> None:
+    """Make what is missing, the `format` file last: whoever finds it may rely on the rest."""
+    Path(folder.root).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.root, folder.folder_mode)
+    if not system.WINDOWS and os.lstat(folder.root).st_uid == os.geteuid():
+        os.chmod(folder.root, folder.folder_mode)
+    make_folder(folder.base, folder.folder_mode)
+    for room in _ROOMS:
+        make_folder(folder.path(room), folder.folder_mode)
+    for name, text in {**_FILES, "format": _FORMAT_LINE}.items():
+        _write_once(folder.root, name, text)
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder unless it is there; a link or a file in its place is an error."""
     try:
         system.mkdir(path, mode)
     except FileExistsError:

@@ -7,7 +7,7 @@ code changed. Here the code is a part of the address: old results stay, and are 
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import json
 import threading
 import time
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from blake3 import blake3
 from joblib import StoreBackendBase, register_store_backend
@@ -32,6 +32,8 @@ _OWN = "jpipe"
 _UNKNOWN = ""
 _LONGEST_REPR = 10_000
 _MERGE_EVERY = 64
+_seen: dict[str, set[str]] = {}
+"""By function, all the code that joblib has shown in this process; like joblib's own memory of what it has compared."""
 
 
 def register() -> None:
@@ -44,7 +46,7 @@ class ItemInfo(NamedTuple):
 
     path: str
     size: int
-    last_access: datetime.datetime
+    last_access: dt.datetime
 
 
 class AnyCode(str):
@@ -54,15 +56,16 @@ class AnyCode(str):
     the results if they differ. With this for an answer they never do, and the backend learns the code of today.
     """
 
-    _learn: Callable[[object], None]
+    __slots__ = ("learn",)
+    learn: Callable[[object], None]
 
-    def __new__(cls, learn: Callable[[object], None]) -> AnyCode:
+    def __new__(cls, learn: Callable[[object], None]) -> Self:
         text = super().__new__(cls, "")
-        text._learn = learn
+        text.learn = learn
         return text
 
     def __eq__(self, other: object) -> bool:
-        self._learn(other)
+        self.learn(other)
         return True
 
     def __ne__(self, other: object) -> bool:
@@ -94,7 +97,6 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._state = _Codes()
-        self._seen: dict[str, set[str]] = {}
         self._since_merge = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -249,7 +251,9 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         self._flush()
         return [
             ItemInfo(
-                f"{entry.family.hex()}/{entry.key.hex()}", entry.nbytes, datetime.datetime.fromtimestamp(entry.used)
+                f"{entry.family.hex()}/{entry.key.hex()}",
+                entry.nbytes,
+                dt.datetime.fromtimestamp(entry.used, dt.timezone.utc),
             )
             for entry in self.store.entries()
         ]
@@ -263,14 +267,14 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         self,
         bytes_limit: int | str | None,
         items_limit: int | None = None,
-        age_limit: datetime.timedelta | None = None,
+        age_limit: dt.timedelta | None = None,
     ) -> None:
         """Remove the results that were not used for longest until the limits hold."""
         if age_limit is not None and age_limit.total_seconds() < 0:
             raise ValueError("age_limit has to be a positive timedelta")
         items = sorted(self.get_items(), key=lambda item: item.last_access)
         limit = parse_bytes(bytes_limit, "bytes_limit") if bytes_limit is not None else None
-        oldest = None if age_limit is None else datetime.datetime.now() - age_limit
+        oldest = None if age_limit is None else dt.datetime.now(dt.timezone.utc) - age_limit
         excess = _Excess(sum(item.size for item in items), len(items), limit, items_limit, oldest)
         doomed: dict[bytes, set[bytes]] = {}
         for item in items:
@@ -300,7 +304,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         return self._state.work is not None and _own_function(call_id[0])
 
     def _learn(self, function: str, code: Any) -> None:
-        self._seen.setdefault(function, set()).add(code)
+        _seen.setdefault(function, set()).add(code)
         self._state.compared[function] = code
 
     def _take_code(self, function: str) -> str:
@@ -312,7 +316,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         code = self._state.compared.pop(function, None)
         if code is not None:
             return code
-        seen = self._seen.get(function, ())
+        seen = _seen.get(function, ())
         return next(iter(seen)) if len(seen) == 1 else _UNKNOWN
 
     def _family(self, call_id: CallId) -> bytes:
@@ -392,7 +396,7 @@ class _Excess:
     count: int
     size_limit: int | None
     count_limit: int | None
-    oldest: datetime.datetime | None
+    oldest: dt.datetime | None
 
     def takes(self, item: ItemInfo) -> bool:
         """Whether `item` has to go."""

@@ -105,9 +105,9 @@ def _most_mappings() -> int:
 
 def _as_memmap(mapped: mmap.mmap, size: int, path: str, mode: Literal["c", "r"]) -> Any:
     """What `numpy.memmap` makes, over a mapping that holds no descriptor where Python can do that."""
-    import numpy
+    import numpy as np
 
-    array: Any = numpy.ndarray.__new__(numpy.memmap, (size,), numpy.uint8, buffer=mapped)
+    array: Any = np.ndarray.__new__(np.memmap, (size,), np.uint8, buffer=mapped)
     array._mmap = mapped
     array.filename = os.path.abspath(path)
     array.offset = 0

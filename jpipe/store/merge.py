@@ -58,11 +58,7 @@ def drop_damaged(disk: Disk, family: bytes, pack: str) -> None:
             disk.writer.make_folder(os.path.dirname(aside))
             with contextlib.suppress(FileExistsError):
                 system.link(f"{disk.family_folder(family)}/{pack}", aside)
-            _merge(disk, family, [pack], _every_entry)
-
-
-def _every_entry(segment: Segment, entry: int) -> bool:
-    return True
+            _merge(disk, family, [pack], lambda *_: True)
 
 
 def _up_to(limit: int, small: Iterable[tuple[int, str]]) -> list[str]:

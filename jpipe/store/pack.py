@@ -136,7 +136,7 @@ class Segment:
         extra = parts + row.parts
         return self.control[start:parts], self.control[parts:extra], self.control[extra : extra + row.extra]
 
-    def place(self, entry: int, key: bytes, row: Row) -> Where:
+    def place(self, key: bytes, row: Row) -> Where:
         """Where the value of an entry is."""
         if row.offset is None:
             return BlobPlace(row.check)

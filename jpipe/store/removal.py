@@ -45,7 +45,7 @@ def clear(disk: Disk, families: Iterable[bytes] | None) -> None:
         _clear_everything(disk)
         return
     for family in families:
-        _remove(disk, family, lambda segment, entry: True)
+        _remove(disk, family, lambda *_: True)
 
 
 def remove_blobs(disk: Disk, blobs: set[bytes], before: float) -> int:

@@ -26,7 +26,7 @@ CREATE = (
 LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 UNNAMED = (os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC) if hasattr(os, "O_TMPFILE") else None
 
-open = os.open
+open = os.open  # noqa: A001 -- the names are those of `os`
 close = os.close
 write = os.write
 fstat = os.fstat

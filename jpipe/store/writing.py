@@ -6,12 +6,11 @@ import contextlib
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jpipe.store import system
-from jpipe.store.folder import Folder
+from jpipe.store.folder import Folder, make_cache, make_folder
 
 __all__ = ["DISK_FULL", "READ_ONLY", "Writer", "process_name"]
 
@@ -51,8 +50,7 @@ class Writer:
         try:
             return self._publish(folder, name, chunks)
         except FileNotFoundError:
-            self._made.clear()
-            self.make_folder(folder)
+            self._make_again(folder)
             return self._publish(folder, name, chunks)
 
     def _publish(self, folder: str, name: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
@@ -67,6 +65,13 @@ class Writer:
     def replace(self, folder: str, name: str, chunks: Sequence[Buffer]) -> None:
         """Write a file and give it its name, in place of a file that had it."""
         self.make_folder(folder)
+        try:
+            self._replace(folder, name, chunks)
+        except FileNotFoundError:
+            self._make_again(folder)
+            self._replace(folder, name, chunks)
+
+    def _replace(self, folder: str, name: str, chunks: Sequence[Buffer]) -> None:
         beside, descriptor = self._create_beside()
         try:
             try:
@@ -84,12 +89,14 @@ class Writer:
             return
         if path != self.folder.base:
             self.make_folder(os.path.dirname(path))
-            try:
-                system.mkdir(path, self.folder.folder_mode)
-            except FileExistsError:
-                if not stat.S_ISDIR(system.lstat(path).st_mode):
-                    raise NotADirectoryError(errno.ENOTDIR, "not a folder", path) from None
+            make_folder(path, self.folder.folder_mode)
         self._made.add(path)
+
+    def _make_again(self, folder: str) -> None:
+        """Something removed the folder, or the whole cache, since it was made."""
+        self._made.clear()
+        make_cache(self.folder)
+        self.make_folder(folder)
 
     def _publish_unnamed(self, folder: str, path: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
         assert system.UNNAMED is not None

@@ -35,13 +35,13 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, out
     form = form or _form_of(output)
     from jpipe import api
 
-    graph = api.graph(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
     if form is None:
         from jpipe.render.graphs import graph_lines
 
-        call.out.write(*graph_lines(graph.steps(), call.out.width))
+        plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
+        call.out.write(*graph_lines(plan.steps, call.out.width))
         return ExitCode.OK
-    text = _written(graph, form)
+    text = _written(api.graph(call.pipeline, call.parameters), form)
     if output is None:
         click.echo(text)
         return ExitCode.OK

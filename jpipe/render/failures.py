@@ -20,6 +20,7 @@ __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headli
 
 _MOST_GROUPS = 5
 _MOST_OUTPUT = 12
+_MOST_MESSAGE = 12
 
 
 def failures_screen(failures: Sequence[Failure], commands: Commands, tb: str = "short") -> list[Line]:
@@ -114,7 +115,9 @@ def _traceback(failure: Failure, tb: str) -> list[Line]:
         lines += _hidden(failure)
     message = failure.message.strip().splitlines() or [""]
     first = f"{failure.error_type}: {message[0]}" if message[0] else failure.error_type
-    lines += [(), line("  ", bad(first)), *(line("  ", bad(text)) for text in message[1:15])]
+    lines += [(), line("  ", bad(first)), *(line("  ", bad(text)) for text in message[1:_MOST_MESSAGE])]
+    if len(message) > _MOST_MESSAGE:
+        lines.append(line(dim(f"  … {counted(len(message) - _MOST_MESSAGE, 'more line')} (--tb=native)")))
     return [*(lines if at else lines[1:]), ()]
 
 
@@ -200,9 +203,7 @@ def failed_end(event: RunEnded, standing: Standing) -> list[Line]:
     word = "interrupted after" if event.outcome is Outcome.INTERRUPTED else "failed in"
     facts = [*_kept(standing), *_not_started(standing)]
     lines = [(), line(strong(pipeline), bad(f" {word} {took(event.seconds)}"), *(f" · {fact}" for fact in facts))]
-    if event.ran:
-        lines.append(line("  what finished is kept: ", _rest(standing)))
-    return lines
+    return [*lines, line("  what finished is kept: ", _rest(standing))]
 
 
 def _kept(standing: Standing) -> list[str]:

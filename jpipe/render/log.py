@@ -11,7 +11,7 @@ from jpipe.render.failures import headline
 from jpipe.render.lines import Line, dim, line
 from jpipe.render.rates import seconds_left
 from jpipe.render.source import short_path
-from jpipe.render.told import Wishes, brief_reasons, chunk_end, notice, run_end
+from jpipe.render.told import Wishes, brief_reasons, chunk_end, notice, run_end, to_run
 from jpipe.render.words import about, counted, took
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LogTeller:
         """The lines that this event is worth."""
         match event:
             case StepStarted():
-                return [*self._open(), self._stamped(_started(self._standing.step(event.step)))]
+                return [*self._open(), self._stamped(_started(self._standing.step(event.step), self._standing))]
             case StepEnded():
                 text = _ended(event)
                 return [self._stamped(text)] if text else []
@@ -110,9 +110,9 @@ class LogTeller:
         return [self._stamped(f"{pipeline}: {word} in {took(event.seconds)}, {counts}{blocked}"), *last]
 
 
-def _started(step: StepStanding) -> str:
+def _started(step: StepStanding, standing: Standing) -> str:
     why = brief_reasons(step)
-    return f"{step.name}: {step.stale:,} to run" + (f" ({why})" if why else "")
+    return f"{step.name}: {to_run(step, standing)}" + (f" ({why})" if why else "")
 
 
 def _ended(event: StepEnded) -> str:

@@ -16,7 +16,7 @@ from jpipe.render.words import about, counted, listed, size, took
 if TYPE_CHECKING:
     from jpipe.render.standing import Standing, StepStanding
 
-__all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "up_to_date"]
+__all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "to_run", "up_to_date"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,8 @@ class Teller:
         if not reasons or step.name in self._told:
             return []
         self._told.add(step.name)
-        why = self._wishes.commands.text("plan", "--why")
         padded = f"{step.name:<{self._width}}"
-        more = f"    {why}" if why else ""
-        return [line("  ", warn("↻"), " ", name(padded), f" {step.stale:,} to run: {reasons}", dim(more))]
+        return [line("  ", warn("↻"), " ", name(padded), f" {to_run(step, self._standing)}: {reasons}")]
 
     @property
     def _width(self) -> int:
@@ -142,6 +140,12 @@ def _counts(event: StepEnded) -> Line:
         if number:
             parts += [", " if parts else "", style(f"{number:,} {word}")]
     return line(*parts) if parts else line(dim("nothing to do"))
+
+
+def to_run(step: StepStanding, standing: Standing) -> str:
+    """How many items run, as soon as it is decided of all."""
+    items = standing.start.steps.get(step.name, 0) if standing.start else 0
+    return f"{step.stale:,} to run" if step.known >= items else f"up to {items - step.cached:,} to run"
 
 
 def brief_reasons(step: StepStanding) -> str:

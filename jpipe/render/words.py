@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["about", "clock", "counted", "listed", "size", "took"]
+__all__ = ["about", "ago", "clock", "counted", "listed", "size", "took"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -32,6 +32,17 @@ def about(seconds: float) -> str:
         return f"about {round(seconds)}s"
     minutes = round(seconds / 60)
     return f"about {minutes}m" if minutes < 90 else f"about {minutes // 60}h{minutes % 60:02d}m"
+
+
+def ago(seconds: float) -> str:
+    """How long something is past: ``just now``, ``5 min ago``, ``2 h ago``, ``3 days ago``."""
+    if seconds < 60:
+        return "just now"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min ago"
+    if seconds < 36 * 3600:
+        return f"{round(seconds / 3600)} h ago"
+    return f"{round(seconds / 86400)} days ago"
 
 
 def size(nbytes: float) -> str:

@@ -1,0 +1,197 @@
+"""``jpipe cache``: where the cache is, what is in it, and how to make it smaller."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
+from jpipe.errors import CacheMiss, UsageError
+from jpipe.options import parse_bytes
+from jpipe.outcomes import ExitCode
+from jpipe.render.lines import Line, bad, columns, dim, good, line, name, strong, warn
+from jpipe.render.words import ago, counted, size
+
+if TYPE_CHECKING:
+    from jpipe.store import Store
+
+__all__ = ["command"]
+
+_MOST_PROBLEMS = 20
+
+
+@click.group("cache", invoke_without_command=True)
+@flags.settings("cache_dir")
+@click.pass_context
+def command(context: click.Context, **options: Any) -> int:
+    """Look at the cache, and clean it.
+
+    The cache is the folder cache/ of the project, unless --cache-dir, JPIPE_CACHE_DIR or pyproject.toml say otherwise.
+    """
+    context.obj = invocation((), options)
+    if context.invoked_subcommand is None:
+        return int(context.invoke(list_))
+    return ExitCode.OK
+
+
+@command.command("dir")
+@click.pass_obj
+def dir_(call: Invocation) -> int:
+    """Print the folder of the cache."""
+    click.echo(os.path.abspath(call.cache_dir))
+    return ExitCode.OK
+
+
+@command.command("size")
+@flags.JSON
+@click.pass_obj
+def size_(call: Invocation, as_json: bool) -> int:
+    """Print how large the cache is."""
+    measured = _open(call).size()
+    if as_json:
+        click.echo(json.dumps({"v": 1, "nbytes": measured.nbytes, "packs": measured.packs, "blobs": measured.blobs}))
+    else:
+        click.echo(size(measured.nbytes))
+    return ExitCode.OK
+
+
+@command.command("list")
+@flags.JSON
+@click.pass_obj
+def list_(call: Invocation, as_json: bool = False) -> int:
+    """List the steps with their results, and what the cache holds in all."""
+    store = _open(call)
+    rows = _by_step(store)
+    nbytes = store.size().nbytes
+    if as_json:
+        steps = [{"step": step, "results": use[0], "nbytes": use[1], "used": use[2]} for step, use in rows.items()]
+        click.echo(json.dumps({"v": 1, "cache_dir": str(store.root), "nbytes": nbytes, "steps": steps}, indent=2))
+        return ExitCode.OK
+    results = sum(use[0] for use in rows.values())
+    call.out.write(line(strong(_shown(store)), f"  {size(nbytes)} · {counted(results, 'result')}"))
+    now = time.time()
+    cells = [
+        (line("  ", name(step) if step else dim("(of other code)")), line(counted(count, "result")), line(size(total)),
+         line(dim(f"last used {ago(now - used)}")))
+        for step, (count, total, used) in rows.items()
+    ]  # fmt: skip
+    call.out.write(*columns(cells, right=frozenset({1, 2})))
+    return ExitCode.OK
+
+
+@command.command("prune")
+@click.option("--size", "limit", metavar="SIZE", help="How large the cache may be: 500M, 10G.")
+@click.pass_obj
+def prune(call: Invocation, limit: str | None) -> int:
+    """Remove what was used least recently, until the cache has the size it may have.
+
+    What the last runs of each pipeline reached stays, and so does everything that was used in the last day.
+    """
+    store = _open(call)
+    done = store.prune(None if limit is None else parse_bytes(limit, "--size "))
+    if not done.done:
+        call.err.write(line(warn("· "), "another process is pruning this cache"))
+        return ExitCode.OK
+    call.err.write(line(good("✓ "), f"freed {size(done.freed)}; {size(done.nbytes)} are left"))
+    return ExitCode.OK
+
+
+@command.command("verify")
+@click.option("--repair", is_flag=True, help="Drop what is damaged, so that it is computed again.")
+@flags.JSON
+@click.pass_obj
+def verify(call: Invocation, repair: bool, as_json: bool) -> int:
+    """Check every byte of the cache; exit 1 when something is damaged."""
+    found = _open(call).verify(repair=repair)
+    if as_json:
+        problems = [{"kind": p.kind, "path": p.path, "harmless": p.harmless} for p in found.problems]
+        counts = {"records": found.records, "blobs": found.blobs, "nbytes": found.nbytes}
+        click.echo(json.dumps({"v": 1, "sound": found.sound, **counts, "problems": problems}, indent=2))
+    else:
+        call.out.write(*_verified(found, repair))
+    return ExitCode.OK if found.sound or repair else ExitCode.FAILED
+
+
+@command.command("clear")
+@click.argument("steps", nargs=-1, metavar="[STEP]...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def clear(call: Invocation, steps: tuple[str, ...], yes: bool) -> int:
+    """Remove all results of STEPs, or of all."""
+    store = _open(call)
+    families = [family for step in steps for family in _families_of(store, step)] if steps else None
+    if not yes:
+        _confirm(f"remove {'all results of ' + ', '.join(steps) if steps else 'everything'} from {_shown(store)}?")
+    before = store.size().nbytes
+    store.clear(families)
+    call.err.write(line(good("✓ "), f"freed {size(max(0, before - store.size().nbytes))}"))
+    return ExitCode.OK
+
+
+def _open(call: Invocation) -> Store:
+    folder = call.cache_dir
+    if not Path(folder).exists():
+        raise CacheMiss(f"there is no cache {os.path.relpath(folder)} yet", hint="the first jpipe run makes it")
+    from jpipe.store import Store
+
+    return Store.open(Path(folder), create=False)
+
+
+def _by_step(store: Store) -> dict[str, tuple[int, int, float]]:
+    """(results, bytes, last used) by step name, largest first; under "" what no known step has."""
+    from jpipe.history import History
+
+    history = History(store)
+    names = dict.fromkeys(step for run in history.last_runs() for step in run.calls)
+    owner = {family: step for step in names for family in history.families(step)}
+    results: Counter[str] = Counter()
+    nbytes: Counter[str] = Counter()
+    used: dict[str, float] = {}
+    for family, use in store.families().items():
+        step = owner.get(family, "")
+        results[step] += use.records
+        nbytes[step] += use.nbytes
+        used[step] = max(used.get(step, 0.0), use.used)
+    return {step: (results[step], nbytes[step], used[step]) for step, _ in nbytes.most_common()}
+
+
+def _families_of(store: Store, step: str) -> list[bytes]:
+    from jpipe.history import History
+
+    families = History(store).families(step)
+    if not families:
+        known = ", ".join(step for step in _by_step(store) if step)
+        raise UsageError(f"the cache has no results of a step {step!r}", hint=f"it has those of {known or 'none'}")
+    return families
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to confirm", hint="add --yes")
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def _shown(store: Store) -> str:
+    return os.path.join(os.path.relpath(store.root), "")
+
+
+def _verified(found: Any, repair: bool) -> list[Line]:
+    checked = f"{counted(found.records, 'result')} and {counted(found.blobs, 'file')} checked, {size(found.nbytes)}"
+    damaged = [problem for problem in found.problems if not problem.harmless]
+    lines = [line(good("✓ "), f"{checked}: all sound")] if not damaged else [line(bad("✗ "), checked)]
+    lines += [line("  ", warn(problem.kind), f"  {problem.path}") for problem in found.problems[:_MOST_PROBLEMS]]
+    left = len(found.problems) - _MOST_PROBLEMS
+    lines += [line(dim(f"  and {left:,} more"))] if left > 0 else []
+    if damaged:
+        lines.append(line("  what was damaged is set aside; the next run computes it again" if repair else
+                          "  jpipe cache verify --repair  drops it, and the next run computes it again"))  # fmt: skip
+    return lines

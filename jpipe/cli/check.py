@@ -1,0 +1,134 @@
+"""``jpipe check``: mistakes in a pipeline file, found before it runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
+from jpipe.errors import WiringError
+from jpipe.outcomes import ExitCode
+from jpipe.render.lines import Line, bad, good, line, name, warn
+from jpipe.render.source import excerpt, place
+
+if TYPE_CHECKING:
+    from jpipe.cli.lint import Finding
+    from jpipe.fingerprint import Unseen
+    from jpipe.pipeline import Pipeline
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@flags.PLACE
+@flags.settings("cache_dir")
+@flags.SET
+@flags.JSON
+def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Find mistakes before anything runs: results used as values while the pipeline is laid out, wrong wiring.
+
+    Also says what jpipe cannot see change. Exit 3 when the pipeline could not run.
+    """
+    call = invocation(words, flags.flags_of(options), sets)
+    mistakes = _mistakes(call)
+    unseen = [] if mistakes else _unseen(call)
+    if as_json:
+        click.echo(json.dumps(_document(mistakes, unseen), indent=2))
+    else:
+        call.out.write(*_lines(call, mistakes, unseen))
+    return ExitCode.NOT_LOADED if mistakes else ExitCode.OK
+
+
+def _mistakes(call: Invocation) -> list[Finding]:
+    """What the lint finds in all pipelines of the file; else what laying out the one that was meant finds."""
+    from jpipe.cli.lint import Finding, findings
+
+    found = [finding for pipeline in _pipelines(call.pipeline) for finding in findings(pipeline)]
+    if found or not _has_all_parameters(call):
+        return found
+    from jpipe.session import lay_out
+
+    try:
+        lay_out(call.pipeline, call.parameters)
+    except WiringError as error:
+        if error.location is None:
+            raise
+        return [Finding(error.location, error.message, error.hint or "")]
+    return []
+
+
+def _pipelines(meant: Pipeline[..., Any]) -> list[Pipeline[..., Any]]:
+    values = meant.function.__globals__.values()
+    return [value for value in values if isinstance(value, type(meant)) and value.file == meant.file]
+
+
+def _has_all_parameters(call: Invocation) -> bool:
+    """Whether the pipeline could be laid out with what was given; one without defaults is only linted."""
+    parameters = call.pipeline.parameters.parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [one.name for one in parameters if one.default is inspect.Parameter.empty and one.kind not in kinds]
+    return all(parameter in call.parameters for parameter in needed)
+
+
+def _unseen(call: Invocation) -> dict[str, tuple[Unseen, ...]]:
+    """By step, what its fingerprint cannot see."""
+    if not _has_all_parameters(call):
+        return {}
+    from jpipe.fingerprint import Fingerprinter
+    from jpipe.project import find_root
+    from jpipe.session import lay_out
+
+    layout, _ = lay_out(call.pipeline, call.parameters)
+    fingerprinter = Fingerprinter(find_root(call.file))
+    steps = {one.step.name: one.step for one in layout.calls}
+    found = {}
+    for step_name, step in steps.items():
+        declared = step.declared
+        fingerprint = fingerprinter.of(
+            step.function,
+            version=declared.version,
+            depends=declared.depends,
+            env=declared.env,
+            packages=declared.packages,
+        )
+        if fingerprint.unseen:
+            found[step_name] = fingerprint.unseen
+    return found
+
+
+def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:
+    lines: list[Line] = []
+    for one in mistakes:
+        lines += [
+            line(bad("✗ "), one.text),
+            line("  ", name(place(one.location.file, one.location.line))),
+            *excerpt(one.location.file, one.location.line, before=0),
+            *([line(f"  {one.hint}")] if one.hint else []),
+        ]
+    from jpipe.render.explained import unseen_lines
+
+    for step, spots in (unseen or {}).items():
+        lines.append(line(warn("! "), "of ", name(step), " this cannot be watched:"))
+        lines += [line("  ", one) for one in unseen_lines(spots)]
+    if not mistakes:
+        lines.append(line(good("✓ "), name(call.pipeline.name), " can be laid out"))
+    return lines
+
+
+def _document(mistakes: list[Finding], unseen: Any) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "mistakes": [
+            {"file": one.location.file, "line": one.location.line, "text": one.text, "hint": one.hint}
+            for one in mistakes
+        ],
+        "unseen": [
+            {"step": step, "what": one.what, "name": one.name, "file": one.file, "line": one.line, "remedy": one.remedy}
+            for step, spots in (unseen or {}).items()
+            for one in spots
+        ],
+    }

@@ -1,0 +1,58 @@
+"""``jpipe explain``: what a step watches, takes and gives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import invocation
+from jpipe.errors import UsageError
+from jpipe.outcomes import ExitCode
+
+if TYPE_CHECKING:
+    from jpipe.fingerprint import Fingerprint
+    from jpipe.plan import StepPlan
+
+__all__ = ["command"]
+
+
+@click.command("explain")
+@flags.PLACE
+@flags.settings("cache_dir")
+@flags.SET
+@flags.JSON
+def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Say of a STEP where it is called, what it watches, what it takes and gives, and what cannot be watched."""
+    call = invocation(words, flags.flags_of(options), sets)
+    if len(call.steps) != 1:
+        raise UsageError("name the one step to explain", hint="jpipe explain STEP")
+    from jpipe import api, session
+
+    plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
+    row = next(row for row in plan.steps if row.name == call.steps[0])
+    ready = session.prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
+    calls = [one for one in ready.layout.calls if one.step.name == row.name]
+    fingerprint = ready.fingerprint(calls[0].step)
+    if as_json:
+        click.echo(json.dumps(_document(row, fingerprint), indent=2))
+        return ExitCode.OK
+    from jpipe.render.explained import explained
+
+    call.out.write(*explained(calls[0].step, calls, fingerprint, row))
+    return ExitCode.OK
+
+
+def _document(row: StepPlan, fingerprint: Fingerprint) -> dict[str, Any]:
+    watches = [
+        {"kind": part.kind.value, "name": part.name, "file": part.file, "line": part.line, "via": part.via}
+        for part in fingerprint.parts
+    ]
+    unseen = [
+        {"what": one.what, "name": one.name, "file": one.file, "line": one.line, "remedy": one.remedy}
+        for one in fingerprint.unseen
+    ]
+    known = {"fingerprint": fingerprint.digest.hex(), "watches": watches, "unseen": unseen}
+    return {"v": 1, **row.to_json(), **known, "environment": list(fingerprint.environment)}

@@ -19,14 +19,12 @@ import joblib.parallel
 from joblib import Parallel, parallel_config
 from joblib.parallel import BatchedCalls, default_parallel_config
 
+from jpipe.trace import WorkersLost
+
 __all__ = ["Pool", "WorkersLost", "configured"]
 
 Done = Callable[[Any, BaseException | None], None]
 """Called with (result, None) or (None, error), in a thread of the backend."""
-
-
-class WorkersLost(Exception):
-    """Worker processes died; every task that was in flight is lost and the pool has to be reopened."""
 
 
 class Pool:

@@ -14,22 +14,25 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
 from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.failures import failure_of, label_of
+from jpipe.layout import expected_items
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Outcome
-from jpipe.pool import Pool, WorkersLost
 from jpipe.reasons import Reason
 from jpipe.recovery import Losses
 from jpipe.slots import RunFolder
 from jpipe.store import Store
 from jpipe.sync import Syncer
 from jpipe.tally import Tally
-from jpipe.trace import ErrorRecord
+from jpipe.trace import ErrorRecord, WorkersLost
 from jpipe.worker import ItemReceipt, Receipt, run_work
+
+if TYPE_CHECKING:
+    from jpipe.pool import Pool
 
 __all__ = ["Limits", "ResultLost", "Scheduler"]
 
@@ -512,7 +515,8 @@ class Scheduler:
         left = Status.INTERRUPTED if self._interrupted else Status.BLOCKED
         for state in self.ledger.states.values():
             if state.count is None:
-                state.count, state.status = 1, bytearray([left])
+                state.count = expected_items(state.call)
+                state.status = bytearray([left]) * state.count
                 continue
             for index, status in enumerate(state.status):
                 if status in (Status.WAITING, Status.STALE):

@@ -8,10 +8,14 @@ import sysconfig
 import traceback
 from dataclasses import dataclass
 
-__all__ = ["ErrorRecord", "record_error"]
+__all__ = ["ErrorRecord", "WorkersLost", "record_error"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+class WorkersLost(Exception):
+    """Worker processes died; every task that was in flight is lost and the pool has to be reopened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blake3 import blake3
-
 from jpipe.digest.buffers import buffer, hashed, known
-from jpipe.digest.canonical import Name, Node, Tag, field
+from jpipe.digest.canonical import Name, Node, Tag, field, new_hash
 from jpipe.digest.instances import reduce_state
 from jpipe.digest.references import refer
 
@@ -80,7 +78,7 @@ def _bytes(array: Any, encoder: Encoder) -> bytes:
         return found or buffer(array.reshape(-1).view("u1").data)
     if array.nbytes <= _SMALL:
         return buffer(memoryview(array.tobytes()))
-    hasher = blake3(max_threads=blake3.AUTO)
+    hasher = new_hash()
     for block in _blocks(array):
         hasher.update(block.tobytes())
     return hashed(array.nbytes, hasher.digest())

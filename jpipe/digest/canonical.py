@@ -11,6 +11,7 @@ back references; the other tags are control characters, which `marshal` does not
 from __future__ import annotations
 
 import marshal
+import os
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Final
@@ -29,6 +30,7 @@ __all__ = [
     "field",
     "hash_bytes",
     "hash_root",
+    "new_hash",
     "scalar",
     "scalars",
     "short",
@@ -134,10 +136,28 @@ class Refused(Exception):  # noqa: N818 - it is an answer, and becomes an Undige
         self.way: list[object] = []
 
 
+_threads = blake3.AUTO
+
+
+def _without_threads() -> None:
+    global _threads
+    _threads = 1
+
+
+# BLAKE3's threads do not survive a fork: a child that hands them work waits for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_without_threads)
+
+
+def new_hash() -> blake3:
+    """A BLAKE3 hash for large pieces."""
+    return blake3(max_threads=_threads)
+
+
 def hash_bytes(data: Any) -> bytes:
     """BLAKE3 of a contiguous buffer of bytes, on all cores if it is large."""
     if len(data) > _THREADED:
-        return blake3(data, max_threads=blake3.AUTO).digest()
+        return blake3(data, max_threads=_threads).digest()
     return blake3(data).digest()
 
 

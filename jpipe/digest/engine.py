@@ -16,7 +16,7 @@ __all__ = ["Encoder", "Fingerprints", "Reduce"]
 _BASES: frozenset[type] = SCALARS | CONTAINERS | {object}
 
 # Deeper than any data; reached by objects that are rebuilt from ever new objects.
-_DEEPEST = 1_000_000
+_DEEPEST = 120_000
 
 
 class Fingerprints(Protocol):
@@ -165,7 +165,7 @@ class Encoder:
             stack.append(frame)
             return None
 
-        done = scalar(root) if type(root) in atoms else enter(root)
+        done = scalar(root) if type(root) in atoms else encoded.get(id(root)) or enter(root)
         if done is not None:
             return done
         while True:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
+# Characters of a very long path that are shown from each of its ends.
+_END = 150
+
 _LIBRARY = frozenset({list, tuple, dict, set, frozenset})
 
 
@@ -18,13 +21,17 @@ def explain(refused: Refused, describe: str) -> UndigestibleError:
     """The error for a refusal inside the value that is called so."""
     kind = type(refused.value)
     type_name = _full_name(kind)
-    path = describe + refused.path
+    path = _shortened(describe + refused.path)
     return UndigestibleError(
         f"cannot digest {path}: <{type_name}> {refused.why}",
         path=path,
         type_name=type_name,
         hint=refused.hint or _remedy(refused, describe),
     )
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 2 * _END else f"{path[:_END]} … {path[-_END:]}"
 
 
 def _remedy(refused: Refused, describe: str) -> str:

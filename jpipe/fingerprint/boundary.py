@@ -12,6 +12,8 @@ STANDARD_LIBRARY = os.path.dirname(os.__file__).replace("\\", "/") + "/"
 STANDARD_MODULES = frozenset(sys.stdlib_module_names) | {"__future__"}
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))).replace("\\", "/") + "/"
 PACKAGE_NAME = __name__.split(".")[0]
+_TYPED_IN = ("<ipython-input", "<python-input", "<stdin", "<doctest", "<cell")
+"""Source that a person typed; other names in brackets stand for code that a program made."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -23,6 +25,11 @@ def top_level(name: str | None) -> str:
 def is_jpipe_module(name: str | None) -> bool:
     """True for modules of jpipe itself, which never count."""
     return top_level(name) == PACKAGE_NAME
+
+
+def is_kind(obj: object, kinds: type | tuple[type, ...]) -> bool:
+    """`isinstance` by the real type alone: proxies lie about their class, and asking may run code of the user's."""
+    return issubclass(type(obj), kinds)
 
 
 class Boundary:
@@ -74,7 +81,7 @@ def module_file(module: types.ModuleType) -> str | None:
 
 def _owned(path: str) -> bool:
     if path.startswith("<"):
-        return not path.startswith("<frozen") and bool(linecache.getlines(path))
+        return path.startswith(_TYPED_IN) and bool(linecache.getlines(path))
     slashed = path.replace("\\", "/")
     if any(folder in slashed for folder in _INSTALLED):
         return False

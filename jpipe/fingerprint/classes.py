@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any
 
-from jpipe.fingerprint.boundary import STANDARD_MODULES, module_file, top_level
+from jpipe.fingerprint.boundary import STANDARD_MODULES, is_kind, module_file, top_level
 from jpipe.fingerprint.effects import effect_files
 from jpipe.fingerprint.functions import is_harmless_decorator, subclass_edges, template_of
 from jpipe.fingerprint.graph import Constant, Edge, Effects, Graph, Node, Origin
@@ -105,7 +105,7 @@ class _OwnClass:
 
     def _tuple_fields(self, skipped: set[str]) -> None:
         fields = getattr(self.cls, "_fields", None)
-        if not issubclass(self.cls, tuple) or not isinstance(fields, tuple):
+        if not issubclass(self.cls, tuple) or not is_kind(fields, tuple):
             if not self.is_enum:
                 skipped.discard("__new__")
             return
@@ -131,10 +131,10 @@ class _OwnClass:
     def _attributes(self, skipped: set[str]) -> None:
         subclasses = False
         for name, value in sorted(self.cls.__dict__.items()):
-            if name in skipped or isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            if name in skipped or is_kind(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
                 continue
             function = getattr(value, "__func__", value)
-            own_function = isinstance(function, types.FunctionType) and self.graph.boundary.owns_function(function)
+            own_function = is_kind(function, types.FunctionType) and self.graph.boundary.owns_function(function)
             if self.source is not None and self._is_generated(name, function, own_function):
                 continue
             if own_function:
@@ -150,7 +150,7 @@ class _OwnClass:
         assert self.source is not None
         if own:
             return False
-        if isinstance(function, types.FunctionType) and function.__code__.co_filename.startswith("<"):
+        if is_kind(function, types.FunctionType) and function.__code__.co_filename.startswith("<"):
             return True
         return self.foreign and name not in self.source.bound
 
@@ -205,7 +205,7 @@ def class_file(graph: Graph, cls: type) -> str | None:
     if file:
         return file
     for value in cls.__dict__.values():
-        if isinstance(value, types.FunctionType) and graph.boundary.owns_function(value):
+        if is_kind(value, types.FunctionType) and graph.boundary.owns_function(value):
             return value.__code__.co_filename
     return None
 
@@ -216,7 +216,7 @@ def _class_source(graph: Graph, cls: type, path: str | None) -> ClassTemplate | 
         return None
     candidates = graph.files.parsed(path).classes(cls.__qualname__)
     if len(candidates) > 1:
-        lines = {f.__code__.co_firstlineno for f in cls.__dict__.values() if isinstance(f, types.FunctionType)}
+        lines = {f.__code__.co_firstlineno for f in cls.__dict__.values() if is_kind(f, types.FunctionType)}
         for candidate in candidates:
             if lines & set(candidate.method_lines):
                 return candidate

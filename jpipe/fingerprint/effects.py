@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from jpipe.fingerprint.boundary import PACKAGE_NAME, module_file, top_level
+from jpipe.fingerprint.boundary import PACKAGE_NAME, is_kind, module_file, top_level
 from jpipe.fingerprint.graph import Graph
 from jpipe.fingerprint.source import Acted, FromImport, PlainImport
 
@@ -35,7 +35,7 @@ def namespace_of(graph: Graph, path: str) -> dict[str, Any]:
     found = graph.modules_by_file.get(path)
     if found is None:
         for module in list(sys.modules.values()):
-            file = module_file(module) if isinstance(module, types.ModuleType) else None
+            file = module_file(module) if is_kind(module, types.ModuleType) else None
             if file:
                 graph.modules_by_file[file] = vars(module)
         found = graph.modules_by_file.get(path)
@@ -117,22 +117,22 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
     if acted.root not in namespace:
         return False  # a builtin: print shows nothing, setattr and exec show by value
     start = namespace[acted.root]
-    if isinstance(start, types.ModuleType) and not graph.boundary.owns_module(start):
+    if is_kind(start, types.ModuleType) and not graph.boundary.owns_module(start):
         return top_level(start.__name__) not in _WITHOUT_EFFECT
     obj = start
     for attribute in acted.attributes:
-        if not isinstance(obj, types.ModuleType):
+        if not is_kind(obj, types.ModuleType):
             break
         obj = vars(obj).get(attribute)
-    if isinstance(obj, types.ModuleType):
+    if is_kind(obj, types.ModuleType):
         return not acted.sets and not graph.boundary.owns_module(obj)
-    if acted.sets and (isinstance(obj, (types.FunctionType, type)) or graph.boundary.owns_class(type(obj))):
+    if acted.sets and (is_kind(obj, (types.FunctionType, type)) or graph.boundary.owns_class(type(obj))):
         return False
     if type(obj) in (list, dict, set):
         return False
-    if isinstance(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
         return not _registers(namespace, acted)
-    if isinstance(obj, (types.FunctionType, type)):
+    if is_kind(obj, (types.FunctionType, type)):
         return top_level(obj.__module__) not in _WITHOUT_EFFECT
     if graph.boundary.owns_class(type(obj)):
         return False
@@ -142,5 +142,5 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
 def _registers(namespace: dict[str, Any], acted: Acted) -> bool:
     """A call that is given a function or class stores it somewhere, where it is visible by value."""
     return any(
-        name == "<lambda>" or isinstance(namespace.get(name), (types.FunctionType, type)) for name in acted.arguments
+        name == "<lambda>" or is_kind(namespace.get(name), (types.FunctionType, type)) for name in acted.arguments
     )

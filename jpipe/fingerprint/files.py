@@ -118,6 +118,24 @@ class SourceFiles:
         """The file of a submodule, given its package's `__init__.py`."""
         return module_in(os.path.dirname(package), [name]) if is_package(package) else None
 
+    def provides(self, path: str, name: str) -> bool:
+        """Does a module have a name at its top level, of its own or through `from x import *`?"""
+        seen: set[str] = set()
+        stack = [path]
+        while stack:
+            current = stack.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            parsed = self.parsed(current)
+            if name in parsed.bound:
+                return True
+            for entry in parsed.top:
+                if isinstance(entry, FromImport) and ("*", "*") in entry.names:
+                    target = self.import_target(current, entry.module, entry.level)
+                    stack += [target] if target else []
+        return False
+
     def imports_of(self, path: str) -> tuple[str, ...]:
         """The user's files that importing `path` imports at top level, in order, parent packages first."""
         found = self._imports.get(path)

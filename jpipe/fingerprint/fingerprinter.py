@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jpipe.fingerprint.boundary import Boundary
+from jpipe.fingerprint.boundary import Boundary, is_kind
 from jpipe.fingerprint.describe import describe, source_text
 from jpipe.fingerprint.engine import complete
 from jpipe.fingerprint.files import SourceFiles
@@ -109,13 +109,13 @@ class Fingerprinter:
         boundary = self._files.boundary
         while is_step(obj):
             obj = obj.function
-        if isinstance(obj, types.MethodType):
+        if is_kind(obj, types.MethodType):
             obj = obj.__func__
-        if isinstance(obj, types.FunctionType):
+        if is_kind(obj, types.FunctionType):
             return boundary.owns_function(obj)
-        if isinstance(obj, types.ModuleType):
+        if is_kind(obj, types.ModuleType):
             return boundary.owns_module(obj)
-        return boundary.owns_class(obj if isinstance(obj, type) else type(obj))
+        return boundary.owns_class(obj if is_kind(obj, type) else type(obj))
 
     def owns_file(self, path: str) -> bool:
         """Is this source file the user's own?"""

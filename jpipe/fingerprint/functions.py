@@ -7,7 +7,7 @@ import sys
 import types
 from typing import Any
 
-from jpipe.fingerprint.boundary import STANDARD_MODULES, is_jpipe_module, top_level
+from jpipe.fingerprint.boundary import STANDARD_MODULES, is_jpipe_module, is_kind, top_level
 from jpipe.fingerprint.bytecode import code_digest, names_in
 from jpipe.fingerprint.effects import effect_files
 from jpipe.fingerprint.graph import Constant, Edge, Effects, Graph, Node, Origin, WholeProject
@@ -34,14 +34,16 @@ def fill_function(graph: Graph, node: Node, function: types.FunctionType, named:
         node.put(combine("jpipe", function.__qualname__))
     elif graph.boundary.owns_file(path):
         _fill_own(graph, node, function, named, _running_template(graph, node, function))
-    elif (
-        path.startswith("<")
-        and not path.startswith("<frozen")
-        and graph.boundary.owns_file(function.__globals__.get("__file__"))
-    ):
-        _fill_own(graph, node, function, named, None)  # made by exec in a module of the user's
+    elif _is_made_by_exec(graph, function):
+        _fill_own(graph, node, function, named, None)
     else:
         _fill_foreign(graph, node, function)
+
+
+def _is_made_by_exec(graph: Graph, function: types.FunctionType) -> bool:
+    """Made from text while a module of the user's (or no module at all) was running."""
+    path, file = function.__code__.co_filename, function.__globals__.get("__file__")
+    return path.startswith("<") and not path.startswith("<frozen") and (file is None or graph.boundary.owns_file(file))
 
 
 def template_of(graph: Graph, function: types.FunctionType) -> Template | None:
@@ -148,7 +150,7 @@ def _own_edges(graph: Graph, function: types.FunctionType, named: bool, cells: d
 
 def _default(graph: Graph, function: types.FunctionType, name: str, value: Any, label: str) -> list[Edge]:
     number = graph.value(value)
-    if type(value) in LEAVES or not isinstance(value, (types.FunctionType, type, types.ModuleType)):
+    if type(value) in LEAVES or not is_kind(value, (types.FunctionType, type, types.ModuleType)):
         code = function.__code__
         qualified = f"{function.__module__}.{function.__qualname__}({name}=)"
         graph.note_constant(number, Constant(qualified, value, code.co_filename, code.co_firstlineno))
@@ -185,7 +187,7 @@ def template_edges(graph: Graph, namespace: Namespace, template: Template) -> li
 
 def _note_cell(graph: Graph, namespace: Namespace, name: str, number: int) -> None:
     value = namespace.cells[name]
-    if not isinstance(value, (types.FunctionType, type, types.ModuleType)):
+    if not is_kind(value, (types.FunctionType, type, types.ModuleType)):
         origin = graph.nodes[graph.current].origin
         place = (origin.name, origin.file, origin.line) if origin else ("", None, None)
         graph.note_constant(number, Constant(f"{place[0]}[{name}]", value, place[1], place[2]))
@@ -196,7 +198,7 @@ def _mentioned_values(graph: Graph, namespace: Namespace, template: Template) ->
     edges: list[Edge] = []
     for word in template.words:
         value = namespace.globals.get(word)
-        if value is not None and not isinstance(value, (types.ModuleType, types.FunctionType, type)):
+        if value is not None and not is_kind(value, (types.ModuleType, types.FunctionType, type)):
             edges += global_value(graph, value, (namespace.globals, word), "word" + word)
     return edges
 
@@ -207,7 +209,7 @@ def _subclasses_of_reference(graph: Graph, namespace: Namespace, reference: Refe
     for attribute in attributes:
         if attribute != "__subclasses__":
             obj = getattr(obj, attribute, MISSING)
-    return subclass_edges(graph, obj) if isinstance(obj, type) else []
+    return subclass_edges(graph, obj) if is_kind(obj, type) else []
 
 
 def subclass_edges(graph: Graph, cls: type) -> list[Edge]:
@@ -238,12 +240,12 @@ def is_harmless_decorator(graph: Graph, namespace: Namespace, decorator: Referen
         obj = getattr(obj, attribute, None) if obj is not None else None
     if obj is None:
         return True  # `@x.setter`: x was bound to something else since
-    if isinstance(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
         return True
     module = getattr(obj, "__module__", None) or type(obj).__module__
     if top_level(module) in STANDARD_MODULES or is_jpipe_module(module):
         return True
-    return graph.boundary.owns_class(obj if isinstance(obj, type) else type(obj))
+    return graph.boundary.owns_class(obj if is_kind(obj, type) else type(obj))
 
 
 def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: str) -> tuple[Unseen, ...]:
@@ -253,7 +255,7 @@ def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: st
         spot = BlindSpot(what)
         changed = resolve(namespace, (name, (), False)) if spot is BlindSpot.GLOBAL_CHANGED else None
         if spot is BlindSpot.GLOBAL_CHANGED and not (
-            isinstance(changed, (list, dict, set)) and name not in namespace.cells
+            is_kind(changed, (list, dict, set)) and name not in namespace.cells
         ):
             continue
         found.append(Unseen(what, name, graph.files.relative(path), line, REMEDIES[spot]))
@@ -264,7 +266,7 @@ def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> Non
     """An installed function: qualified name, version of its package, and the user's code that it holds."""
     module = str(function.__globals__.get("__name__") or "")
     registry = getattr(function, "registry", None)
-    if isinstance(registry, types.MappingProxyType) and hasattr(function, "dispatch"):
+    if is_kind(registry, types.MappingProxyType) and hasattr(function, "dispatch"):
         ordered = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
         node.put(combine("singledispatch"), [(cls.__qualname__, graph.value(f)) for cls, f in ordered])
         return

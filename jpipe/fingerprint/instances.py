@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from jpipe.fingerprint.boundary import top_level
+from jpipe.fingerprint.boundary import is_kind, top_level
 from jpipe.fingerprint.graph import Edge, Graph, Node
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.plain import leaf_bytes
@@ -76,17 +76,17 @@ def _static_attribute(kind: type, name: object) -> Any:
 
 
 def _base_content(graph: Graph, obj: Any) -> list[Edge]:
-    if isinstance(obj, dict):
+    if is_kind(obj, dict):
         return [("items", graph.value(dict(dict.items(obj))))]
-    if isinstance(obj, (list, tuple)):
-        base = list if isinstance(obj, list) else tuple
+    if is_kind(obj, (list, tuple)):
+        base = list if is_kind(obj, list) else tuple
         return [("items", graph.value(tuple(base.__iter__(obj))))]
-    if isinstance(obj, (set, frozenset)):
+    if is_kind(obj, (set, frozenset)):
         return [("items", graph.value(frozenset(obj)))]
-    if isinstance(obj, BaseException):
+    if is_kind(obj, BaseException):
         return [("args", graph.value(obj.args))]
     for base, convert in _SCALAR_BASES:
-        if isinstance(obj, base):
+        if is_kind(obj, base):
             return [("base", graph.leaf(leaf_bytes(convert(obj))))]
     return []
 

@@ -71,7 +71,7 @@ def follow_static(graph: Graph, path: str, root: Root, attributes: tuple[str, ..
                     return follow_import(graph, path, (IMPORT, entry.module, original, entry.level), attributes, label)
                 if original == "*":
                     target = graph.files.import_target(path, entry.module, entry.level)
-                    if target and root in graph.files.parsed(target).bound:
+                    if target and graph.files.provides(target, root):
                         return [(label, graph.subject(StaticName(target, root)))]
         elif isinstance(entry, PlainImport):
             for bound, module, renamed in entry.names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from jpipe.fingerprint.boundary import is_jpipe_module, module_file
+from jpipe.fingerprint.boundary import is_jpipe_module, is_kind, module_file
 from jpipe.fingerprint.effects import effect_files, effect_numbers, namespace_of
 from jpipe.fingerprint.graph import (
     Definition,
@@ -40,7 +40,7 @@ def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
         obj = vars(module)[name]
         if name.startswith("__") and name != "__getattr__":
             continue
-        if isinstance(obj, types.ModuleType) and graph.boundary.owns_module(obj):
+        if is_kind(obj, types.ModuleType) and graph.boundary.owns_module(obj):
             continue
         node.edges += global_value(graph, obj, (vars(module), name), name)
 
@@ -76,6 +76,8 @@ def _mentions(graph: Graph, path: str, name: str) -> list[Template | tuple[str, 
     for entry in parsed.top:
         if isinstance(entry, FromImport):
             found += [(entry.module, original, entry.level) for bound, original in entry.names if bound == name]
+            if ("*", "*") in entry.names and name not in parsed.bound and graph.files.provides(path, name):
+                found.append((entry.module, name, entry.level))
         elif isinstance(entry, Statement) and name in entry.names:
             found.append(parsed.statement(entry.number))
     return found

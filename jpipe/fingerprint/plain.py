@@ -7,6 +7,7 @@ import struct
 import sys
 from typing import Any
 
+from jpipe.fingerprint.boundary import is_kind
 from jpipe.fingerprint.hashing import combine
 
 LEAVES = frozenset((int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)))
@@ -61,16 +62,16 @@ def numpy_label(obj: Any) -> bytes | None:
     numpy = sys.modules.get("numpy")
     if numpy is None or not hasattr(numpy, "ndarray"):
         return None
-    if isinstance(obj, numpy.ndarray):
+    if is_kind(obj, numpy.ndarray):
         exact = type(obj) in (numpy.ndarray, numpy.matrix, numpy.recarray, numpy.memmap)
         if obj.dtype.hasobject or not exact:
             return None  # a masked array is more than its data
         flat = numpy.ascontiguousarray(obj).reshape(-1)
         raw = memoryview(flat.view(numpy.uint8)) if flat.size and flat.dtype.itemsize else b""
         return combine("array", type(obj).__name__, _dtype(obj.dtype), str(obj.shape), raw)
-    if isinstance(obj, numpy.generic) and not obj.dtype.hasobject:
+    if is_kind(obj, numpy.generic) and not obj.dtype.hasobject:
         return combine("numpy scalar", _dtype(obj.dtype), obj.tobytes())
-    if isinstance(obj, numpy.dtype):
+    if is_kind(obj, numpy.dtype):
         return combine("dtype", _dtype(obj))
     return None
 

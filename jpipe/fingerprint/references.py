@@ -7,7 +7,7 @@ import os
 import types
 from typing import Any, NamedTuple
 
-from jpipe.fingerprint.boundary import is_jpipe_module
+from jpipe.fingerprint.boundary import is_jpipe_module, is_kind
 from jpipe.fingerprint.graph import Constant, Definition, Edge, Graph
 from jpipe.fingerprint.lazy import follow_import
 from jpipe.fingerprint.plain import LEAVES
@@ -93,7 +93,7 @@ def _follow_attributes(
 ) -> list[Edge]:
     """Walk through modules of the user's; the first thing that is no module is what the reference means."""
     rest = list(attributes)
-    while rest and isinstance(obj, types.ModuleType):
+    while rest and is_kind(obj, types.ModuleType):
         if not graph.boundary.owns_module(obj):
             return _in_foreign_module(graph, obj, tuple(rest), label)
         members = vars(obj)
@@ -120,10 +120,10 @@ def _in_foreign_module(graph: Graph, module: types.ModuleType, attributes: tuple
     edges = [(f"{label}x:{module.__name__}.{'.'.join(attributes)}", graph.value(module))]
     obj: Any = module
     for attribute in attributes:
-        if not isinstance(obj, types.ModuleType):
+        if not is_kind(obj, types.ModuleType):
             break
         obj = vars(obj).get(attribute)
-    if isinstance(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
         edges.append((label + "patched", graph.value(obj)))
     return edges
 
@@ -135,7 +135,7 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
         return [(label, number)]
     module, name = place
     file = module.get("__file__")
-    if not isinstance(obj, (types.FunctionType, type, types.ModuleType)):
+    if not is_kind(obj, (types.FunctionType, type, types.ModuleType)):
         graph.note_constant(number, _constant(graph, module, file, name, obj))
     if file and type(obj) not in LEAVES and graph.boundary.owns_file(file):
         source = graph.nodes[graph.current]
@@ -184,7 +184,7 @@ def resolve(namespace: Namespace, reference: Reference) -> Any:
     root, attributes, _ = reference
     obj = namespace.find(root) if isinstance(root, str) else MISSING
     for attribute in attributes:
-        if not isinstance(obj, types.ModuleType):
+        if not is_kind(obj, types.ModuleType):
             return MISSING
         obj = vars(obj).get(attribute, MISSING)
     return obj

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from jpipe.fingerprint.writer import (
     function_template,
     statement_template,
 )
+
+
+_DEEP = 100_000
+"""Stack frames."""
 
 
 class FromImport(NamedTuple):
@@ -96,7 +101,10 @@ class SourceFile:
 
     def _ask(self, key: Any, work_out: Callable[[], Any]) -> Any:
         if key not in self.known:
-            self.known[key] = work_out()
+            try:
+                self.known[key] = work_out()
+            except RecursionError:
+                self.known[key] = _with_deep_stack(work_out)
             self.grown = True
         return self.known[key]
 
@@ -188,9 +196,19 @@ class _Tree:
         """The lambdas by line. Found on demand: unlike definitions they hide anywhere in expressions."""
         if self._lambdas is None:
             self._lambdas = {}
-            for node, class_name in _lambdas(self.module, None):
+            for node, class_name in _lambdas(self.module):
                 self._lambdas.setdefault(node.lineno, []).append((node, class_name))
         return self._lambdas
+
+
+def _with_deep_stack(work_out: Callable[[], Any]) -> Any:
+    """Again with room for an expression of thousands of terms; calls between Python functions take no C stack."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(usual, _DEEP))
+    try:
+        return work_out()
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _parse(text: bytes | str) -> ast.Module:
@@ -227,11 +245,15 @@ def _blocks(statement: ast.AST) -> Iterator[list[ast.stmt]]:
             yield inner.body
 
 
-def _lambdas(node: ast.AST, class_name: str | None) -> Iterator[tuple[ast.Lambda, str | None]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Lambda):
-            yield child, class_name
-        yield from _lambdas(child, child.name if isinstance(child, ast.ClassDef) else class_name)
+def _lambdas(module: ast.AST) -> Iterator[tuple[ast.Lambda, str | None]]:
+    """All lambdas in the order of the text, each with the class around it."""
+    stack: list[tuple[ast.AST, str | None]] = [(module, None)]
+    while stack:
+        node, class_name = stack.pop()
+        if isinstance(node, ast.Lambda):
+            yield node, class_name
+        inner = node.name if isinstance(node, ast.ClassDef) else class_name
+        stack.extend([(child, inner) for child in ast.iter_child_nodes(node)][::-1])
 
 
 # the top level

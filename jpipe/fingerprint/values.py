@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from jpipe.fingerprint.boundary import is_jpipe_module
+from jpipe.fingerprint.boundary import is_jpipe_module, is_kind
 from jpipe.fingerprint.graph import Graph, Node
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.instances import fill_foreign_instance, fill_opaque, fill_own_instance
@@ -32,7 +32,7 @@ _WITHOUT_CONTENT = frozenset(
         "Thread",
     }
     | {"weakref", "ReferenceType", "WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "Logger", "RootLogger"}
-    | {"LoggerAdapter", "_abc_data", "ContextVar"}
+    | {"LoggerAdapter", "_abc_data"}
 )
 """Types whose instances hold no result-relevant content: the type alone counts."""
 _TYPING = frozenset(
@@ -133,7 +133,7 @@ def _method(graph: Graph, node: Node, obj: Any, named: bool) -> None:
 
 def _builtin(graph: Graph, node: Node, obj: Any, named: bool) -> None:
     owner = obj.__self__
-    if owner is not None and not isinstance(owner, types.ModuleType):
+    if owner is not None and not is_kind(owner, types.ModuleType):
         node.put(combine("builtin method", obj.__name__), [("s", graph.value(owner))], data=True)
         return
     name = obj.__module__ or getattr(owner, "__name__", "") or "builtins"

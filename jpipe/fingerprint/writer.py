@@ -316,14 +316,14 @@ class Writer:
         chain = self.dotted(node.value)
         if chain is not None and not chain[1] and isinstance(chain[0], str) and type(node.ctx) is not ast.Load:
             self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
-        if chain is not None and "environ" in (*chain[1], _last(chain[0])):
+        if chain is not None:
             self._environment_read(chain, node.slice)
 
     def compare(self, node: ast.Compare) -> None:
         self._generic(node)
         if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             chain = self.dotted(node.comparators[0])
-            if chain is not None and "environ" in (*chain[1], _last(chain[0])):
+            if chain is not None:
                 self._environment_read(chain, node.left)
 
     def _environment_read(self, chain: tuple[Root, tuple[str, ...]], key: ast.expr) -> None:

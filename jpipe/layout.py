@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from jpipe.errors import Location, WiringError
 from jpipe.step import Step, recorder
 
-__all__ = ["Call", "Layout", "Output", "contains_output", "needs_of", "replace_outputs"]
+__all__ = ["Call", "Layout", "Output", "contains_output", "expected_items", "needs_of", "replace_outputs"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CONTAINERS = (list, tuple, dict)
@@ -277,6 +277,18 @@ def _listed(step: Step[..., Any], iterable: Any, location: Location) -> Any:
             hint="pass what is the same for all items by name: jpipe.map(f, items, table=table)",
         )
     return list(iterable)
+
+
+def expected_items(call: Call) -> int:
+    """How many items a call has, as far as the layout tells; 1 for a mapped call over a list that is computed."""
+    known = []
+    for name in call.over:
+        source = call.arguments[name]
+        if type(source) is not Output:
+            known.append(len(source))
+        elif source.call.is_mapped and not source.path:
+            known.append(expected_items(source.call))
+    return min(known, default=1)
 
 
 def parts_of(step: Step[..., Any]) -> int | None:

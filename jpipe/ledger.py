@@ -237,7 +237,7 @@ class Ledger:
         return complete(content, code, self._fingerprinter.of_reference) if code else content
 
     def _place(self, state: CallState, index: int) -> Where:
-        if state.places[index] is None and state.record is not None:
+        if not state.places:
             self._expand(state)
         place = state.places[index]
         assert place is not None
@@ -512,6 +512,17 @@ class Ledger:
         if not state.call.is_mapped:
             state.parts, state.part_code = stored.parts, stored.part_code
         self._agenda.append((self._done, (state, [index])))
+
+    def found(self, state: CallState, index: int) -> bool:
+        """Whether another run has filed an item meanwhile; then it is taken, to be followed up with `work_off`."""
+        records = self._look_up(state, [state.keys[index]])[0]  # type: ignore[list-item]
+        decision = decide(self.question(state, state.keys[index]), records, self.unchanged, self._is_there)
+        if decision.record is None:
+            return False
+        self._take(state, index, decision.record)
+        state.seconds += decision.record.seconds
+        self._agenda.append((self._done, (state, [index])))
+        return True
 
     def work_off(self) -> None:
         """Decide everything that follows from the results that came in."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jpipe.evidence import Explainer
-from jpipe.layout import Call, Output, needs_of
+from jpipe.layout import Call, Output, expected_items, needs_of
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Verdict
 from jpipe.reasons import Reason
@@ -163,8 +163,9 @@ def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds
 def _count(state: CallState, explainer: Explainer, verdicts: Counter[Verdict], reasons: Counter[Reason]) -> None:
     if state.count is None or not state.status:
         verdict, why = explainer.verdict_while_pending(state)
-        verdicts[verdict] += 1
-        reasons.update(why)
+        count = expected_items(state.call)
+        verdicts[verdict] += count
+        reasons.update(dict.fromkeys(why, count))
         return
     last: tuple[Reason, ...] = ()
     for status in state.status:

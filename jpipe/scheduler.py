@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
-from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
+from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer, Waiting
 from jpipe.failures import failure_of, label_of
 from jpipe.layout import expected_items
 from jpipe.ledger import CallState, Ledger, Status
@@ -26,6 +26,7 @@ from jpipe.reasons import Reason
 from jpipe.recovery import Losses
 from jpipe.slots import RunFolder
 from jpipe.store import Store
+from jpipe.store.turns import Turns
 from jpipe.sync import Syncer
 from jpipe.tally import Tally
 from jpipe.trace import ErrorRecord, WorkersLost
@@ -38,6 +39,8 @@ __all__ = ["Limits", "ResultLost", "Scheduler"]
 
 SHORT_RUN = 0.25
 """Work that is expected to take less than this is done before workers would have started, seconds."""
+POLL = 0.05
+"""How often to look for what another run computes, seconds."""
 GRACE = 1.5
 """How long workers may finish their items after Ctrl-C, seconds."""
 
@@ -128,6 +131,10 @@ class Scheduler:
         self._stopping = False
         self._interrupted = False
         self._losses = Losses()
+        self._turns: Turns | None = None
+        self._abroad: list[tuple[StepQueue, Item]] = []
+        self._announced: set[bytes] = set()
+        self._looked_abroad = 0.0
         self._folder: RunFolder | None = None
 
     def attach(self, ledger: Ledger, tally: Tally, builder: Callable[[str | None], ChunkBuilder], explain: Callable[[CallState, int], tuple[Reason, ...]]) -> None:
@@ -182,13 +189,16 @@ class Scheduler:
         self.tally.report(final=False)
         while True:
             self._release_delayed()
+            self._look_abroad()
             self._dispatch()
-            if not self._running:
-                if self._delayed and not self._stopping:
-                    time.sleep(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
-                    continue
+            if self._running:
+                self._collect(block=True)
+            elif self._abroad and not self._stopping:
+                time.sleep(POLL)
+            elif self._delayed and not self._stopping:
+                time.sleep(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
+            else:
                 return
-            self._collect(block=True)
 
     def _collect(self, *, block: bool, timeout: float | None = None) -> None:
         """Take what workers finished; wait for at least one chunk where `block`."""
@@ -197,7 +207,7 @@ class Scheduler:
                 chunk, receipt, error = self._completed.get(block, timeout if timeout is not None else self._patience())
             except queue.Empty:
                 self._watch_timeouts()
-                if block and timeout is None and self._running:
+                if block and timeout is None and self._running and not self._abroad:
                     continue
                 return
             self._finished(chunk, receipt, error)
@@ -222,12 +232,17 @@ class Scheduler:
             if entry is None:
                 return
             if self._runs_here(entry):
-                self._run_here(self._build(entry, entry.take(1)))
+                items = self._own(entry, entry.take(1))
+                if items:
+                    self._run_here(self._build(entry, items))
                 continue
             pool = self._pool(entry)
             if len(self._running) >= self._window(pool, entry):
                 return
-            chunk = self._build(entry, entry.take(pool.n_jobs))
+            items = self._own(entry, entry.take(pool.n_jobs))
+            if not items:
+                continue
+            chunk = self._build(entry, items)
             if chunk.is_bound or pool.n_jobs == 1:
                 self._run_here(chunk)
             else:
@@ -312,6 +327,69 @@ class Scheduler:
         self._finished(chunk, receipt, None)
         if any(item.interrupted for item in receipt.items):
             raise KeyboardInterrupt
+
+    # -- other runs of the same steps ----------------------------------------------------------------------------
+
+    def _own(self, entry: StepQueue, items: list[Item]) -> list[Item]:
+        """Those of the items that this run is to compute: not what another run has finished, or is at."""
+        state = items[0][0]
+        if not self.ledger.keeps(state):
+            return items
+        if self._turns is None:
+            self._turns = Turns(self.store.disk, entry.step.name)
+        keys = [self._key(item) for item in items]
+        others = self._turns.take(state.fingerprint.digest, keys)
+        family = self.store.family(state.fingerprint.digest)
+        if not others and not family.refresh():
+            return items
+        family.refresh()
+        own = []
+        for position, item in enumerate(items):
+            if self.ledger.found(*item):
+                continue
+            if position in others:
+                self._wait_for(entry, item, others[position])
+            else:
+                own.append(item)
+        self.ledger.work_off()
+        return own
+
+    def _wait_for(self, entry: StepQueue, item: Item, owner: bytes) -> None:
+        assert self._turns is not None
+        self._abroad.append((entry, item))
+        if owner not in self._announced:
+            self._announced.add(owner)
+            holder = self._turns.holder(owner)
+            said = f"process {holder.pid} on {holder.host}" if holder is not None else "another run"
+            self.emit(Waiting(entry.step.name, said))
+
+    def _look_abroad(self) -> None:
+        """Take what another run has finished; what it gave up goes back into the queue."""
+        if not self._abroad or time.monotonic() - self._looked_abroad < POLL:
+            return
+        self._looked_abroad = time.monotonic()
+        waiting, self._abroad = self._abroad, []
+        by_family: dict[bytes, list[tuple[StepQueue, Item]]] = {}
+        for entry, item in waiting:
+            by_family.setdefault(item[0].fingerprint.digest, []).append((entry, item))
+        for family, entries in by_family.items():
+            self.store.family(family).refresh()
+            left = [(entry, item) for entry, item in entries if not self.ledger.found(*item)]
+            assert self._turns is not None
+            others = self._turns.take(family, [self._key(item) for _, item in left])
+            for position, (entry, item) in enumerate(left):
+                if position in others:
+                    self._abroad.append((entry, item))
+                else:
+                    entry.ready.append(item)
+        self.ledger.work_off()
+        self._publish_wholes()
+
+    @staticmethod
+    def _key(item: Item) -> bytes:
+        key = item[0].keys[item[1]]
+        assert key is not None
+        return key
 
     # -- taking results in ---------------------------------------------------------------------------------------
 
@@ -471,6 +549,8 @@ class Scheduler:
 
     def _patience(self) -> float:
         """How long to wait for a completion before looking after timeouts, seconds."""
+        if self._abroad:
+            return POLL
         return 0.5 if any(c.queue.options.timeout for c in self._running.values()) else 3600.0
 
     def _watch_timeouts(self) -> None:
@@ -507,6 +587,8 @@ class Scheduler:
             pool.close()
         self._heard(wait=True)
         self._syncer.close()
+        if self._turns is not None:
+            self._turns.release()
         if self._folder is not None:
             self._folder.remove()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jpipe.events import ItemsKnown, Observer, RunEnded, StepEnded, StepStarted
+from jpipe.layout import expected_items
 from jpipe.ledger import CallState, Status
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
@@ -32,7 +33,7 @@ class StepTally:
         counts = dict.fromkeys(Status, 0)
         for state in self.states:
             if state.count is None:
-                counts[Status.WAITING] += 1
+                counts[Status.WAITING] += expected_items(state.call)
             for status in Status:
                 counts[status] += state.status.count(status)
         self.counts = counts

@@ -13,7 +13,7 @@ from jpipe.mapping.failure import add_item_note
 from jpipe.mapping.sizing import ChunkSizer
 from jpipe.mapping.source import InTurns, length_of, source_of
 from jpipe.mapping.tasks import PackedTasks, Packing, SharedTasks, Tasks
-from jpipe.mapping.work import Work
+from jpipe.mapping.work import Work, warm_up
 from jpipe.mapping.workers import Workers, cpu_count, may_fork, resolve_n_jobs
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def _open(
         return workers, None
     if workers.shares_memory:
         return workers, SharedTasks(work)
+    # Workers that have yet to start do so while the work is packed.
+    workers.submit(warm_up, lambda *_: None)
     tasks = PackedTasks(
         work, inherited=False, same_machine=workers.is_local, places=window_of(workers.n_jobs), packing=packing
     )

@@ -12,8 +12,12 @@ import io
 import os
 import pickle
 import sys
+import threading
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from jpipe.mapping.importable import is_importable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +111,12 @@ class Packer:
         stream = io.BytesIO()
         pickler = _pickler_class(base)(stream, protocol=pickle.HIGHEST_PROTOCOL)
         pickler.reduce_array = self._reduce
-        pickler.dump(value)
+        pickler.reach = reach = _Reach()
+        with _reaching:
+            try:
+                pickler.dump(value)
+            finally:
+                reach.undo()
         return Packed(stream.getvalue(), tuple(self._used), sum(self._used.values()))
 
     def _reduce(self, array: np.ndarray[Any, Any]) -> Reduced | None:
@@ -148,9 +157,10 @@ def _pickler_class(base: type[pickle.Pickler]) -> Any:
 
 def _with_arrays(base: type[pickle.Pickler]) -> Any:
     class ArrayPickler(base):  # type: ignore[valid-type, misc]
-        """Asks `reduce_array` about each array."""
+        """Asks `reduce_array` about each array, and `reach` to see to each function and class."""
 
         reduce_array: Callable[[Any], Reduced | None]
+        reach: Callable[[Any], None]
 
         def reducer_override(self, value: Any) -> Any:
             numpy = sys.modules.get("numpy")
@@ -158,10 +168,37 @@ def _with_arrays(base: type[pickle.Pickler]) -> Any:
                 reduced = self.reduce_array(value)
                 if reduced is not None:
                     return reduced
+            elif isinstance(value, FunctionType | type):
+                self.reach(value)
             inherited = getattr(super(), "reducer_override", None)
             return NotImplemented if inherited is None else inherited(value)
 
     return ArrayPickler
+
+
+_reaching = threading.RLock()
+"""cloudpickle's register of modules is one for the whole process."""
+
+
+class _Reach:
+    """Has cloudpickle send whole what the other process cannot import."""
+
+    def __init__(self) -> None:
+        self._registered: list[Any] = []
+
+    def __call__(self, value: Any) -> None:
+        name = getattr(value, "__module__", None)
+        cloudpickle = sys.modules.get("cloudpickle")
+        if cloudpickle is None or not isinstance(name, str) or name == "__main__" or is_importable(name):
+            return
+        if name not in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.register_pickle_by_value(sys.modules[name])
+            self._registered.append(sys.modules[name])
+
+    def undo(self) -> None:
+        """Leave cloudpickle as it was."""
+        for module in self._registered:
+            sys.modules["cloudpickle"].unregister_pickle_by_value(module)
 
 
 def _by_value_pickler() -> type[pickle.Pickler]:

@@ -7,6 +7,7 @@ from typing import Literal
 __all__ = ["ChunkSizer"]
 
 _TARGET_SECONDS = 0.25
+_LEAST_SECONDS = 0.005
 _GROWTH = 16
 _MOST_BYTES = 32 * 1024**2
 _MOST_ITEMS = 100_000
@@ -16,8 +17,8 @@ class ChunkSizer:
     """Chunks of about a quarter of a second.
 
     The first chunks hold one item. Later ones grow at most 16-fold at a time, because the first items can be unlike
-    the others; they are never more than the part of the remaining items that leaves every worker two more chunks,
-    and never more than 32 MB.
+    the others. Towards the end they shrink, so that all workers finish at about the same time, but not below the five
+    milliseconds for which a chunk is worth its way. They are never more than 32 MB.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class ChunkSizer:
         if self._bytes * size > _MOST_BYTES:
             size = int(_MOST_BYTES / self._bytes)
         if remaining is not None:
-            size = min(size, -(-remaining // (2 * self._n_jobs)))
+            fair = -(-remaining // (2 * self._n_jobs))
+            size = min(size, max(fair, int(_LEAST_SECONDS / max(self._seconds, 1e-9))))
         return max(size, 1)
 
     def learn(self, count: int, seconds: float, nbytes: int) -> None:

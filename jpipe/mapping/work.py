@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jpipe.mapping.source import Items
 
-__all__ = ["Chunk", "Receipt", "SharedChunk", "Work", "WorkReference", "keep_work"]
+__all__ = ["Chunk", "Receipt", "SharedChunk", "Work", "WorkReference", "drop_work", "keep_work", "warm_up"]
 
 Arguments = tuple[Any, ...]
 
@@ -94,6 +94,10 @@ class WorkReference:
 
 
 _kept: dict[str, Work] = {}
+
+
+def warm_up() -> None:
+    """Nothing: a first task, that makes a new worker import this module."""
 
 
 def keep_work(name: str, work: Work) -> None:

@@ -78,7 +78,7 @@ def test_what_cannot_be_digested_is_refused_with_its_place_and_a_remedy(told: li
     wrong = [
         (expression, message)
         for (expression, place), message in zip(cases.REFUSED, told[1]["refused"], strict=True)
-        if f"cannot digest {place}" not in message
+        if not message.startswith(f"cannot digest {place}")
         or not any(word in message for word in ("@step(hash={", "pass ", "use None"))
     ]
     assert wrong == []

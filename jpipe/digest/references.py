@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jpipe.digest.engine import Encoder
 
 __all__ = [
-    "reduce_bound",
     "is_step",
+    "reduce_bound",
     "reduce_builtin",
     "reduce_cached",
     "reduce_class",

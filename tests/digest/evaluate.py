@@ -1,4 +1,4 @@
-"""Digests the cases' expressions in this process: ``evaluate.py equal-left|equal-right|stable|different|refused``, as JSON."""
+"""Digests all cases in this process and prints the digests as JSON: ``evaluate.py left|right``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
+import vocabulary
 
 from jpipe.digest import complete, digest
 from jpipe.errors import UndigestibleError
@@ -21,7 +22,7 @@ fingerprint = Fingerprinter(Path(__file__).parent)
 
 
 def value(expression: str) -> object:
-    return eval(expression, vars(cases))
+    return eval(expression, vars(vocabulary))
 
 
 def told(thing: object) -> str:
@@ -47,15 +48,9 @@ def refused(expression: str) -> str:
     return ""
 
 
-def main(what: str) -> object:
-    if what == "left":
-        return {
-            "equal": [told(value(left)) for left, _ in cases.EQUAL],
-            "stable": [stable(expression) for expression in cases.STABLE],
-            "different": [[told(value(expression)) for expression in group] for group in cases.DIFFERENT],
-        }
+def main(side: str) -> dict[str, object]:
     return {
-        "equal": [told(value(right)) for _, right in cases.EQUAL],
+        "equal": [told(value(pair[side == "right"])) for pair in cases.EQUAL],
         "stable": [stable(expression) for expression in cases.STABLE],
         "different": [[told(value(expression)) for expression in group] for group in cases.DIFFERENT],
         "refused": [refused(expression) for expression, _ in cases.REFUSED],

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,6 +111,20 @@ def test_code_is_listed_once_and_in_order() -> None:
     told = digest([Sample(1, "a"), content, Model(content), Sample(2, "b"), Model.__init__])
     names = ["Model", "Model.__init__", "Sample", "content"]
     assert told.code == tuple((__name__, name) for name in names)
+
+
+def test_lambdas_on_one_line_and_closures_over_different_values_differ() -> None:
+    pair = (lambda x: x + 1, lambda x: x + 2)
+    scaled = [lambda x, n=n: x * n for n in (2, 3)]
+    assert len(set(map(content, [*pair, *scaled]))) == 4
+
+
+def test_a_derived_class_of_one_written_in_c_is_refused_although_it_has_attributes() -> None:
+    class Guard(threading.local):
+        pass
+
+    with pytest.raises(UndigestibleError, match="Guard"):
+        digest(Guard())
 
 
 def test_a_class_that_cannot_be_found_by_its_name_counts_by_what_it_says() -> None:

@@ -107,7 +107,7 @@ class Node:
         return b"".join((self.head, *encodings, self.tail))
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, and becomes an UndigestibleError
+class Refused(Exception):
     """A value that cannot be digested; the engine adds where it sits.
 
     Parameters

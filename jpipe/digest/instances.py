@@ -23,8 +23,6 @@ __all__ = ["reduce_enum", "reduce_instance", "reduce_state"]
 # Caches that libraries keep inside instances; the hash that attrs keeps depends on PYTHONHASHSEED.
 _CACHES = frozenset({"__networkx_cache__", "_attrs_cached_hash"})
 
-_WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
-
 _PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
 _UNUSUAL = frozenset({"__getnewargs__", "__getnewargs_ex__", "__call__", "__slots__"})
 
@@ -91,7 +89,7 @@ def reduce_instance(value: Any, encoder: Encoder) -> bytes | Node:
     kind = type(value)
     heads = encoder.heads.get(kind)
     if heads is None:
-        heads = encoder.heads[kind] = {} if _is_simple(kind, encoder) else _NOT_SIMPLE
+        heads = encoder.heads[kind] = {} if _is_simple(value, kind, encoder) else _NOT_SIMPLE
     if heads is not _NOT_SIMPLE:
         return _reduce_simple(value, kind, heads, encoder)
     if kind is object:
@@ -104,7 +102,7 @@ def reduce_instance(value: Any, encoder: Encoder) -> bytes | Node:
         return reduce_state(value, "set", frozenset(value), encoder)
     reduced = _ask(value, kind)
     if isinstance(reduced, str):
-        return _reduce_global(value, reduced)
+        return _reduce_global(value, reduced, encoder)
     if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6 or not isinstance(reduced[1], tuple):
         raise Refused(value, f"has a __reduce__ that pickle cannot use: it gives {type(reduced).__name__}")
     return _lay_out(value, reduced, encoder)
@@ -121,17 +119,23 @@ def reduce_state(value: Any, what: str, base: Any, encoder: Encoder) -> Node:
     return layout.node()
 
 
-def _is_simple(kind: type, encoder: Encoder) -> bool:
-    """Whether the attributes in ``__dict__`` are all there is to an instance."""
-    return (
-        kind is not object
-        and all(getattr(kind, name) is getattr(object, name) for name in _PICKLING)
-        and kind not in copyreg.dispatch_table
-        and _UNUSUAL.isdisjoint(name for base in kind.__mro__ for name in vars(base))
-        and all(base.__flags__ & _WRITTEN_IN_PYTHON for base in kind.__mro__[:-1])
-        and _cached(kind) is _CACHES
-        and isinstance(encoder.of_class(kind), bytes)
-    )
+def _is_simple(value: Any, kind: type, encoder: Encoder) -> bool:
+    """Whether the attributes in ``__dict__`` are all there is to the instances of its class."""
+    if (
+        kind is object
+        or any(getattr(kind, name) is not getattr(object, name) for name in _PICKLING)
+        or kind in copyreg.dispatch_table
+        or not _UNUSUAL.isdisjoint(name for base in kind.__mro__ for name in vars(base))
+        or _cached(kind) is not _CACHES
+        or not isinstance(encoder.of_class(kind), bytes)
+    ):
+        return False
+    try:
+        # `object` refuses here if a class written in C keeps something that it does not know of.
+        reduced: Any = object.__reduce_ex__(value, 4)
+    except TypeError:
+        return False
+    return reduced[0] is _new and reduced[1] == (kind,) and not any(reduced[3:])
 
 
 def _reduce_simple(value: Any, kind: type, heads: dict[tuple[str, ...], bytes], encoder: Encoder) -> bytes | Node:
@@ -161,7 +165,7 @@ def _ask(value: Any, kind: type) -> Any:
         raise Refused(value, f"cannot be pickled ({type(error).__name__}: {error})") from error
 
 
-def _reduce_global(value: Any, name: str) -> bytes:
+def _reduce_global(value: Any, name: str, encoder: Encoder) -> bytes:
     """Something that stands for itself under a name in a module."""
     module = getattr(value, "__module__", None)
     for candidate in (module, type(value).__module__, "numpy", "scipy.special"):
@@ -169,6 +173,8 @@ def _reduce_global(value: Any, name: str) -> bytes:
         for part in name.split("."):
             found = getattr(found, part, None)
         if found is value:
+            if encoder.fingerprint.is_own(sys.modules[str(candidate)]):
+                encoder.code.add((str(candidate), name))
             return refer(str(candidate), name)
     raise Refused(value, f"pickles as the name {name!r}, under which it is not found")
 
@@ -201,7 +207,10 @@ def _lay_out(value: Any, reduced: tuple[Any, ...], encoder: Encoder) -> Node:
 def _add_state(layout: _Layout, state: Any, kind: type) -> None:
     """Attributes one by one, so that messages can name them; slots by name, for their order may be a set's."""
     attributes, slots = state, None
-    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict and type(state[0]) in (dict, type(None)):
+    fields = tuple(getattr(kind, "__dataclass_fields__", ()))
+    if type(state) is list and len(state) == len(fields):  # what a frozen dataclass with slots gives
+        attributes = dict(zip(fields, state, strict=True))
+    elif type(state) is tuple and len(state) == 2 and type(state[1]) is dict and type(state[0]) in (dict, type(None)):
         attributes, slots = state[0], dict(sorted(state[1].items()))
     if attributes is not None and (type(attributes) is not dict or set(map(type, attributes)) - {str}):
         layout.add("state", [state], _nameless)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import array
 import collections
+import datetime as dt
+import decimal
+import fractions
 import functools
+import pathlib
 import types
+import uuid
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -71,6 +76,24 @@ def _reduce_zone(value: ZoneInfo, _encoder: Encoder) -> bytes:
     return Tag.KIND + field(("zoneinfo", value.key))
 
 
+def _reduce_date(value: dt.date, _encoder: Encoder) -> bytes:
+    return Tag.KIND + field(("date", value.toordinal()))
+
+
+def _reduce_datetime(value: dt.datetime, _encoder: Encoder) -> bytes | Node:
+    head = Tag.KIND + field(("datetime", value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo is None))
+    return head if value.tzinfo is None else Node(head, [value.tzinfo])
+
+
+def _reduce_timedelta(value: dt.timedelta, _encoder: Encoder) -> bytes:
+    return Tag.KIND + field(("timedelta", value.days, value.seconds, value.microseconds))
+
+
+def _reduce_text(value: Any, _encoder: Encoder) -> bytes:
+    """A value that its type and its text say completely."""
+    return Tag.KIND + field((type(value).__name__, str(value)))
+
+
 def _refuse_order(value: Any, _encoder: Encoder) -> bytes:
     raise Refused(value, "goes through a set in an order that another process does not share", "pass the set itself")
 
@@ -92,4 +115,14 @@ RULES: dict[type, Callable[[Any, Encoder], bytes | Node]] = {
     type(collections.OrderedDict().items()): _reduce_view,
     type(iter(set())): _refuse_order,
     ZoneInfo: _reduce_zone,
+    dt.date: _reduce_date,
+    dt.datetime: _reduce_datetime,
+    dt.timedelta: _reduce_timedelta,
+    decimal.Decimal: _reduce_text,
+    fractions.Fraction: _reduce_text,
+    uuid.UUID: _reduce_text,
+    pathlib.PurePosixPath: _reduce_text,
+    pathlib.PureWindowsPath: _reduce_text,
+    pathlib.PosixPath: _reduce_text,
+    pathlib.WindowsPath: _reduce_text,
 }

@@ -86,7 +86,7 @@ def digest(
         return ValueDigest(blake3(PREFIX + scalar(value)).digest())
     encoder = Encoder(reduce, _Once(fingerprint), hashers or _NOTHING, buffers or _NOTHING)
     try:
-        if parts and _has_parts(value):
+        if parts and _has_parts(value, encoder):
             return _with_parts(value, encoder)
         content = hash_root(encoder.encode(value))
     except Refused as refused:
@@ -108,9 +108,9 @@ class _Once:
         return self._given
 
 
-def _has_parts(value: Any) -> bool:
+def _has_parts(value: Any, encoder: Encoder) -> bool:
     kind = type(value)
-    return kind is list or kind is tuple or (kind is dict and set(map(type, value)) <= {str, int})
+    return kind in encoder.leaves and (kind is not dict or set(map(type, value)) <= {str, int} & encoder.atoms)
 
 
 def _listed(encoder: Encoder) -> Code:

@@ -1,0 +1,86 @@
+"""The house keeps its shape: floors, file sizes, a sentence at the top of each module, light imports."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jpipe
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "jpipe").rglob("*.py"))
+CEILING = 400
+LONGER = {
+    "fingerprint/writer.py": "one visitor over all nodes of Python's syntax",
+    "ledger.py": "what is known of every call, in one place",
+    "scheduler.py": "the one loop that walks a plan",
+    "store/joblib_backend.py": "the whole of joblib's backend interface",
+    "store/store.py": "the front of the store",
+    "worker.py": "the way of one chunk through a worker",
+}
+"""Modules above the ceiling, and the one idea that each of them holds."""
+
+
+def relative(module: Path) -> str:
+    return module.relative_to(ROOT / "jpipe").as_posix()
+
+
+def test_imports_go_down_and_only_the_named_rooms_know_a_library() -> None:
+    """The contracts are in pyproject.toml; imports inside functions count too."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_hides_a_cycle_behind_a_name_in_a_string() -> None:
+    """`import_module("jpipe...")` is an import that no contract sees; only the package front's lazy names may."""
+    hidden = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                if any(isinstance(text, str) and text.startswith("jpipe") for text in texts):
+                    hidden.append(f"{relative(module)}:{node.lineno}")
+    assert [place for place in hidden if not place.startswith(("__init__.py", "cli/"))] == []
+
+
+def test_no_module_grows_past_the_ceiling_unnoticed() -> None:
+    longer = {relative(module) for module in MODULES if module.read_text("utf-8").count("\n") > CEILING}
+    assert longer - set(LONGER) == set(), f"above {CEILING} lines: split it, or say in LONGER which one idea it holds"
+    assert set(LONGER) - longer == set(), "no longer above the ceiling: take it out of LONGER"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_each_module_says_in_one_sentence_what_it_owns(module: Path) -> None:
+    sentence = (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n\n")[0]
+    assert sentence.endswith((".", ":", "?"))
+    assert len(sentence) > 20
+
+
+def test_the_public_names_are_those_of_the_design() -> None:
+    names = {"File", "Output", "cached", "errors", "load", "map", "parallel", "pipeline", "run", "seed", "step"}
+    assert set(jpipe.__all__) == names
+    assert set(dir(jpipe)) == names | {"__version__"}
+    assert all(getattr(jpipe, name) is not None for name in names)
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import jpipe", {"numpy", "joblib", "networkx", "rich", "click", "tqdm", "asyncio"}),
+        ("from jpipe import pipeline, step", {"numpy", "joblib", "networkx", "rich", "click", "tqdm", "asyncio"}),
+        ("import jpipe.cli", {"numpy", "joblib", "networkx", "tqdm"}),
+        ("import jpipe.worker", {"networkx", "rich", "click"}),
+    ],
+)
+def test_importing_is_light(statement: str, heavy: set[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert heavy & set(done.stdout.split()) == set()

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jpipe.answer import Asked
 from jpipe.chunks import ChunkBuilder, own_folders
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
-from jpipe.events import Event, Observer, RunStarted, StepEnded
+from jpipe.events import Event, Observer, RunStarted, StepEnded, everyone
 from jpipe.evidence import Explainer
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.history import EarlierCall, LastRun
+from jpipe.journal import Journal, Opening, StepResult, commit_of, journal_folder, text_of
 from jpipe.layout import expected_items
+from jpipe.leaving import leave_answer
 from jpipe.ledger import CallState, Ledger
 from jpipe.outcomes import Outcome
 from jpipe.pipeline import Pipeline
@@ -26,6 +29,9 @@ from jpipe.scheduler import Limits, ResultLost, Scheduler
 from jpipe.session import Session, load_state, prepare
 from jpipe.store import MissingEntry
 from jpipe.tally import Tally
+
+COMPARED = 500
+"""Of a run of at most so many calls the journal notes the results even if nothing ran."""
 
 __all__ = ["graph", "plan", "run"]
 
@@ -51,6 +57,7 @@ def run(
     observer: Observer | None = None,
     detailed: bool = False,
     capture: bool = True,
+    asked: Asked | None = None,
 ) -> Run:
     """Bring a pipeline up to date; what `jpipe run` calls.
 
@@ -86,6 +93,8 @@ def run(
         Whether `ChunkEnded` events carry every item.
     capture
         Whether to keep what items print, for failures and logs.
+    asked
+        What the command line asked for, to leave an instant answer under.
 
     Returns
     -------
@@ -100,11 +109,12 @@ def run(
         With `frozen`, when something would run.
     """
     session = prepare(pipeline, parameters, cache_dir)
-    emit = _Once(observer or _ignore)
     begun = time.perf_counter()
     limits = Limits(_jobs(n_jobs, backend), keep_going, fail_fast, detailed, _memory())
     force = _known_steps(session, force)
     name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+    journal = Journal(journal_folder(session.store.root), _opening(session, name))
+    emit = _Once(everyone([journal, observer or _ignore]))
 
     def attempt() -> tuple[Scheduler, Ledger, Outcome]:
         scheduler = Scheduler(
@@ -131,6 +141,9 @@ def run(
     seconds = time.perf_counter() - begun
     emit(scheduler.tally.run_ended(outcome, seconds, scheduler.slowest, scheduler.largest))
     _remember(session, ledger, scheduler, name, outcome)
+    if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
+        _leave_answer(asked, session, targets)
+    journal.close(_results(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
 
     def load_value() -> Any:
         try:
@@ -163,6 +176,7 @@ def plan(
     targets: Sequence[str] = (),
     cache_dir: Path | str | None = None,
     force: Iterable[str] = (),
+    asked: Asked | None = None,
 ) -> Plan:
     """What `run` would do, and why; nothing runs.
 
@@ -173,6 +187,8 @@ def plan(
     ledger.begin()
     made = _plan_of(session, ledger)
     session.fingerprinter.save()
+    if asked is not None and made.up_to_date:
+        leave_answer(asked, session, ledger, made)
     return made
 
 
@@ -271,7 +287,7 @@ def _selected(
         if failed:
             chosen = [i for i in indices if state.keys[i] in session.last_run.failed]
         elif step in targets:
-            first = _offset(scheduler.ledger, state)
+            first = scheduler.ledger.first_item(state)
             chosen = [i for i in indices if first + i in (items or ())]
         else:
             chosen = list(indices)
@@ -279,11 +295,6 @@ def _selected(
             scheduler.stale(state, chosen)
 
     return stale
-
-
-def _offset(ledger: Ledger, state: CallState) -> int:
-    same = [s for s in ledger.states.values() if s.call.step.name == state.call.step.name]
-    return sum(other.count or 1 for other in same if other.call.number < state.call.number)
 
 
 def _known_steps(session: Session, names: Iterable[str]) -> frozenset[str]:
@@ -294,6 +305,26 @@ def _known_steps(session: Session, names: Iterable[str]) -> frozenset[str]:
         if name not in known:
             raise unknown_step(name, known)
     return frozenset(names)
+
+
+def _opening(session: Session, name: str) -> Opening:
+    """The first words of the run's journal."""
+    known = session.pipeline.parameters.bind(**session.parameters)
+    given = tuple(known.arguments)
+    known.apply_defaults()
+    parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
+    return Opening(name, session.identity, parameters, given, commit_of(session.root), time.time())
+
+
+def _results(ledger: Ledger) -> list[StepResult]:
+    """By step, the digests of what its calls gave."""
+    by_step: dict[str, list[CallState]] = {}
+    for state in ledger.states.values():
+        by_step.setdefault(state.call.step.name, []).append(state)
+    return [
+        StepResult(step, states[0].fingerprint.digest, tuple(state.whole for state in states))
+        for step, states in by_step.items()
+    ]
 
 
 def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str, outcome: Outcome) -> None:
@@ -312,6 +343,16 @@ def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str,
     session.history.note_run(
         session.identity, LastRun(name, time.time(), calls, frozenset(scheduler.failed_keys), seconds)
     )
+
+
+def _leave_answer(asked: Asked, session: Session, targets: Sequence[str]) -> None:
+    """Look again, with new eyes, whether everything is up to date, and leave that as an instant answer."""
+    ledger = session.ledger(session.wanted(targets))
+    try:
+        ledger.begin()
+        leave_answer(asked, session, ledger, _plan_of(session, ledger))
+    except MissingEntry:
+        return
 
 
 def _builder_maker(session: Session, ledger: Ledger, capture: bool) -> Callable[[str | None], ChunkBuilder]:

@@ -70,9 +70,10 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class ItemEnded:
-    """One item, as `ChunkEnded` carries it for observers that asked for details.
+    """One item, as `ChunkEnded` carries it: all of them for observers that asked for details, else the first of a step.
 
-    `seconds` is wall time in the worker, `peak_memory` bytes of resident memory, `nbytes` the size of the result.
+    `item` is its position among all items of the step, `seconds` wall time in the worker, `peak_memory` bytes of
+    resident memory, `nbytes` the size of the result, `output` what it printed.
     """
 
     item: int
@@ -82,6 +83,7 @@ class ItemEnded:
     seconds: float
     peak_memory: int
     nbytes: int
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)

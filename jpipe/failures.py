@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jpipe.events import Failure
-from jpipe.layout import Output, needs_of
+from jpipe.layout import Output, expected_items, needs_of
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.trace import ErrorRecord
 
@@ -59,14 +59,9 @@ def _element(state: CallState, name: str, value: Any, index: int) -> Any:
 
 def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
     """Where an item stands among all items of its step, and how many there are."""
-    before = total = 0
-    for other in ledger.states.values():
-        if other.call.step.name != state.call.step.name:
-            continue
-        if other.call.number < state.call.number:
-            before += other.count or 1
-        total += other.count or 1
-    return before + index, total
+    same = [other for other in ledger.states.values() if other.call.step.name == state.call.step.name]
+    total = sum(expected_items(other.call) if other.count is None else other.count for other in same)
+    return ledger.first_item(state) + index, total
 
 
 def failure_of(

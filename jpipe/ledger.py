@@ -20,7 +20,7 @@ from jpipe.errors import WiringError
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.keys import item_key, item_keys, map_key
-from jpipe.layout import Call, Layout, Output, contains_output, describe, needs_of
+from jpipe.layout import Call, Layout, Output, contains_output, describe, expected_items, needs_of
 from jpipe.outcomes import Verdict
 from jpipe.rebuilder import Decision, Question, decide
 from jpipe.store import Held, MissingEntry, NewRecord, Record, Store, Stored, Where
@@ -164,6 +164,7 @@ class Ledger:
         self.unpublished: list[tuple[bytes, NewRecord]] = []
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.states: dict[int, CallState] = {}
+        self._first_items: dict[int, int] = {}
         for number in sorted(wanted):
             call = layout.calls[number]
             self.states[number] = CallState(call, fingerprints(call.step))
@@ -173,6 +174,23 @@ class Ledger:
         for state in self.states.values():
             self._enter(state)
         self._work_off()
+
+    def first_item(self, state: CallState) -> int:
+        """The number of a call's first item, when the items of all calls of its step are counted from 0."""
+        known = self._first_items.get(state.call.number)
+        if known is not None:
+            return known
+        number, is_certain = 0, True
+        for other in self.states.values():
+            if other.call.step.name != state.call.step.name:
+                continue
+            if is_certain:
+                self._first_items[other.call.number] = number
+            if other is state:
+                break
+            number += expected_items(other.call) if other.count is None else other.count
+            is_certain = is_certain and other.count is not None
+        return number
 
     # -- what a result is ----------------------------------------------------------------------------------------
 

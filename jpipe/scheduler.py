@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,10 @@ POLL = 0.05
 """How often to look for what another run computes, seconds."""
 GRACE = 1.5
 """How long workers may finish their items after Ctrl-C, seconds."""
+
+
+DETAILED = 1000
+"""Of so many items of a step the events tell one by one, also where nobody asked: the journal keeps them."""
 
 
 class ResultLost(Exception):
@@ -131,6 +136,7 @@ class Scheduler:
         self._stopping = False
         self._interrupted = False
         self._losses = Losses()
+        self._told: Counter[str] = Counter()
         self._turns: Turns | None = None
         self._abroad: list[tuple[StepQueue, Item]] = []
         self._announced: set[bytes] = set()
@@ -416,7 +422,10 @@ class Scheduler:
         name = chunk.queue.step.name
         self.pace[name] = chunk.queue.pace.seconds or 0.0
         output = tuple((label_of(*chunk.items[i.position]), i.output) for i in done if i.output)
-        items = tuple(self._detail(chunk, i) for i in done) if self.limits.detailed else ()
+        told = self._told[name]
+        self._told[name] += len(done)
+        detailed = self.limits.detailed or told < DETAILED
+        items = tuple(self._detail(chunk, i) for i in done if detailed or i.output)
         self.emit(ChunkEnded(name, ran, failed, worker, seconds, items, output))
         self._sync([name], receipt.paths)
         self.ledger.work_off()
@@ -504,7 +513,9 @@ class Scheduler:
         key = state.keys[index]
         outcome = Outcome.FAILED if item.stored is None else Outcome.RAN
         size = item.stored.nbytes if item.stored is not None else 0
-        return ItemEnded(index, label_of(state, index), key.hex() if key else "", outcome, item.seconds, item.peak_memory, size)
+        number = self.ledger.first_item(state) + index
+        label = label_of(state, index)
+        return ItemEnded(number, label, key.hex() if key else "", outcome, item.seconds, item.peak_memory, size, item.output)
 
     # -- durability ----------------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def test_a_payload_is_unpickled_once_in_each_worker(tmp_path):
 
         def __setstate__(self, state):
             self.__dict__.update(state)
-            with open(self.log, "a") as file:  # noqa: PTH123
+            with open(self.log, "a") as file:
                 file.write(f"{os.getpid()}\n")
 
     def look_up(item, payload, matrix):

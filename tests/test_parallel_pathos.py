@@ -1,4 +1,4 @@
-"""What pathos' portable tests of its maps ask for: the same results as the builtin map, for what does not pickle too."""
+"""What pathos' tests of its maps ask for: the results of the builtin map, for what does not pickle too."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "RemoteTraceback", "add_item_note"]
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - it is no error of its own
+class RemoteTraceback(Exception):
     """The traceback of an exception in its worker, as text."""
 
     def __init__(self, text: str) -> None:

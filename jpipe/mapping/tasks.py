@@ -94,13 +94,13 @@ class SharedTasks:
         self._work = work
         self._stop = threading.Event()
 
-    def task(self, first: int, items: Items, place: int) -> Task:  # noqa: ARG002
+    def task(self, first: int, items: Items, place: int) -> Task:
         return Task(SharedChunk(self._work, first, items, self._stop))
 
     def release(self, task: Task) -> None:
         pass
 
-    def running(self, place: int) -> tuple[int, int] | None:  # noqa: ARG002
+    def running(self, place: int) -> tuple[int, int] | None:
         return None
 
     def stop(self) -> None:

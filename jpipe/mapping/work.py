@@ -193,13 +193,16 @@ class Chunk:
             alone = not after and not constants
             for block in self.blocks:
                 for arguments in unpack(block):
+                    if numbers[0]:
+                        break
                     index += 1
                     numbers[place + 1] = index
                     # Every microsecond here counts: no `work.call`.
                     append(call(*arguments) if alone else call(*arguments, *after, **constants))
-                    if numbers[0]:
-                        break
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                # Ctrl-C reaches all processes: none begins another item before the caller is done with stopping.
+                notes.numbers[0] = 1
             function = None if index < self.first else self.work.load().function
             failure = Failure.of(error, max(index, self.first), function, arguments, pack)
         seconds = time.perf_counter() - begin

@@ -246,8 +246,9 @@ def _checked(
     try:
         return setting.parse(value)
     except ValueError as problem:
-        near = _near(str(value), setting.choices) if setting.choices else None
-        raise kind(f"{given}: {problem}", location=location, hint=near or f"write {setting.takes}") from None
+        near = difflib.get_close_matches(str(value), setting.choices, 1)
+        hint = f"did you mean {near[0]}?" if near else f"write {setting.takes}"
+        raise kind(f"{given}: {problem}", location=location, hint=hint) from None
 
 
 def _shown(value: object) -> str:
@@ -316,7 +317,7 @@ def _literal(text: str) -> object:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
-            raise ValueError(f"that is none of {', '.join(choices)}")
+            raise ValueError("there is no such value")
         return str(value)
 
     return parse

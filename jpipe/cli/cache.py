@@ -31,7 +31,7 @@ _MOST_PROBLEMS = 20
 @click.group("cache", invoke_without_command=True)
 @flags.settings("cache_dir")
 @click.pass_context
-def command(context: click.Context, **options: Any) -> int:
+def command(context: click.Context, /, **options: Any) -> int:
     """Look at the cache, and clean it.
 
     The cache is the folder cache/ of the project, unless --cache-dir, JPIPE_CACHE_DIR or pyproject.toml say otherwise.

@@ -10,7 +10,7 @@ import click
 
 from jpipe.errors import UsageError
 
-__all__ = ["COMMANDS", "LazyGroup"]
+__all__ = ["COMMANDS", "LazyGroup", "ReaderLeft"]
 
 COMMANDS = {
     "run": "Bring a pipeline up to date.",
@@ -26,6 +26,10 @@ COMMANDS = {
 """In the order of help; the module of that name in this package holds the `command`."""
 
 
+class ReaderLeft(Exception):
+    """Whoever read the output has closed the pipe."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -39,6 +43,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"jpipe.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; click would answer a closed pipe with exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that `args` begin with; one that does not exist is answered with the nearest."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from jpipe.cli.commands import LazyGroup
+from jpipe.cli.commands import LazyGroup, ReaderLeft
 from jpipe.errors import JpipeError, RunInterrupted, UsageError
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import Line, line, warn
@@ -59,7 +59,7 @@ def call(arguments: Sequence[str]) -> int:
     try:
         code = group.main(args=list(arguments), prog_name="jpipe", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderLeft):
         return _reader_left()
     except (KeyboardInterrupt, click.Abort, RunInterrupted) as error:
         return _interrupted(error, arguments)

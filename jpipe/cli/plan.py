@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.instant import asked, recalled
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.outcomes import ExitCode
+
+if TYPE_CHECKING:
+    from jpipe.plan import Plan
 
 __all__ = ["command", "tell_plan", "workers"]
 
@@ -32,9 +36,7 @@ def command(
 
 def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: bool) -> int:
     """Make the plan and print it to stdout."""
-    from jpipe import api
-
-    plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir, force=force)
+    plan = plan_for(call, force)
     if as_json:
         json.dump(plan.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -44,6 +46,26 @@ def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: b
     tell = why_lines if why else plan_lines
     call.out.write(*tell(plan, workers(call.settings.jobs), call.commands))
     return ExitCode.OK
+
+
+def plan_for(call: Invocation, force: tuple[str, ...] = ()) -> Plan:
+    """The plan of what a command asks for; from the instant answer where there is one."""
+    question = asked(call)
+    answer = None if force else recalled(question)
+    if answer is not None:
+        from jpipe.leaving import plan_from
+
+        return plan_from(answer)
+    from jpipe import api
+
+    return api.plan(
+        call.pipeline,
+        call.parameters,
+        targets=call.steps,
+        cache_dir=call.settings.cache_dir,
+        force=force,
+        asked=None if force else question,
+    )
 
 
 def workers(jobs: int | None) -> int:

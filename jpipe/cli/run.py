@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.plan import tell_plan, workers
 from jpipe.errors import UsageError
 from jpipe.events import Observer, everyone
 
@@ -36,8 +39,6 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], dry_run: bool, **opti
     """
     call = invocation(words, flags.flags_of(options), sets)
     if dry_run:
-        from jpipe.cli.plan import tell_plan
-
         return tell_plan(call, options["force"], why=bool(options["verbose"]), as_json=options["as_json"])
     return _run(call, options)
 
@@ -46,6 +47,15 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
     items = items_of(options["items"])
     if items and len(call.steps) != 1:
         raise UsageError("--item needs the one step whose items it means", hint="jpipe run STEP --item 7")
+    begun = time.perf_counter()
+    question = asked(call)
+    if not (items or options["force"] or options["failed"] or options["verbose"]):
+        answer = recalled(question)
+        if answer is not None:
+            observers, close = _observers(call, options)
+            tell_again(answer, observers, workers(call.settings.jobs), begun)
+            close()
+            return 0
     pipeline, parameters = call.pipeline, call.parameters
     from jpipe import api
 
@@ -68,6 +78,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             frozen=options["frozen"],
             observer=observers,
             detailed=options["verbose"],
+            asked=question,
         )
     finally:
         close()

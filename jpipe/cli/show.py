@@ -21,7 +21,7 @@ from jpipe.render.lines import dim, line
 from jpipe.render.words import counted
 
 if TYPE_CHECKING:
-    from jpipe.store import Store
+    from jpipe.history import History
 
 __all__ = ["command"]
 
@@ -65,7 +65,7 @@ def _values(call: Invocation, step: str) -> list[Any]:
     from jpipe.store import Store
 
     store = Store.open(folder, create=False)
-    known = _steps_of(History(store), store)
+    known = _steps_of(History(store))
     if step not in known:
         near = difflib.get_close_matches(step, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has those of {', '.join(known) or 'none'}"
@@ -73,7 +73,7 @@ def _values(call: Invocation, step: str) -> list[Any]:
     return results_of(store, step)
 
 
-def _steps_of(history: Any, store: Store) -> list[str]:
+def _steps_of(history: History) -> list[str]:
     return list(dict.fromkeys(step for run in history.last_runs() for step in run.calls))
 
 
@@ -82,7 +82,8 @@ def _chosen(values: list[Any], items: tuple[int, ...], step: str) -> dict[int, A
         return dict(enumerate(values))
     missing = [item for item in items if not 0 <= item < len(values)]
     if missing:
-        raise NothingSelectedError(f"{step} has {counted(len(values), 'item')}, counted from 0: there is no {missing[0]}")
+        known = counted(len(values), "item")
+        raise NothingSelectedError(f"{step} has {known}, counted from 0: there is no item {missing[0]}")
     return {item: values[item] for item in items}
 
 
@@ -122,7 +123,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in fields}
     if isinstance(value, Path):
         return str(value)
-    raise UsageError(f"{type(value).__name__} cannot be written as JSON", hint="show it without --json, or jpipe.load it")
+    hint = "show it without --json, or use jpipe.load"
+    raise UsageError(f"{type(value).__name__} cannot be written as JSON", hint=hint)
 
 
 def _converted(convert: Any, arguments: tuple[Any, ...]) -> Any:

@@ -10,6 +10,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
+from jpipe.cli.plan import plan_for
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import dim, line
 from jpipe.render.plans import status_line
@@ -29,9 +30,7 @@ def command(
 ) -> int:
     """Say in a few lines what is up to date, without running anything."""
     call = invocation(words, flags.flags_of(options), sets)
-    from jpipe import api
-
-    plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
+    plan = plan_for(call)
     if as_json:
         json.dump(plan.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")

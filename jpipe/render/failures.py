@@ -145,8 +145,6 @@ def _killed(failure: Failure, commands: Commands) -> list[Line]:
     lines: list[Line] = []
     if failure.peak_memory:
         lines.append(line(f"  its worker used {size(failure.peak_memory)} when last seen"))
-    if failure.message:
-        lines += [line("  ", text) for text in failure.message.strip().splitlines()]
     if "SIGKILL" in failure.detail or not failure.detail:
         fewer = commands.text("run", "-j", "1")
         lines.append(line(f'  try   {fewer}    or   @step(memory="6G")  so that fewer run at once'))
@@ -203,7 +201,8 @@ def failed_end(event: RunEnded, standing: Standing) -> list[Line]:
     word = "interrupted after" if event.outcome is Outcome.INTERRUPTED else "failed in"
     facts = [*_kept(standing), *_not_started(standing)]
     lines = [(), line(strong(pipeline), bad(f" {word} {took(event.seconds)}"), *(f" · {fact}" for fact in facts))]
-    return [*lines, line("  what finished is kept: ", _rest(standing))]
+    kept = "what finished is kept: " if event.ran or event.cached else ""
+    return [*lines, line(f"  {kept}{_rest(standing)}")]
 
 
 def _kept(standing: Standing) -> list[str]:

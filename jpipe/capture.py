@@ -1,25 +1,58 @@
-"""Keep what an item prints: stdout, stderr, logging and warnings that go there."""
+"""Keep what an item prints: stdout, stderr, logging and warnings that go there.
+
+While items run, streams of jpipe's stand in the place of ``sys.stdout`` and ``sys.stderr``. They give what a thread writes
+to the `Capture` of that thread; what a thread writes that has none goes to the only one there is, or is passed on. Log
+handlers that were made for the real streams are pointed at them too, and one that was made in an item stays right,
+because the streams outlive the item.
+"""
 
 from __future__ import annotations
 
 import io
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["Capture", "captured"]
+__all__ = ["Capture", "captured", "forget_warnings"]
 
 LIMIT = 1 << 20
 
 
-class Capture(io.TextIOBase):
-    """A text stream that keeps the first and the last of what is written, up to a mebibyte of characters."""
+class Capture:
+    """The first and the last of what is written, up to a mebibyte of characters."""
 
     def __init__(self) -> None:
         self._head = io.StringIO()
         self._tail = ""
         self._size = 0
+
+    def write(self, text: str) -> None:
+        """Keep some text."""
+        if self._size < LIMIT // 2:
+            self._head.write(text)
+        else:
+            self._tail = (self._tail + text)[-LIMIT // 2 :]
+        self._size += len(text)
+
+    def take(self) -> str:
+        """What was written since the last time."""
+        if not self._size:
+            return ""
+        head, tail = self._head.getvalue(), self._tail
+        left_out = self._size - len(head) - len(tail)
+        self._head, self._tail, self._size = io.StringIO(), "", 0
+        return f"{head}\n… {left_out} characters left out …\n{tail}" if left_out > 0 else head + tail
+
+
+class _Stream(io.TextIOBase):
+    """Stands for stdout or stderr in a process where items run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.real: TextIO | None = None
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -31,40 +64,113 @@ class Capture(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Keep some text."""
-        if self._size < LIMIT // 2:
-            self._head.write(text)
-        else:
-            self._tail = (self._tail + text)[-LIMIT // 2 :]
-        self._size += len(text)
-        return len(text)
+        """Keep some text for the item that runs in this thread, or pass it on."""
+        capture = _capture()
+        if capture is not None:
+            capture.write(text)
+            return len(text)
+        stream = self._passed_to()
+        return stream.write(text) if stream is not None else len(text)
 
-    def take(self) -> str:
-        """What was written since the last time."""
-        if not self._size:
-            return ""
-        head, tail = self._head.getvalue(), self._tail
-        left_out = self._size - len(head) - len(tail)
-        self.__init__()  # type: ignore[misc]
-        return f"{head}\n… {left_out} characters left out …\n{tail}" if left_out > 0 else head + tail
+    def flush(self) -> None:
+        """Have what was passed on written."""
+        stream = self._passed_to()
+        if stream is not None and _capture() is None:
+            stream.flush()
+
+    def fileno(self) -> int:
+        """Of the real stream: for what a step starts in another process."""
+        stream = self._passed_to()
+        if stream is None:
+            raise io.UnsupportedOperation("fileno")
+        return stream.fileno()
+
+    def _passed_to(self) -> TextIO | None:
+        stream = self.real or getattr(sys, self._name)
+        return None if stream is self else stream
+
+
+_current = threading.local()
+_lock = threading.Lock()
+_streams = _Stream("stdout"), _Stream("stderr")
+_captures: list[Capture] = []
+_hook: Any = None
 
 
 @contextmanager
 def captured(active: bool) -> Iterator[Capture]:
-    """Put one `Capture` in the place of stdout and stderr, unless not `active`; ``breakpoint()`` gets the real ones."""
+    """Keep what this thread writes to stdout and stderr, unless not `active`; ``breakpoint()`` gets the real streams."""
     capture = Capture()
     if not active:
         yield capture
         return
-    real = sys.stdout, sys.stderr, sys.breakpointhook
-
-    def hook(*args: Any, **kwargs: Any) -> Any:
-        sys.stdout, sys.stderr, sys.breakpointhook = real
-        return sys.breakpointhook(*args, **kwargs)
-
-    sys.stdout = sys.stderr = capture  # type: ignore[assignment]
-    sys.breakpointhook = hook
+    before = getattr(_current, "capture", None)
+    _enter(capture)
+    _current.capture = capture
     try:
         yield capture
     finally:
-        sys.stdout, sys.stderr, sys.breakpointhook = real
+        _current.capture = before
+        _leave(capture)
+
+
+def forget_warnings() -> None:
+    """Let every warning be shown again: else what an item prints would depend on what ran before it in its process."""
+    # To enter and leave this is how Python says that warnings which were shown once may be shown again.
+    with warnings.catch_warnings():
+        pass
+
+
+def _capture() -> Capture | None:
+    own = getattr(_current, "capture", None)
+    if own is None and len(_captures) == 1:
+        return _captures[0]
+    return own
+
+
+def _enter(capture: Capture) -> None:
+    global _hook
+    with _lock:
+        _captures.append(capture)
+        if len(_captures) > 1:
+            return
+        _streams[0].real, _streams[1].real, _hook = sys.stdout, sys.stderr, sys.breakpointhook
+        _point_handlers({id(sys.stdout): _streams[0], id(sys.stderr): _streams[1]})
+        sys.stdout, sys.stderr, sys.breakpointhook = *_streams, _break  # type: ignore[assignment]
+
+
+def _leave(capture: Capture) -> None:
+    with _lock:
+        if capture in _captures:
+            _captures.remove(capture)
+        if not _captures:
+            _restore()
+
+
+def _restore() -> None:
+    for stream, name in zip(_streams, ("stdout", "stderr"), strict=True):
+        if getattr(sys, name) is stream:
+            setattr(sys, name, stream.real)
+        stream.real = None
+    if sys.breakpointhook is _break:
+        sys.breakpointhook = _hook
+
+
+def _break(*args: Any, **kwargs: Any) -> Any:
+    """What ``breakpoint()`` calls in an item: a debugger needs the terminal."""
+    _current.capture = None
+    _captures.clear()
+    sys.stdout, sys.stderr, sys.breakpointhook = _streams[0].real, _streams[1].real, _hook
+    return sys.breakpointhook(*args, **kwargs)
+
+
+def _point_handlers(streams: dict[int, _Stream]) -> None:
+    """Have log handlers that write to the real streams write to those that stand for them."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for handler in [handler for logger in loggers for handler in getattr(logger, "handlers", ())]:
+        stream = streams.get(id(getattr(handler, "stream", None)))
+        if stream is not None and type(handler).__name__ != "_StderrHandler":
+            handler.stream = stream

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jpipe.capture import Capture, captured
+from jpipe.capture import Capture, captured, forget_warnings
 from jpipe.digest import digest
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import Boundary, File, FileDigests, Read, Watch, watching
@@ -309,6 +309,8 @@ class _Execution:
 
     def run(self, position: int, item: ItemWork, capture: Capture) -> ItemReceipt:
         receipt = ItemReceipt(position)
+        if self.work.capture:
+            forget_warnings()
         started = time.time()
         clock = time.perf_counter()
         if self.slot is not None:

@@ -23,7 +23,8 @@ from jpipe.leaving import leave_answer
 from jpipe.ledger import CallState, Ledger
 from jpipe.outcomes import Outcome
 from jpipe.pipeline import Pipeline
-from jpipe.plan import Plan, make_plan
+from jpipe.plan import Plan
+from jpipe.planning import make_plan
 from jpipe.report import Run
 from jpipe.scheduler import Limits, ResultLost, Scheduler
 from jpipe.session import Session, load_state, prepare

@@ -227,13 +227,16 @@ class Watch:
         By absolute path: (mtime_ns, size) when it was first opened; None when there was nothing.
     written
         Absolute paths that were opened for writing.
+    effects
+        Connections and other processes, which leave no file to look at.
     """
 
-    __slots__ = ("opened", "written")
+    __slots__ = ("effects", "opened", "written")
 
     def __init__(self) -> None:
         self.opened: dict[str, tuple[int, int] | None] = {}
         self.written: set[str] = set()
+        self.effects: dict[str, None] = {}
 
     def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
         """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
@@ -299,6 +302,26 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             _note(arguments[0] if arguments[0] is not None else ".", writes=False)
     elif event == "subprocess.Popen":
         _note_command(arguments)
+        _note_effect("a process was started")
+    elif event in _EFFECTS:
+        _note_effect(_EFFECTS[event])
+
+
+_EFFECTS = {
+    "os.system": "a process was started",
+    "os.posix_spawn": "a process was started",
+    "os.exec": "a process was started",
+    "os.fork": "a process was started",
+    "socket.connect": "a connection was made",
+    "socket.getaddrinfo": "a connection was made",
+    "sqlite3.connect": "a database was opened",
+}
+
+
+def _note_effect(effect: str) -> None:
+    watch = _watches.get(threading.get_ident())
+    if watch is not None:
+        watch.effects[effect] = None
 
 
 def _note_command(arguments: tuple[Any, ...]) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError
+from jpipe.observation import observing
 from jpipe.pipeline import Pipeline
 
 __all__ = ["import_file", "load", "module_name"]
@@ -42,7 +43,8 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     folder = str(file.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    module = _imported(file)
+    with observing():
+        module = _imported(file)
     return _chosen(_pipelines(module), name, file, path)
 
 

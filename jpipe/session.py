@@ -16,6 +16,7 @@ from jpipe.fingerprint import Fingerprint, Fingerprinter
 from jpipe.history import History, LastRun, pipeline_id
 from jpipe.layout import Layout, Output
 from jpipe.ledger import CallState, Ledger
+from jpipe.observation import observing
 from jpipe.parameters import check
 from jpipe.pipeline import Pipeline
 from jpipe.project import default_cache_dir, find_root
@@ -174,7 +175,7 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
     """
     layout = Layout()
     try:
-        with layout:
+        with layout, observing():
             result = pipeline(**parameters)
             if inspect.iscoroutine(result):
                 result.close()

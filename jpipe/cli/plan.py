@@ -53,9 +53,9 @@ def plan_for(call: Invocation, force: tuple[str, ...] = ()) -> Plan:
     question = asked(call)
     answer = None if force else recalled(question)
     if answer is not None:
-        from jpipe.leaving import plan_from
+        from jpipe.plan import Plan
 
-        return plan_from(answer)
+        return Plan.from_dict(answer["plan"])
     from jpipe import api
 
     return api.plan(

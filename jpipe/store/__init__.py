@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from jpipe.store.claims import Claim, Holder
-from jpipe.store.family import Family, Matches
-from jpipe.store.notes import NoteKind
-from jpipe.store.records import (
-    BlobPlace,
-    CacheWarning,
-    CorruptEntry,
-    Held,
-    Inline,
-    MissingEntry,
-    NewRecord,
-    PackPlace,
-    Published,
-    PutOptions,
-    Read,
-    Record,
-    Stored,
-    UnreadableEntry,
-    Where,
-)
-from jpipe.store.signing import SigningKey
-from jpipe.store.store import Store
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jpipe.store.claims import Claim, Holder
+    from jpipe.store.family import Family, Matches
+    from jpipe.store.notes import NoteKind
+    from jpipe.store.records import BlobPlace, CacheWarning, CorruptEntry, Held, Inline, MissingEntry, NewRecord, PackPlace, Published, PutOptions, Read, Record, Stored, UnreadableEntry, Where
+    from jpipe.store.signing import SigningKey
+    from jpipe.store.store import Store
 
 __all__ = [
     "BlobPlace",
@@ -49,3 +37,37 @@ __all__ = [
     "UnreadableEntry",
     "Where",
 ]
+
+_HOME = {
+    "BlobPlace": "jpipe.store.records",
+    "CacheWarning": "jpipe.store.records",
+    "Claim": "jpipe.store.claims",
+    "CorruptEntry": "jpipe.store.records",
+    "Family": "jpipe.store.family",
+    "Held": "jpipe.store.records",
+    "Holder": "jpipe.store.claims",
+    "Inline": "jpipe.store.records",
+    "Matches": "jpipe.store.family",
+    "MissingEntry": "jpipe.store.records",
+    "NewRecord": "jpipe.store.records",
+    "NoteKind": "jpipe.store.notes",
+    "PackPlace": "jpipe.store.records",
+    "Published": "jpipe.store.records",
+    "PutOptions": "jpipe.store.records",
+    "Read": "jpipe.store.records",
+    "Record": "jpipe.store.records",
+    "SigningKey": "jpipe.store.signing",
+    "Store": "jpipe.store.store",
+    "Stored": "jpipe.store.records",
+    "UnreadableEntry": "jpipe.store.records",
+    "Where": "jpipe.store.records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a name needs when it is first asked for: an instant answer needs the signing key and nothing else."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'jpipe.store' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

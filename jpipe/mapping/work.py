@@ -277,12 +277,13 @@ _opened: dict[str, Notes] = {}
 class _NoNotes:
     """Stands for the notes where nobody could read them."""
 
-    numbers: ClassVar = [0, 0, 0]
+    def __init__(self) -> None:
+        self.numbers = [0, 0, 0]
 
 
 def _open_notes(path: str | None) -> Any:
     if path is None:
-        return _NoNotes
+        return _NoNotes()
     notes = _opened.get(path)
     if notes is None:
         for old in [old for old in _opened if not os.path.exists(old)]:

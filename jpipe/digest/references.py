@@ -43,7 +43,7 @@ def reduce_class(kind: type, encoder: Encoder) -> bytes | Node:
     found = _named(kind, encoder)
     if found is not None:
         return found
-    if encoder.fingerprint.is_own(kind):
+    if _is_own(kind, kind.__module__, encoder):
         return Tag.CODE + encoder.fingerprint.of_object(kind)
     names = (kind.__module__, kind.__qualname__, tuple(sorted(vars(kind))), tuple(getattr(kind, "_fields", ())))
     return Node(Tag.KIND + field(("class", names, len(kind.__bases__))), kind.__bases__)
@@ -54,7 +54,8 @@ def reduce_function(function: types.FunctionType, encoder: Encoder) -> bytes | N
     found = _named(function, encoder)
     if found is not None:
         return found
-    if encoder.fingerprint.is_own(function):
+    # Where it was written, not what `functools.wraps` says: a wrapper of a package's is not the user's.
+    if _is_own(function, function.__globals__.get("__name__"), encoder):
         return Tag.CODE + encoder.fingerprint.of_object(function)
     inside = [
         _code(function.__code__),
@@ -167,9 +168,16 @@ def _named(thing: Any, encoder: Encoder) -> bytes | None:
     found = _look_up(sys.modules[module], name)
     if found is not thing and not (is_step(found) and found.function is thing):
         return None
-    if encoder.fingerprint.is_own(sys.modules[module]):
+    if _is_own(thing, module, encoder):
         encoder.code.add((module, name))
     return refer(module, name)
+
+
+def _is_own(thing: Any, module: Any, encoder: Encoder) -> bool:
+    """Whether it is the user's code; so is all that was typed in, or run from a string, which has no file."""
+    if module == "__main__" or encoder.fingerprint.is_own(thing):
+        return True
+    return module in sys.modules and encoder.fingerprint.is_own(sys.modules[module])
 
 
 def _look_up(module: types.ModuleType, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -104,7 +103,9 @@ class _Once:
 
     def __call__(self) -> Fingerprints:
         if self._given is None:
-            self._given = importlib.import_module("jpipe.fingerprint").Fingerprinter(Path.cwd())
+            from jpipe.fingerprint import Fingerprinter  # most values hold no code, and need no parser
+
+            self._given = Fingerprinter(Path.cwd())
         return self._given
 
 

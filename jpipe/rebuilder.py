@@ -16,7 +16,7 @@ from jpipe.outcomes import Verdict
 from jpipe.reasons import Reason, ReasonKind
 from jpipe.store import Record
 
-__all__ = ["ArgumentChange", "Decision", "Evidence", "Question", "decide", "reasons"]
+__all__ = ["ArgumentChange", "Decision", "Evidence", "Question", "decide", "reasons", "reasons_of_code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,11 @@ class Evidence:
 def reasons(evidence: Evidence) -> tuple[Reason, ...]:
     """Every reason that holds, in the order of `ReasonKind`."""
     return tuple(reason for rule in _RULES for reason in rule(evidence))
+
+
+def reasons_of_code(step: str, changes: tuple[Change, ...]) -> tuple[Reason, ...]:
+    """What changed in the code of a step, as reasons."""
+    return reasons(Evidence(step, earlier=True, changes=changes))
 
 
 def _never_ran(evidence: Evidence) -> list[Reason]:

@@ -19,6 +19,8 @@ COMMANDS = {
     "graph": "Draw the steps and what each needs.",
     "explain": "Say what a step watches, takes and gives.",
     "show": "Print a result from the cache.",
+    "log": "Show what items printed, and what they failed with.",
+    "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",
     "init": "Write a first pipeline file.",

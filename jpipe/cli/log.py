@@ -1,0 +1,99 @@
+"""``jpipe log``: what items printed, and what they failed with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.run import items_of
+from jpipe.errors import NothingSelectedError, UsageError
+from jpipe.outcomes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jpipe.journals import ItemLog, RunRow
+
+__all__ = ["command", "journals_of"]
+
+
+@click.command("log")
+@flags.PLACE
+@click.option("--item", "items", multiple=True, metavar="N", help="Only this item: 7, 0-4 or 3,9,12.")
+@click.option("--run", "run", metavar="RUN", help="Of this run of `jpipe history`; default the last in which it ran.")
+@flags.settings("cache_dir", "tb")
+@flags.JSON
+def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_json: bool, **options: Any) -> int:
+    """Show what the items of a STEP printed (stdout, stderr, logging, warnings) and what they failed with.
+
+    Without a STEP: all items of the last run that printed something or failed.
+    """
+    call = invocation(words, flags.flags_of(options))
+    if len(call.steps) > 1 or (items and not call.steps):
+        raise UsageError("name the one step whose items are meant", hint="jpipe log STEP --item 7")
+    folder, rows = journals_of(call)
+    row, found = _chosen(folder, rows, call.steps[0] if call.steps else None, items_of(items), run)
+    if as_json:
+        click.echo(json.dumps({"v": 1, "run": row.to_json(), "items": [one.to_json() for one in found]}, indent=2))
+        return ExitCode.OK
+    from jpipe.render.logs import log_lines
+
+    call.out.write(*log_lines(row, found, call.commands, whole=bool(call.steps), tb=call.settings.tb))
+    return ExitCode.OK
+
+
+def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
+    """Where the journals are, and the runs of the pipelines that a command line means.
+
+    Raises
+    ------
+    NothingSelectedError
+        When there are none.
+    """
+    from jpipe.journal import journal_folder
+    from jpipe.journals import runs
+    from jpipe.project import find_root
+
+    folder = journal_folder(call.cache_dir)
+    file = call.file.resolve()
+    root = find_root(file)
+    name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+    everything = runs(folder)
+    rows = [row for row in everything if row.pipeline.rpartition(":")[0] == name]
+    if not rows and call.place.file is None:
+        rows = everything
+    if call.place.pipeline is not None:
+        rows = [row for row in rows if row.pipeline.rpartition(":")[2] == call.place.pipeline]
+    if not rows:
+        raise NothingSelectedError("there is no run yet", hint=f"{call.commands.text('run')} makes one")
+    return folder, rows
+
+
+def _chosen(
+    folder: Path, rows: list[RunRow], step: str | None, items: tuple[int, ...], run: str | None
+) -> tuple[RunRow, list[ItemLog]]:
+    from jpipe.journals import find_run, last_log_of, log_of
+
+    if run is not None or step is None:
+        row = find_run(rows, run) if run is not None else _last_with_work(rows)
+        log = log_of(folder, row.run)
+        found = log.of_step(step) if step else [one for one in log.items if one.output or one.failure]
+    else:
+        last = last_log_of(folder, rows, step, items[0] if len(items) == 1 else None)
+        if last is None:
+            what = f"item {items[0]} of {step}" if len(items) == 1 else step
+            raise NothingSelectedError(f"no run that is kept ran {what}", hint="jpipe history lists the runs")
+        row, found = last
+    if items:
+        found = [one for one in found if one.item in items]
+    if step and not found:
+        raise NothingSelectedError(f"run #{row.number} ran no such item of {step}", hint="without --run it is the last that did")
+    return row, found
+
+
+def _last_with_work(rows: list[RunRow]) -> RunRow:
+    return next((row for row in reversed(rows) if row.outcome != "cached"), rows[-1])

@@ -1,0 +1,81 @@
+"""The journal of a run as text: what items printed, and what they failed with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from jpipe.events import Failure
+from jpipe.render.failures import failure_screen
+from jpipe.render.lines import Line, bad, dim, good, line, strong
+from jpipe.render.words import ago, size, took
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jpipe.journals import ItemLog, RunRow
+    from jpipe.render.commands import Commands
+
+__all__ = ["log_lines"]
+
+
+def log_lines(row: RunRow, items: Sequence[ItemLog], commands: Commands, *, whole: bool, tb: str = "short") -> list[Line]:
+    """What items left in a run.
+
+    Parameters
+    ----------
+    row, items
+        The run, and the items to show.
+    commands
+        How to call jpipe again.
+    whole
+        Whether to show items that printed nothing, too.
+    tb
+        How much of a traceback: ``"short"``, ``"long"`` or ``"native"``.
+    """
+    lines = [line(dim(f"run #{row.number}, {ago(time.time() - row.when)}, {row.outcome}"))]
+    shown = [item for item in items if whole or item.output or item.failure]
+    for item in shown:
+        lines += [(), *_item(item, commands, tb)]
+    if not shown:
+        lines.append(line("nothing was printed"))
+    return lines
+
+
+def _item(item: ItemLog, commands: Commands, tb: str) -> list[Line]:
+    if item.failure is not None:
+        failure = failure_of(item.failure)
+        printed = [line("  it printed"), *_printed(failure.output), ()] if failure.output else []
+        return [*printed, *failure_screen(replace(failure, output=""), commands, tb)]
+    facts = [took(item.seconds), size(item.nbytes)]
+    mark = good("✓ ") if item.outcome == "ran" else bad("✗ ")
+    head = line(mark, strong(item.label), dim(f"   item {item.item} · {' · '.join(facts)}"))
+    return [head, *_printed(item.output)] if item.output else [line(head, dim(" · printed nothing"))]
+
+
+def _printed(output: str) -> list[Line]:
+    return [line(dim("  │ "), text) for text in output.rstrip("\n").splitlines()]
+
+
+def failure_of(row: Mapping[str, Any]) -> Failure:
+    """The failure that a journal tells of; what it lacks, or has of another type, is left at its default."""
+    known: dict[str, Any] = {"step": "", "label": "", "item": 0, "items": 1, "kind": "", "error_type": "", "message": ""}
+    for one in fields(Failure):
+        value = row.get(one.name)
+        if one.name in ("frames", "arguments"):
+            known[one.name] = _table(value, (str, int, str, bool) if one.name == "frames" else (str, str, str))
+        elif isinstance(value, str if one.type == "str" else (int, float)):
+            known[one.name] = value
+    return Failure(**known)
+
+
+def _table(value: Any, types: tuple[type, ...]) -> tuple[tuple[Any, ...], ...]:
+    rows = value if isinstance(value, list) else []
+    return tuple(
+        tuple(row)
+        for row in rows
+        if isinstance(row, list) and len(row) == len(types) and all(map(isinstance, row, types))
+    )
+
+

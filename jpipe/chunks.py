@@ -67,7 +67,7 @@ class StepQueue:
     ready
         Items, first in first out.
     running
-        How many items are with workers.
+        How many chunks are with workers; each has one item at a time going.
     """
 
     step: Any
@@ -83,7 +83,7 @@ class StepQueue:
         return declared
 
     def room(self) -> int:
-        """How many more items may run now."""
+        """How many more chunks may run now."""
         limit = self.options.n_jobs
         return len(self.ready) if limit is None else max(0, limit - self.running)
 
@@ -97,18 +97,18 @@ class StepQueue:
         else:
             size = self.pace.chunk_size(len(self.ready), workers)
         if options.n_jobs is not None:
-            size = min(size, max(1, self.room() if size == 1 else len(self.ready) // options.n_jobs or 1))
+            size = min(size, max(1, len(self.ready) // options.n_jobs))
         return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Items that are with a worker."""
+    """Items that are with a worker: of `pool`, or in this process where that is None."""
 
     queue: StepQueue
     items: list[Item]
     work: Work
-    attempts: int = 0
+    pool: Any = None
 
     @property
     def is_bound(self) -> bool:
@@ -136,6 +136,8 @@ class ChunkBuilder:
         The folder where workers say what they are doing, or None.
     capture
         Whether to keep what items print.
+    is_owner
+        Whether the items are announced to other runs before they are built.
     """
 
     def __init__(
@@ -147,7 +149,9 @@ class ChunkBuilder:
         folders: tuple[str, ...],
         slots: str | None,
         capture: bool,
+        is_owner: bool = True,
     ) -> None:
+        self._is_owner = is_owner
         self._ledger = ledger
         self._store = store
         self._root = root
@@ -182,6 +186,7 @@ class ChunkBuilder:
             wants_parts=any(state.call.wants_parts and not state.call.is_mapped for state, _ in items),
             slots=self._slots,
             capture=self._capture,
+            is_own=self._is_owner,
         )
         return Chunk(queue, items, work)
 

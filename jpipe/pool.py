@@ -11,6 +11,7 @@ multiprocessing, dask, ray and registered ones.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,8 @@ import joblib.parallel
 from joblib import Parallel, parallel_config
 from joblib.parallel import BatchedCalls, default_parallel_config
 
+from jpipe.belonging import belong_to
+from jpipe.interrupts import blocked
 from jpipe.trace import WorkersLost
 
 __all__ = ["Pool", "WorkersLost", "configured"]
@@ -86,6 +89,11 @@ class Pool:
         """Whether workers are on this machine, as far as joblib tells."""
         return type(self._backend).__module__.startswith("joblib._parallel_backends")
 
+    @property
+    def tells_losses(self) -> bool:
+        """Whether tasks fail with `WorkersLost` when their worker dies; else nothing is ever heard of them."""
+        return type(self._backend).__name__ != "MultiprocessingBackend"
+
     def submit(self, task: Callable[[], Any], done: Done) -> None:
         """Run `task()` in a worker; `done` is called in another thread when it finished, failed or was lost.
 
@@ -100,17 +108,22 @@ class Pool:
             try:
                 result = backend.retrieve_result_callback(out)[0]
             except BaseException as error:
-                done(None, WorkersLost(str(error)) if _means_lost(error) else error)
+                # The pool calls this before it ends the workers that still live, so the dead are the ones that died.
+                done(None, WorkersLost(str(error), _dead(backend)) if _means_lost(error) else error)
             else:
                 done(result, None)
 
-        batch = BatchedCalls([(task, (), {})], backend.get_nested_backend(), self._mark_context, {})
+        calls = [(_in_worker, (os.getpid(), task), {})]
+        batch = BatchedCalls(calls, backend.get_nested_backend(), self._mark_context, {})
         try:
-            backend.submit(batch, callback=retrieve)
+            with blocked():
+                future = backend.submit(batch, callback=retrieve)
         except Exception as error:
             if _means_lost(error):
                 raise WorkersLost(str(error)) from error
             raise
+        if type(backend).__name__ == "DaskDistributedBackend":
+            future.add_done_callback(lambda future: _tell_error(future, done))
 
     def reopen(self) -> None:
         """Start new workers after `WorkersLost` or `kill`."""
@@ -143,7 +156,8 @@ class Pool:
     def _open(self) -> None:
         with self._thread_limit() as arguments:
             self._parallel = Parallel(**arguments)
-        self._parallel.__enter__()
+        with blocked():
+            self._parallel.__enter__()
         self.n_jobs = self._parallel._effective_n_jobs()
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
@@ -173,6 +187,26 @@ def configured() -> dict[str, Any]:
     """What ``joblib.parallel_config`` sets at the moment, without the defaults of what it leaves alone."""
     config = getattr(joblib.parallel._backend, "config", default_parallel_config)
     return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
+
+
+def _in_worker(main: int, task: Callable[[], Any]) -> Any:
+    belong_to(main)
+    return task()
+
+
+def _dead(backend: Any) -> frozenset[int]:
+    """The worker processes of a backend that are over, where it has them."""
+    processes = getattr(getattr(backend, "_workers", None), "_processes", None)
+    with contextlib.suppress(Exception):
+        return frozenset(pid for pid, process in dict(processes or {}).items() if process.exitcode is not None)
+    return frozenset()
+
+
+def _tell_error(future: Any, done: Done) -> None:
+    """Say that a task failed in a way that joblib's dask backend keeps to itself, such as a killed worker."""
+    error = future.exception()
+    if error is not None:
+        done(None, WorkersLost(str(error)) if _means_lost(error) else error)
 
 
 def _means_lost(error: BaseException) -> bool:

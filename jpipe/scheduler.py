@@ -18,19 +18,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
-from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer, Waiting
+from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.failures import failure_of, label_of
+from jpipe.interrupts import Interrupts
+from jpipe.filing import Filing
 from jpipe.layout import expected_items
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
-from jpipe.recovery import Losses
+from jpipe.recovery import Blame, Losses
+from jpipe.sharing import POLL, Sharing
 from jpipe.slots import RunFolder
-from jpipe.store import Store
-from jpipe.store.turns import Turns
-from jpipe.sync import Syncer
+from jpipe.store import NewRecord, Store
 from jpipe.tally import Tally
 from jpipe.trace import ErrorRecord, WorkersLost
+from jpipe.watchdog import Watchdog, end_process
 from jpipe.worker import ItemReceipt, Receipt, run_work
 
 if TYPE_CHECKING:
@@ -40,8 +42,12 @@ __all__ = ["Limits", "ResultLost", "Scheduler"]
 
 SHORT_RUN = 0.25
 """Work that is expected to take less than this is done before workers would have started, seconds."""
-POLL = 0.05
-"""How often to look for what another run computes, seconds."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+"""How long a failed item waits for its second try, and for any other at most, seconds."""
+LOOK = 0.5
+"""How often to look after the workers, seconds."""
+SHORT_CHUNK = 0.02
+"""Chunks that are expected to take less leave nothing to wait for behind them, seconds."""
 GRACE = 1.5
 """How long workers may finish their items after Ctrl-C, seconds."""
 
@@ -129,19 +135,17 @@ class Scheduler:
         self._queues: dict[int, StepQueue] = {}
         self._pools: dict[bool, Pool] = {}
         self._running: dict[int, Chunk] = {}
-        self._completed: queue.SimpleQueue[tuple[Chunk, Receipt | None, BaseException | None]] = queue.SimpleQueue()
+        self._completed: queue.SimpleQueue[_Completion | None] = queue.SimpleQueue()
         self._attempts: dict[tuple[int, int], int] = {}
         self._delayed: list[tuple[float, StepQueue, Item]] = []
-        self._started: dict[int, float] = {}
         self._stopping = False
         self._interrupted = False
         self._losses = Losses()
         self._told: Counter[str] = Counter()
-        self._turns: Turns | None = None
-        self._abroad: list[tuple[StepQueue, Item]] = []
-        self._announced: set[bytes] = set()
-        self._looked_abroad = 0.0
         self._folder: RunFolder | None = None
+        self._looked = 0.0
+        # A signal handler may put: SimpleQueue.put is made for that.
+        self._interrupts = Interrupts(lambda: self._completed.put(None))
 
     def attach(self, ledger: Ledger, tally: Tally, builder: Callable[[str | None], ChunkBuilder], explain: Callable[[CallState, int], tuple[Reason, ...]]) -> None:
         """Give the scheduler the ledger that it works on."""
@@ -176,15 +180,17 @@ class Scheduler:
 
     def run(self) -> Outcome:
         """Run everything; what finished is kept, whatever happens."""
-        self._syncer = Syncer(self.store)
-        try:
-            self._loop()
-        except KeyboardInterrupt:
-            self._interrupted = True
-            self._wind_down()
-        finally:
-            self._close()
-        self._settle()
+        self._filing = Filing(self.store)
+        self._sharing = Sharing(self.store, self.ledger, self.emit)
+        with self._interrupts:
+            try:
+                self._loop()
+            except KeyboardInterrupt:
+                self._interrupted = True
+                self._wind_down()
+            finally:
+                self._close()
+            self._settle()
         if self._interrupted:
             return Outcome.INTERRUPTED
         if self.failures:
@@ -195,57 +201,65 @@ class Scheduler:
         self.tally.report(final=False)
         while True:
             self._release_delayed()
-            self._look_abroad()
+            self._sharing.look()
+            self._recover()
             self._dispatch()
             if self._running:
-                self._collect(block=True)
+                self._collect(self._patience())
             elif self._abroad and not self._stopping:
-                time.sleep(POLL)
+                self._collect(POLL)
             elif self._delayed and not self._stopping:
-                time.sleep(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
+                self._collect(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
             else:
                 return
 
-    def _collect(self, *, block: bool, timeout: float | None = None) -> None:
-        """Take what workers finished; wait for at least one chunk where `block`."""
-        while True:
-            try:
-                chunk, receipt, error = self._completed.get(block, timeout if timeout is not None else self._patience())
-            except queue.Empty:
-                self._watch_timeouts()
-                if block and timeout is None and self._running and not self._abroad:
-                    continue
-                return
-            self._finished(chunk, receipt, error)
-            block, timeout = False, None
+    def _collect(self, seconds: float) -> None:
+        """Take what workers finished; wait at most `seconds` for the first of it."""
+        self._look_after_workers()
+        try:
+            completion = self._completed.get(timeout=seconds)
+            while True:
+                if completion is not None:
+                    self._finished(*completion)
+                elif not self._interrupted:
+                    self._interrupts.check()
+                completion = self._completed.get(block=False)
+        except queue.Empty:
+            return
 
     def _finished(self, chunk: Chunk, receipt: Receipt | None, error: BaseException | None) -> None:
-        self._running.pop(chunk.work.number, None)
-        self._started.pop(chunk.work.number, None)
-        chunk.queue.running -= len(chunk.items)
+        if self._running.pop(chunk.work.number, None) is None:
+            return  # it was given up before
+        chunk.queue.running -= 1
         if receipt is not None:
             self._take(chunk, receipt)
+            if not self._stopping and any(item.interrupted for item in receipt.items):
+                raise KeyboardInterrupt
         elif isinstance(error, WorkersLost):
-            self._lost(chunk, error)
+            self._losses.add(chunk, error)
         elif error is not None:
-            self._take_failed_chunk(chunk, error)
+            self._take_failed_chunk(chunk)
 
     # -- giving work out -----------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
         while not self._stopping:
+            self._interrupts.check()
+            if self._losses.is_trying:
+                self._try_alone()
+                return
             entry = self._next_queue()
             if entry is None:
                 return
             if self._runs_here(entry):
-                items = self._own(entry, entry.take(1))
+                items = self._sharing.own(entry, entry.take(1))
                 if items:
                     self._run_here(self._build(entry, items))
                 continue
             pool = self._pool(entry)
             if len(self._running) >= self._window(pool, entry):
                 return
-            items = self._own(entry, entry.take(pool.n_jobs))
+            items = self._sharing.own(entry, entry.take(pool.n_jobs))
             if not items:
                 continue
             chunk = self._build(entry, items)
@@ -275,7 +289,7 @@ class Scheduler:
         needed = entry.options.memory
         if needed is None or not self.limits.memory or not self._running:
             return True
-        in_use = sum((c.queue.options.memory or 0) * len(c.items) for c in self._running.values())
+        in_use = sum(chunk.queue.options.memory or 0 for chunk in self._running.values())
         return in_use + needed <= self.limits.memory
 
     def _runs_here(self, entry: StepQueue) -> bool:
@@ -311,13 +325,14 @@ class Scheduler:
     def _builder(self) -> ChunkBuilder:
         if self._folder is None:
             self._folder = RunFolder()
+            self._watchdog = Watchdog(self._folder)
             self._chunk_builder = self._make_builder(str(self._folder.path))
         return self._chunk_builder
 
     def _submit(self, pool: Pool, chunk: Chunk) -> None:
         self._running[chunk.work.number] = chunk
-        self._started[chunk.work.number] = time.monotonic()
-        chunk.queue.running += len(chunk.items)
+        chunk.queue.running += 1
+        chunk.pool = pool
         completed = self._completed
         try:
             pool.submit(_Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
@@ -327,75 +342,9 @@ class Scheduler:
     def _run_here(self, chunk: Chunk) -> None:
         chunk.work.in_main = True
         chunk.work.slots = None
-        chunk.queue.running += len(chunk.items)
+        chunk.queue.running += 1
         self._running[chunk.work.number] = chunk
-        receipt = run_work(chunk.work)
-        self._finished(chunk, receipt, None)
-        if any(item.interrupted for item in receipt.items):
-            raise KeyboardInterrupt
-
-    # -- other runs of the same steps ----------------------------------------------------------------------------
-
-    def _own(self, entry: StepQueue, items: list[Item]) -> list[Item]:
-        """Those of the items that this run is to compute: not what another run has finished, or is at."""
-        state = items[0][0]
-        if not self.ledger.keeps(state):
-            return items
-        if self._turns is None:
-            self._turns = Turns(self.store.disk, entry.step.name)
-        keys = [self._key(item) for item in items]
-        others = self._turns.take(state.fingerprint.digest, keys)
-        family = self.store.family(state.fingerprint.digest)
-        if not others and not family.refresh():
-            return items
-        family.refresh()
-        own = []
-        for position, item in enumerate(items):
-            if self.ledger.found(*item):
-                continue
-            if position in others:
-                self._wait_for(entry, item, others[position])
-            else:
-                own.append(item)
-        self.ledger.work_off()
-        return own
-
-    def _wait_for(self, entry: StepQueue, item: Item, owner: bytes) -> None:
-        assert self._turns is not None
-        self._abroad.append((entry, item))
-        if owner not in self._announced:
-            self._announced.add(owner)
-            holder = self._turns.holder(owner)
-            said = f"process {holder.pid} on {holder.host}" if holder is not None else "another run"
-            self.emit(Waiting(entry.step.name, said))
-
-    def _look_abroad(self) -> None:
-        """Take what another run has finished; what it gave up goes back into the queue."""
-        if not self._abroad or time.monotonic() - self._looked_abroad < POLL:
-            return
-        self._looked_abroad = time.monotonic()
-        waiting, self._abroad = self._abroad, []
-        by_family: dict[bytes, list[tuple[StepQueue, Item]]] = {}
-        for entry, item in waiting:
-            by_family.setdefault(item[0].fingerprint.digest, []).append((entry, item))
-        for family, entries in by_family.items():
-            self.store.family(family).refresh()
-            left = [(entry, item) for entry, item in entries if not self.ledger.found(*item)]
-            assert self._turns is not None
-            others = self._turns.take(family, [self._key(item) for _, item in left])
-            for position, (entry, item) in enumerate(left):
-                if position in others:
-                    self._abroad.append((entry, item))
-                else:
-                    entry.ready.append(item)
-        self.ledger.work_off()
-        self._publish_wholes()
-
-    @staticmethod
-    def _key(item: Item) -> bytes:
-        key = item[0].keys[item[1]]
-        assert key is not None
-        return key
+        self._finished(chunk, run_work(chunk.work), None)
 
     # -- taking results in ---------------------------------------------------------------------------------------
 
@@ -427,9 +376,11 @@ class Scheduler:
         detailed = self.limits.detailed or told < DETAILED
         items = tuple(self._detail(chunk, i) for i in done if detailed or i.output)
         self.emit(ChunkEnded(name, ran, failed, worker, seconds, items, output))
-        self._sync([name], receipt.paths)
+        self._flush(name, receipt.paths)
+        if receipt.records:
+            self._file_later(name, receipt.family, [record for _, record in receipt.records])
         self.ledger.work_off()
-        self._publish_wholes()
+        self._file_wholes()
         self._heard()
 
     def _item_done(self, state: CallState, index: int, item: ItemReceipt) -> None:
@@ -467,12 +418,15 @@ class Scheduler:
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [(state, index)]))
             return True
-        tries = self._attempts.get((state.call.number, index), 0) + 1
-        self._attempts[state.call.number, index] = tries
-        if tries > chunk.queue.options.retries or self._stopping:
+        return self._retried(chunk.queue, (state, index))
+
+    def _retried(self, entry: StepQueue, item: Item) -> bool:
+        """Whether an item that failed has tries left: then it comes back into the queue after a pause."""
+        place = item[0].call.number, item[1]
+        tries = self._attempts[place] = self._attempts.get(place, 0) + 1
+        if tries > entry.options.retries or self._stopping:
             return False
-        wait = min(30.0, 0.1 * 2 ** (tries - 1))
-        self._delayed.append((time.monotonic() + wait, chunk.queue, (state, index)))
+        self._delayed.append((time.monotonic() + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1)), entry, item))
         return True
 
     def _item_failed(self, chunk: Chunk, item: ItemReceipt, worker: int) -> None:
@@ -493,20 +447,31 @@ class Scheduler:
         )
         self.failures.append((failure, error))
         self.emit(ItemFailed(failure))
-        if not self.limits.keep_going:
+        if self.limits.fail_fast or not self.limits.keep_going:
             self._stopping = True
         if self.limits.fail_fast:
             self._kill()
 
-    def _take_failed_chunk(self, chunk: Chunk, error: BaseException) -> None:
+    def _take_failed_chunk(self, chunk: Chunk) -> None:
         """The chunk could not be handed over or its receipt not handed back: its items run here, one by one."""
         for item in chunk.items:
             self._run_here(self._build(chunk.queue, [item]))
 
-    def _publish_wholes(self) -> None:
+    def _file(self) -> None:
+        """File what waits, and let other runs see what this one has taken."""
+        self._filing.file()
+        self._sharing.let_go()
+        self._heard()
+
+    def _file_wholes(self) -> None:
+        """File what mapped calls gave as a whole."""
         wholes, self.ledger.unpublished = self.ledger.unpublished, []
-        for family, record in wholes:
-            self._sync([], self.store.publish(family, [record]))
+        for name, family, record in wholes:
+            self._file_later(name, family, [record])
+
+    def _file_later(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
+        self.tally.steps[name].unsynced += 1
+        self._filing.add(name, family, records)
 
     def _detail(self, chunk: Chunk, item: ItemReceipt) -> ItemEnded:
         state, index = chunk.items[item.position]
@@ -519,53 +484,90 @@ class Scheduler:
 
     # -- durability ----------------------------------------------------------------------------------------------
 
-    def _sync(self, names: Sequence[str], paths: Sequence[str]) -> None:
+    def _flush(self, name: str, paths: Sequence[str]) -> None:
         """Have files flushed to the disk; a step is reported only when all of its own are."""
-        if not paths:
-            self.tally.report(final=False, names=names)
-            return
-        for name in names:
+        if paths:
             self.tally.steps[name].unsynced += 1
-        self._syncer.add(tuple(names), tuple(paths))
+            self._filing.flush(name, paths)
 
     def _heard(self, *, wait: bool = False) -> None:
-        for name in self._syncer.finished(wait=wait):
+        for name in self._filing.finished(wait=wait):
             self.tally.steps[name].unsynced -= 1
         self.tally.report(final=False)
 
     # -- workers that die, hang or are to stop -------------------------------------------------------------------
 
-    def _lost(self, chunk: Chunk, error: WorkersLost) -> None:
-        self._losses.add(chunk, str(error))
-        if self._running:
+    def _recover(self) -> None:
+        """After a loss, when nothing is left in the pools that lost workers: blame, reopen, try again."""
+        pools = self._losses.pools
+        if not pools or any(chunk.pool in pools for chunk in self._running.values()):
             return
         assert self._folder is not None
         verdicts = self._losses.judge(self._folder.states())
         self._folder.forget_workers()
-        for again, items in verdicts.again:
-            again.queue.ready.extendleft(reversed(items))
-        for blamed, position, detail, peak in verdicts.blamed:
-            state, index = blamed.items[position]
-            message = "its worker process was killed"
-            self._fail(state, index, ErrorRecord("killed", "WorkerLostError", message), 0.0, 0, "", peak, detail)
+        for chunk, items in verdicts.again:
+            chunk.queue.ready.extendleft(reversed(items))
+        for blame in verdicts.blamed:
+            self._blame(blame)
         if not self._stopping:
             for pool in self._pools.values():
-                pool.reopen()
-            for suspect, position in verdicts.alone:
-                entry = suspect.queue
-                alone = self._build(entry, [suspect.items[position]])
-                self._losses.watch(alone)
-                self._submit(self._pool(entry), alone)
-                self._collect(block=True)
+                if pool in pools:
+                    pool.reopen()
+
+    def _blame(self, blame: Blame) -> None:
+        item = blame.chunk.items[blame.position]
+        if self._retried(blame.chunk.queue, item):
+            return
+        timeout = blame.chunk.queue.options.timeout
+        if blame.kind == "timeout" and timeout is not None:
+            error = ErrorRecord("timeout", "ItemTimeoutError", f"took longer than its timeout of {timeout:g} s")
+        else:
+            error = ErrorRecord("killed", "WorkerLostError", "its worker process was killed")
+        pid = blame.slot.pid if blame.slot is not None else 0
+        peak = max(self._watchdog.memory.get(pid, 0), blame.slot.peak_memory if blame.slot is not None else 0)
+        assert self._folder is not None
+        worker = self._folder.number_of(pid) if pid else 0
+        self._fail(*item, error, timeout or 0.0, worker, "", peak, blame.detail)
+
+    def _try_alone(self) -> None:
+        """Try the next suspect of a loss, once nothing else is in flight."""
+        if self._running:
+            return
+        suspect, position = self._losses.suspects.popleft()
+        alone = self._build(suspect.queue, [suspect.items[position]])
+        self._losses.try_alone(alone)
+        self._submit(self._pool(suspect.queue), alone)
 
     def _patience(self) -> float:
-        """How long to wait for a completion before looking after timeouts, seconds."""
-        if self._abroad:
-            return POLL
-        return 0.5 if any(c.queue.options.timeout for c in self._running.values()) else 3600.0
+        """How long to wait for a completion, seconds."""
+        return POLL if self._abroad else LOOK
 
-    def _watch_timeouts(self) -> None:
-        """End workers whose item ignores its timeout: native code, or a platform without alarms."""
+    def _look_after_workers(self) -> None:
+        """End workers whose item ignores its timeout, and notice those that died unheard of."""
+        now = time.monotonic()
+        if not self._running or self._stopping or now - self._looked < LOOK:
+            return
+        self._looked = now
+        self._watchdog.look()
+        for slot in self._watchdog.overdue(self._running, time.time()):
+            self._losses.overdue(slot.chunk)
+            pool = self._running[slot.chunk].pool
+            if pool is not None and pool.is_local and pool.tells_losses and not pool.shares_memory:
+                end_process(slot.pid)
+            elif pool is not None:
+                self._abandon(pool)
+        for pool in self._pools.values():
+            if pool.is_local and not pool.tells_losses and self._watchdog.vanished(self._running):
+                self._abandon(pool)
+
+    def _abandon(self, pool: Pool) -> None:
+        """Give everything up that is in a pool that cannot be trusted any more."""
+        for number, chunk in list(self._running.items()):
+            if chunk.pool is pool:
+                del self._running[number]
+                chunk.queue.running -= 1
+                self._losses.add(chunk, WorkersLost(""))
+        pool.kill()
 
     def _release_delayed(self) -> None:
         now = time.monotonic()
@@ -587,7 +589,7 @@ class Scheduler:
             if self._folder is not None:
                 self._folder.ask_to_stop()
             while self._running and time.monotonic() < deadline:
-                self._collect(block=True, timeout=max(0.01, deadline - time.monotonic()))
+                self._collect(max(0.01, deadline - time.monotonic()))
         except KeyboardInterrupt:
             pass
         finally:
@@ -596,10 +598,10 @@ class Scheduler:
     def _close(self) -> None:
         for pool in self._pools.values():
             pool.close()
+        self._file()
+        self._sharing.close()
         self._heard(wait=True)
-        self._syncer.close()
-        if self._turns is not None:
-            self._turns.release()
+        self._filing.close()
         if self._folder is not None:
             self._folder.remove()
 
@@ -615,6 +617,9 @@ class Scheduler:
                 if status in (Status.WAITING, Status.STALE):
                     state.status[index] = left
         self.tally.report(final=True)
+
+
+_Completion = tuple[Chunk, Receipt | None, BaseException | None]
 
 
 @dataclass(frozen=True, slots=True)

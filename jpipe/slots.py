@@ -1,8 +1,8 @@
 """What each worker process is doing right now, readable by the main process even after the worker was killed.
 
 A run has a folder of its own below the system's temporary folder. Each worker maps one small file in it, named by its
-process id, and writes there which chunk and which item of it it is on. A file named ``stop`` asks all workers to stop
-after their current item.
+process and thread, and writes there which chunk and which item of it it is on. A file named ``stop`` asks all workers
+to stop after their current item.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import struct
 import tempfile
-import time
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Slot:
 
     def __init__(self, folder: str) -> None:
         self._stop = os.path.join(folder, "stop")
-        path = os.path.join(folder, str(os.getpid()))
+        path = os.path.join(folder, f"{os.getpid()}-{threading.get_ident()}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
             os.ftruncate(descriptor, _SIZE)
@@ -64,14 +64,16 @@ class Slot:
         finally:
             os.close(descriptor)
         self._done = 0
+        self._peak = 0
 
     def begin(self, chunk: int, position: int, now: float) -> None:
         """An item begins."""
-        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, 0)
+        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, self._peak)
 
     def end(self, chunk: int, now: float, peak_memory: int) -> None:
         """The item ended."""
         self._done += 1
+        self._peak = peak_memory
         _LAYOUT.pack_into(self._map, 0, chunk, IDLE, self._done, now, peak_memory)
 
     def should_stop(self) -> bool:
@@ -89,12 +91,11 @@ class RunFolder:
     def states(self) -> list[SlotState]:
         """What every worker of this run was last doing."""
         found = []
-        for path in self.path.iterdir():
-            if path.name.isdigit():
-                raw = path.read_bytes()
-                if len(raw) == _SIZE:
-                    chunk, position, done, started, peak = _LAYOUT.unpack_from(raw)
-                    found.append(SlotState(int(path.name), chunk, None if position == IDLE else position, done, started, peak))
+        for pid, path in self._slots():
+            raw = path.read_bytes()
+            if len(raw) == _SIZE:
+                chunk, position, done, started, peak = _LAYOUT.unpack_from(raw)
+                found.append(SlotState(pid, chunk, None if position == IDLE else position, done, started, peak))
         return found
 
     def number_of(self, pid: int) -> int:
@@ -108,16 +109,16 @@ class RunFolder:
         (self.path / "stop").touch()
 
     def forget_workers(self) -> None:
-        """Drop the slots of workers that are gone."""
-        for path in self.path.iterdir():
-            if path.name.isdigit():
+        """Drop the slots of worker processes, which are all gone; threads of this process live on."""
+        for pid, path in self._slots():
+            if pid != os.getpid():
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-
-def now() -> float:
-    """Seconds since 1970."""
-    return time.time()
+    def _slots(self) -> list[tuple[int, Path]]:
+        """Process and path of each slot."""
+        named = [(path.name.partition("-"), path) for path in self.path.iterdir()]
+        return [(int(pid), path) for (pid, dash, _), path in named if dash and pid.isdigit()]

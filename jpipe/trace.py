@@ -15,7 +15,19 @@ _LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "plat
 
 
 class WorkersLost(Exception):
-    """Worker processes died; every task that was in flight is lost and the pool has to be reopened."""
+    """Worker processes died; every task that was in flight is lost and the pool has to be reopened.
+
+    Parameters
+    ----------
+    message
+        What the pool says of it.
+    pids
+        The processes that had died by themselves, as far as known.
+    """
+
+    def __init__(self, message: str, pids: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.pids = pids
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ becomes an `ErrorRecord` in the receipt, and the other items go on.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import Boundary, File, FileDigests, Read, Watch, watching
 from jpipe.fingerprint import Fingerprinter
 from jpipe.functions import FunctionReference, SourceStamp, stale_sources
+from jpipe.interrupts import interruptible
 from jpipe.options import StepOptions
 from jpipe.references import Payload, ValueSource, arguments_of, loaded_with
 from jpipe.seeds import preserved, seeded
@@ -120,6 +122,8 @@ class Work:
         The folder where workers say what they are doing, or None.
     in_main
         Whether it runs in the user's own process and thread.
+    is_own
+        Whether it is known that no other run has computed it or does so now.
     """
 
     number: int
@@ -132,10 +136,11 @@ class Work:
     slots: str | None = None
     capture: bool = True
     in_main: bool = False
+    is_own: bool = False
 
     def find(self, store: Store) -> Receipt | None:
         """The receipt that an execution would give, when all results are in the cache meanwhile."""
-        if not self.step.cache or not all(item.keep for item in self.items):
+        if self.is_own or not self.step.cache or not all(item.keep for item in self.items):
             return None
         family = store.family(self.step.family)
         if not family.refresh():
@@ -204,6 +209,8 @@ class Receipt:
         Records that are to be filed.
     paths
         Files that were written and are not known to be on the disk yet.
+    together
+        Whether small results wait here, to be filed with others by the main process.
     """
 
     chunk: int
@@ -212,18 +219,26 @@ class Receipt:
     items: list[ItemReceipt]
     records: list[tuple[int, NewRecord]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    together: bool = False
 
     def publish(self, store: Store) -> None:
         """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""
+        if self.together and all(_is_small(record) for _, record in self.records):
+            return
         records, self.records = self.records, []
         if not records:
             return
-        self.paths += store.publish(self.family, [record for _, record in records])
-        for position, record in records:
-            where = record.stored.where
-            if isinstance(where, Inline) and len(where.payload) > CARRIED:
-                found = store.family(self.family).find(record.key)
-                self.items[position].stored = stored_of(found[0]) if found else record.stored
+        published = store.publish(self.family, [record for _, record in records])
+        self.paths += published.paths
+        for (position, record), place in zip(records, published.places, strict=True):
+            if not _is_small(record):
+                self.items[position].stored = replace(record.stored, where=place, paths=())
+
+
+
+def _is_small(record: NewRecord) -> bool:
+    where = record.stored.where
+    return isinstance(where, Inline) and len(where.payload) <= CARRIED
 
 
 def stored_of(record: Any) -> Stored:
@@ -264,7 +279,7 @@ class _Front:
 
 def _execute(key: str, work: Work) -> Receipt:
     """Execute all items of a chunk; what joblib.Memory remembers under `key`."""
-    receipt = Receipt(work.number, os.getpid(), work.step.family, [])
+    receipt = Receipt(work.number, os.getpid(), work.step.family, [], together=work.in_main and work.is_own)
     try:
         function = work.step.function.resolve()
     except BaseException as error:
@@ -339,7 +354,7 @@ class _Execution:
         args, kwargs = self.step.spread(arguments)
         del arguments
         seeded(item.key)
-        with limit(self.work.step.timeout):
+        with interruptible(self.work.in_main), limit(self.work.step.timeout):
             value = self.step.function(*args, **kwargs)
             return _awaited(value) if hasattr(value, "__await__") else value
 
@@ -420,7 +435,7 @@ _PLAIN = (int, float, str, bytes, bool, type(None))
 _NO_OPTIONS = StepOptions()
 _folders: dict[str, FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
-_slots: dict[str, Slot] = {}
+_slots: dict[tuple[str, int], Slot] = {}
 _fingerprinters: dict[str, Fingerprinter] = {}
 
 
@@ -443,9 +458,15 @@ def _boundary(root: str, cache: str) -> Boundary:
 
 
 def _slot(folder: str | None) -> Slot | None:
+    """This thread's slot; None where the run's folder is on another machine."""
     if folder is None:
         return None
-    if folder not in _slots:
-        _slots.clear()
-        _slots[folder] = Slot(folder)
-    return _slots[folder]
+    place = folder, threading.get_ident()
+    if place not in _slots:
+        for other in [known for known in _slots if known[0] != folder]:
+            _slots.pop(other, None)
+        try:
+            _slots[place] = Slot(folder)
+        except OSError:
+            return None
+    return _slots[place]

@@ -1,0 +1,47 @@
+"""What makes a process a worker: it leaves Ctrl-C to the main process, and does not outlive that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+__all__ = ["belong_to"]
+
+_PR_SET_PDEATHSIG = 1
+_done = False
+
+
+def belong_to(main: int) -> None:
+    """Make this process a worker of the process `main`, unless it is that process itself; asked before each chunk.
+
+    A terminal sends Ctrl-C to workers too. They leave it to the main process, which asks them to stop after their
+    item. It is handled by doing nothing instead of being ignored, because programs that a step starts would inherit
+    the latter.
+    """
+    global _done
+    if _done or os.getpid() == main or threading.current_thread() is not threading.main_thread():
+        return
+    _done = True
+    signal.signal(signal.SIGINT, _leave_it)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if sys.platform == "linux" and os.getppid() == main:
+        _die_with_parent(main)
+
+
+def _leave_it(number: int, frame: object) -> None:
+    """Do nothing."""
+
+
+def _die_with_parent(parent: int) -> None:
+    """Be killed when the parent is: a killed main process cannot end its workers."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    except (OSError, AttributeError, ImportError):
+        return
+    if os.getppid() != parent:
+        os._exit(1)

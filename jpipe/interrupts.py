@@ -1,0 +1,91 @@
+"""Ctrl-C, SIGTERM and SIGHUP during a run: noted at once, acted on where nothing can be torn.
+
+The first one is only noted, and wakes the run: it stops where every finished result is in its place. A user's function
+that runs in this process is interrupted at once, as in a plain script. A second signal ends whatever is going on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+__all__ = ["Interrupts", "blocked", "interruptible"]
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_users_code = False
+"""Whether this process's main thread is inside a user's function now."""
+
+
+class Interrupts:
+    """Takes the signals that are to stop a run, while it is entered; only in the main thread.
+
+    A signal that whoever started this process had ignored (``nohup``, a shell's background job) stays ignored.
+
+    Parameters
+    ----------
+    wake
+        Called in the signal handler after the first signal.
+
+    Attributes
+    ----------
+    asked : int
+        How many signals came.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.asked = 0
+        self._wake = wake
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+            for number in numbers:
+                # None: a handler that was not set by Python, which could not be put back.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if a signal came."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
+        self._wake()
+        if self.asked > 1 or _users_code:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible(active: bool = True) -> Iterator[None]:
+    """Let Ctrl-C interrupt the code inside at once, if `active`."""
+    global _users_code
+    before, _users_code = _users_code, active and threading.current_thread() is threading.main_thread()
+    try:
+        yield
+    finally:
+        _users_code = before
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: they begin with it blocked, and this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

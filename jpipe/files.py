@@ -166,7 +166,7 @@ class FileDigests:
         known = self._known.get(full)
         if known is not None and known[0] == identity:
             return known[1]
-        hasher = blake3.blake3(max_threads=blake3.blake3.AUTO if status.st_size > 1 << 20 else 1)
+        hasher = blake3.blake3()
         with open(full, "rb", buffering=0) as file:
             while block := file.read(8 << 20):
                 hasher.update(block)

@@ -139,7 +139,7 @@ class _Remembering:
 
         owns = self._fingerprinter.owns_file
         builder = ChunkBuilder(
-            ledger, self._store, str(self._root), lambda: source_stamps(owns), own_folders(owns, sys.path), None, False
+            ledger, self._store, str(self._root), lambda: source_stamps(owns), own_folders(owns, sys.path), None, False, False
         )
         chunk = builder.build(StepQueue(step), [(state, 0)])
         chunk.work.in_main = True

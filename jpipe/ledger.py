@@ -161,7 +161,7 @@ class Ledger:
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._element_index: dict[tuple[int, str], dict[int, list[int]]] = {}
-        self.unpublished: list[tuple[bytes, NewRecord]] = []
+        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.states: dict[int, CallState] = {}
         self._first_items: dict[int, int] = {}
@@ -355,9 +355,10 @@ class Ledger:
         value: Any = self.store.load(places[0]) if not isinstance(places[0], Held) else places[0].value
         for key in path or ():
             value = value[key]
+        hashers = output.call.step.declared.hash
         return [
             self._completed(found.content, found.code)
-            for found in (digest(element, fingerprint=self._fingerprinter) for element in value)
+            for found in (digest(element, fingerprint=self._fingerprinter, hashers=hashers) for element in value)
         ]
 
     def _fill_source(self, state: CallState, name: str) -> None:
@@ -611,7 +612,7 @@ class Ledger:
         stored = replace(stored, content=content, code=code, nbytes=state.nbytes)
         count = (_COUNT, len(state.keys).to_bytes(32, "little"))
         record = NewRecord(state.whole_key, stored, (count,), tuple(state.reads), state.seconds)
-        self.unpublished.append((state.fingerprint.digest, record))
+        self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
     def _whole_key(self, state: CallState) -> bool:
         if state.whole_key is not None:

@@ -206,7 +206,7 @@ class Scheduler:
             self._dispatch()
             if self._running:
                 self._collect(self._patience())
-            elif self._abroad and not self._stopping:
+            elif self._sharing.is_waiting and not self._stopping:
                 self._collect(POLL)
             elif self._delayed and not self._stopping:
                 self._collect(max(0.0, min(entry[0] for entry in self._delayed) - time.monotonic()))
@@ -540,7 +540,7 @@ class Scheduler:
 
     def _patience(self) -> float:
         """How long to wait for a completion, seconds."""
-        return POLL if self._abroad else LOOK
+        return POLL if self._sharing.is_waiting else LOOK
 
     def _look_after_workers(self) -> None:
         """End workers whose item ignores its timeout, and notice those that died unheard of."""

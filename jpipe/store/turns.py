@@ -19,6 +19,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from jpipe.store.claims import Holder, Lock
 from jpipe.store.disk import Disk
@@ -30,6 +31,17 @@ _ROW = _KEY + _OWNER
 _PAUSE = 0.001
 
 
+@dataclass(slots=True)
+class _Table:
+    """The locked table of a family: what others have taken, and the rows that this run will add."""
+
+    path: str
+    lock: Lock
+    taken: dict[bytes, bytes]
+    worthless: bool
+    rows: list[bytes] = field(default_factory=list)
+
+
 class Turns:
     """The items that one run computes, in the eyes of others.
 
@@ -39,6 +51,11 @@ class Turns:
         Of the cache.
     step
         What is said of this run to those who wait.
+
+    Notes
+    -----
+    Tables stay locked from `take` to `let_go`, so that many short items cost little: nobody else takes an item of the
+    family meanwhile. `let_go` has to follow before anything that lasts.
     """
 
     def __init__(self, disk: Disk, step: str = "") -> None:
@@ -51,7 +68,12 @@ class Turns:
             self._lock = Lock.take(self._owner_file(self._owner))
             if self._lock is not None:
                 self._lock.describe(step)
-        self._alive: dict[bytes, float] = {}
+        self._tables: dict[bytes, _Table] = {}
+        self.since = 0.0
+
+    def holds(self, family: bytes) -> bool:
+        """Whether the family's table is locked by this run: then nothing in it can have changed."""
+        return family in self._tables
 
     def take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
         """Announce that this run computes items.
@@ -70,10 +92,34 @@ class Turns:
         """
         if self._lock is None:
             return {}
-        try:
-            return self._take(family, keys)
-        except OSError:
-            return {}
+        table = self._tables.get(family)
+        if table is None:
+            try:
+                table = self._tables[family] = self._opened(family)
+            except OSError:
+                return {}
+            self.since = self.since or time.monotonic()
+        others = {}
+        for position, key in enumerate(keys):
+            owner = table.taken.get(key[:_KEY]) if table.taken else None
+            if owner is not None:
+                others[position] = owner
+            else:
+                table.rows.append(key[:_KEY] + self._owner)
+        return others
+
+    def let_go(self) -> None:
+        """Let other runs see what this one has taken, and take the rest."""
+        tables, self._tables = self._tables, {}
+        self.since = 0.0
+        for table in tables.values():
+            try:
+                if table.rows:
+                    self._write(table)
+            except OSError:
+                continue
+            finally:
+                table.lock.release()
 
     def holder(self, owner: bytes) -> Holder | None:
         """Who the run is that computes an item."""
@@ -85,22 +131,22 @@ class Turns:
 
     def release(self) -> None:
         """This run computes nothing more."""
+        self.let_go()
         if self._lock is not None:
             self._lock.release(remove=True)
             self._lock = None
 
-    def _take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
+    def _opened(self, family: bytes) -> _Table:
         path = f"{self._folder}/{family.hex()}.turns"
         lock = self._locked(path + ".lock")
         try:
             rows = self._rows(path)
-            taken = {key: owner for key, owner in rows if owner != self._owner and self._is_alive(owner)}
-            others = {p: taken[key[:_KEY]] for p, key in enumerate(keys) if key[:_KEY] in taken}
-            mine = b"".join(key[:_KEY] + self._owner for p, key in enumerate(keys) if p not in others)
-            self._write(path, mine, anew=bool(rows) and not taken and all(o != self._owner for _, o in rows))
-        finally:
+            alive = {owner: owner == self._owner or self._is_alive(owner) for owner in {owner for _, owner in rows}}
+            taken = {key: owner for key, owner in rows if owner != self._owner and alive[owner]}
+        except BaseException:
             lock.release()
-        return others
+            raise
+        return _Table(path, lock, taken, worthless=not any(alive.values()))
 
     def _locked(self, path: str) -> Lock:
         while (lock := Lock.take(path)) is None:
@@ -116,24 +162,21 @@ class Turns:
         ends = range(0, len(raw) - _ROW + 1, _ROW)
         return [(raw[start : start + _KEY], raw[start + _KEY : start + _ROW]) for start in ends]
 
-    def _write(self, path: str, rows: bytes, *, anew: bool) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if anew else os.O_APPEND) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags, self._disk.folder.file_mode | 0o200)
+    def _write(self, table: _Table) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        flags |= os.O_TRUNC if table.worthless else os.O_APPEND
+        descriptor = os.open(table.path, flags, self._disk.folder.file_mode | 0o200)
         try:
-            os.write(descriptor, rows)
+            os.write(descriptor, b"".join(table.rows))
         finally:
             os.close(descriptor)
 
     def _is_alive(self, owner: bytes) -> bool:
-        now = time.monotonic()
-        if now - self._alive.get(owner, -1.0) < 0.05:
-            return True
         path = self._owner_file(owner)
         if not os.path.exists(path):
             return False
         lock = Lock.take(path)
         if lock is None:
-            self._alive[owner] = now
             return True
         lock.release(remove=True)
         return False

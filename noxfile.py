@@ -111,7 +111,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation as a web site in site/; a warning is an error."""
     session.install(".[docs]")
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", "site", *session.posargs)
 
 
 @nox.session

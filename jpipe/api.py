@@ -17,7 +17,7 @@ from jpipe.events import Event, Observer, RunStarted, StepEnded, everyone
 from jpipe.evidence import Explainer
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.history import EarlierCall, LastRun
-from jpipe.journal import Journal, Opening, StepResult, commit_of, journal_folder, text_of
+from jpipe.journal import Journal, StepResult, opening_of
 from jpipe.layout import expected_items
 from jpipe.leaving import leave_answer
 from jpipe.ledger import CallState, Ledger
@@ -26,6 +26,7 @@ from jpipe.pipeline import Pipeline
 from jpipe.plan import Plan
 from jpipe.planning import make_plan
 from jpipe.report import Run
+from jpipe.rows import journal_folder
 from jpipe.scheduler import Limits, ResultLost, Scheduler
 from jpipe.session import Session, load_state, prepare
 from jpipe.store import MissingEntry
@@ -114,7 +115,7 @@ def run(
     limits = Limits(_jobs(n_jobs, backend), keep_going, fail_fast, detailed, _memory())
     force = _known_steps(session, force)
     name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
-    journal = Journal(journal_folder(session.store.root), _opening(session, name))
+    journal = Journal(journal_folder(session.store.root), opening_of(session, name))
     emit = _Once(everyone([journal, observer or _ignore]))
 
     def attempt() -> tuple[Scheduler, Ledger, Outcome]:
@@ -306,15 +307,6 @@ def _known_steps(session: Session, names: Iterable[str]) -> frozenset[str]:
         if name not in known:
             raise unknown_step(name, known)
     return frozenset(names)
-
-
-def _opening(session: Session, name: str) -> Opening:
-    """The first words of the run's journal."""
-    known = session.pipeline.parameters.bind(**session.parameters)
-    given = tuple(known.arguments)
-    known.apply_defaults()
-    parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
-    return Opening(name, session.identity, parameters, given, commit_of(session.root), time.time())
 
 
 def _results(ledger: Ledger) -> list[StepResult]:

@@ -97,9 +97,15 @@ def compare(folder: Path, rows: Sequence[RunRow], one: RunRow, other: RunRow, hi
 
 def _with_results(folder: Path, rows: Sequence[RunRow], row: RunRow) -> str:
     """The run that noted what this one gave."""
-    if log_of(folder, row.run).calls or not row.results:
+    if row.outcome != "cached" or log_of(folder, row.run).calls:
         return row.run
-    same = [r for r in rows if r.results == row.results and r.pipeline == row.pipeline and r.outcome != "cached"]
+    alike = [r for r in rows if r.pipeline == row.pipeline and r.parameters == row.parameters]
+    results = row.results
+    if not results:
+        # An instant answer gave what the run before it gave.
+        earlier = [r for r in alike if r.number < row.number and (r.results or r.outcome != "cached")]
+        results = earlier[-1].results if earlier else ""
+    same = [r for r in alike if r.results == results and r.outcome != "cached"]
     return same[-1].run if same else row.run
 
 

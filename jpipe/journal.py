@@ -13,7 +13,6 @@ Lines are only ever appended, each with one write, so a run that is killed leave
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import reprlib
 import time
@@ -27,18 +26,16 @@ from blake3 import blake3
 from jpipe.events import ChunkEnded, Event, Failure, ItemEnded, ItemFailed, ItemsKnown, RunEnded, StepEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
+from jpipe.rows import KEPT_RUNS, ROWS, append_row, commit_of, json_line, open_to_append
+from jpipe.session import Session
 
-__all__ = ["KEPT_RUNS", "Journal", "Opening", "StepResult", "append_row", "commit_of", "journal_folder", "text_of"]
+__all__ = ["SUFFIX", "Journal", "Opening", "StepResult", "opening_of", "text_of"]
 
-KEPT_RUNS = 100
-"""Journals of so many runs are kept, and so many rows of runs that had nothing to do."""
-ROWS = "runs.jsonl"
 SUFFIX = ".jsonl"
 _MOST_BYTES = 16 << 20
 _MOST_OUTPUT = 64 << 10
 _MOST_FAILURES = 200
 _MOST_DIFF = 4000
-_TRIM_ABOVE = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,18 @@ class Opening:
     given: tuple[str, ...] = ()
     commit: str = ""
     when: float = 0.0
+
+    def to_row(self) -> dict[str, Any]:
+        """The beginning of the run's row."""
+        return {
+            "v": 1,
+            "run": self.run,
+            "when": round(self.when, 3),
+            "pipeline": self.pipeline,
+            "parameters": dict(self.parameters),
+            "given": list(self.given),
+            "commit": self.commit,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ class Journal:
     Parameters
     ----------
     folder
-        Where journals are: `journal_folder`.
+        Where journals are: `jpipe.rows.journal_folder`.
     opening
         What is known of the run before it begins.
 
@@ -143,7 +152,7 @@ class Journal:
             Of each step; left out of a large run that had nothing to do.
         """
         results = list(results)
-        row = {**_opening(self._opening), **self._outcome()}
+        row = {**self._opening.to_row(), **self._outcome()}
         if results:
             row["results"] = _digest_of(results)
         if self._file is not None:
@@ -184,7 +193,7 @@ class Journal:
     def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False) -> None:
         if self._file is None:
             self._file = _Lines(self._folder / f"{self._opening.run}{SUFFIX}")
-            self._file.write("run", _opening(self._opening), always=True)
+            self._file.write("run", self._opening.to_row(), always=True)
         self._file.write(kind, row, always=always)
 
 
@@ -192,13 +201,13 @@ class _Lines:
     """A file of JSON lines that stops growing at `_MOST_BYTES`, but for what must be said."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor: int | None = _opened(path)
+        self._descriptor: int | None = open_to_append(path)
         self._size = 0
 
     def write(self, kind: str, row: Mapping[str, Any], *, always: bool) -> None:
         if self._descriptor is None or (self._size > _MOST_BYTES and not always):
             return
-        line = _line({"kind": kind, **row})
+        line = json_line({"kind": kind, **row})
         self._size += len(line)
         try:
             os.write(self._descriptor, line)
@@ -211,54 +220,13 @@ class _Lines:
             self._descriptor = None
 
 
-def journal_folder(cache: Path) -> Path:
-    """Where the journals of a cache are."""
-    return cache / "v1" / "notes" / "journals"
-
-
-def append_row(folder: Path, row: Mapping[str, Any]) -> None:
-    """Add the row of a run; a file of rows that has grown too long is cut."""
-    path = folder / ROWS
-    descriptor = _opened(path)
-    if descriptor is None:
-        return
-    try:
-        os.write(descriptor, _line(row))
-        size = os.fstat(descriptor).st_size
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
-    if size > _TRIM_ABOVE:
-        _trim(path)
-
-
-def commit_of(root: Path) -> str:
-    """The first digits of the commit that is checked out in a project; "" where that is not easily told."""
-    try:
-        folder = root / ".git"
-        if folder.is_file():
-            folder = (root / folder.read_text("utf-8").removeprefix("gitdir:").strip()).resolve()
-        head = (folder / "HEAD").read_text("utf-8").strip()
-        if not head.startswith("ref:"):
-            return head[:12]
-        return _commit_of_branch(folder, head.removeprefix("ref:").strip())[:12]
-    except (OSError, ValueError):
-        return ""
-
-
-def _commit_of_branch(folder: Path, reference: str) -> str:
-    common = folder / "commondir"
-    if common.exists():
-        folder = (folder / common.read_text("utf-8").strip()).resolve()
-    loose = folder / reference
-    if loose.exists():
-        return loose.read_text("utf-8").strip()
-    for line in (folder / "packed-refs").read_text("utf-8").splitlines():
-        commit, _, name = line.partition(" ")
-        if name == reference:
-            return commit
-    return ""
+def opening_of(session: Session, run: str) -> Opening:
+    """What is known of a run of this pipeline that begins now."""
+    known = session.pipeline.parameters.bind(**session.parameters)
+    given = tuple(known.arguments)
+    known.apply_defaults()
+    parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
+    return Opening(run, session.identity, parameters, given, commit_of(session.root), time.time())
 
 
 def text_of(value: Any) -> str:
@@ -275,18 +243,6 @@ def text_of(value: Any) -> str:
 _short = reprlib.Repr()
 _short.maxtuple = _short.maxlist = _short.maxdict = _short.maxset = _short.maxfrozenset = 20
 _short.maxstring = _short.maxother = 100
-
-
-def _opening(opening: Opening) -> dict[str, Any]:
-    return {
-        "v": 1,
-        "run": opening.run,
-        "when": round(opening.when, 3),
-        "pipeline": opening.pipeline,
-        "parameters": dict(opening.parameters),
-        "given": list(opening.given),
-        "commit": opening.commit,
-    }
 
 
 def _item(chunk: ChunkEnded, item: ItemEnded) -> dict[str, Any]:
@@ -343,37 +299,6 @@ def _bounded(text: str) -> str:
         return text
     half = _MOST_OUTPUT // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
-
-
-def _opened(path: Path) -> int | None:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return None
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        return os.open(path, flags, 0o600)
-    except OSError:
-        return None
-
-
-def _trim(path: Path) -> None:
-    """Keep the last rows of runs that did something, and the last of those that did not."""
-    with contextlib.suppress(OSError):
-        lines = path.read_bytes().splitlines(keepends=True)
-        idle = [line for line in lines if b'"outcome":"cached"' in line]
-        kept = set(idle[-KEPT_RUNS:]) | set([line for line in lines if b'"outcome":"cached"' not in line][-KEPT_RUNS:])
-        beside = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.writelines(line for line in lines if line in kept)
-        beside.replace(path)
 
 
 def _remove_old(folder: Path) -> None:

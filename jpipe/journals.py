@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.errors import NothingSelectedError
-from jpipe.journal import ROWS, SUFFIX
+from jpipe.journal import SUFFIX
+from jpipe.rows import ROWS
 
 __all__ = ["ItemLog", "RunLog", "RunRow", "find_run", "last_log_of", "log_of", "runs"]
 

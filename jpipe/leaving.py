@@ -11,6 +11,7 @@ from typing import Any
 
 from jpipe.answer import Asked, Facts, write
 from jpipe.fingerprint import PartKind
+from jpipe.journal import opening_of
 from jpipe.ledger import Ledger
 from jpipe.observation import observed
 from jpipe.plan import Plan
@@ -74,6 +75,7 @@ def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
         "calls": len(ledger.states),
         "cache_dir": str(session.store.root),
         "plan": asdict(plan),
+        "row": opening_of(session, "").to_row(),
     }
 
 
@@ -190,7 +192,7 @@ def _code_folders(asked: Asked, session: Session) -> set[str]:
 
 
 def _variables(session: Session) -> Iterable[str]:
-    names = {name: None for name in observed.variables}
+    names = dict.fromkeys(observed.variables)
     names |= {name: None for name in os.environ if name.startswith("JPIPE_")}
     names |= dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "JPIPE_CACHE_DIR", "JPIPE_KEY_FILE", "JPIPE_FILE"))
     for step in {id(c.step): c.step for c in session.layout.calls}.values():

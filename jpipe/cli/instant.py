@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.answer import Asked, recall
+from jpipe.rows import append_row, journal_folder
 
 if TYPE_CHECKING:
     from jpipe.cli.invocation import Invocation
@@ -47,3 +49,5 @@ def tell_again(answer: dict[str, Any], observer: Observer, jobs: int, begun: flo
         )
     seconds = time.perf_counter() - begun
     observer(RunEnded(Outcome.CACHED, 0, items, 0, 0, seconds, seconds_saved=saved))
+    row = {**answer["row"], "run": name, "when": round(time.time(), 3), "outcome": "cached", "seconds": round(seconds, 6)}
+    append_row(journal_folder(Path(answer["cache_dir"])), {**row, "cached": items})

@@ -54,9 +54,9 @@ def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
     NothingSelectedError
         When there are none.
     """
-    from jpipe.journal import journal_folder
     from jpipe.journals import runs
     from jpipe.project import find_root
+    from jpipe.rows import journal_folder
 
     folder = journal_folder(call.cache_dir)
     file = call.file.resolve()

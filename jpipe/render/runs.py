@@ -89,7 +89,7 @@ def _between(found: Comparison) -> str:
 
 
 def _parameter(parameter: str, old: str | None, new: str | None) -> Line:
-    return line("  parameter ", name(parameter), f" {old if old is not None else 'absent'} → {new if new is not None else 'absent'}")
+    return line("  parameter ", name(parameter), f" {'absent' if old is None else old} → {'absent' if new is None else new}")
 
 
 def _step(step: StepComparison) -> list[Line]:
@@ -108,4 +108,6 @@ def _difference(step: StepComparison) -> str:
         return "only in the second"
     if step.different == 0:
         return "the same results"
-    return "a different result" if step.calls == 1 else f"{step.different:,} of {counted(step.calls, 'result')} different"
+    if step.calls == 1:
+        return "a different result"
+    return f"{step.different:,} of {counted(step.calls, 'result')} different"

@@ -144,7 +144,7 @@ def run(
     emit(scheduler.tally.run_ended(outcome, seconds, scheduler.slowest, scheduler.largest))
     _remember(session, ledger, scheduler, name, outcome)
     if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
-        _leave_answer(asked, session, targets)
+        _leave_answer(asked, session, targets, ledger if outcome is Outcome.CACHED else None)
     journal.close(_results(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
 
     def load_value() -> Any:
@@ -338,11 +338,12 @@ def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str,
     )
 
 
-def _leave_answer(asked: Asked, session: Session, targets: Sequence[str]) -> None:
-    """Look again, with new eyes, whether everything is up to date, and leave that as an instant answer."""
-    ledger = session.ledger(session.wanted(targets))
+def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:
+    """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
     try:
-        ledger.begin()
+        if ledger is None:
+            ledger = session.ledger(session.wanted(targets))
+            ledger.begin()
         leave_answer(asked, session, ledger, _plan_of(session, ledger))
     except MissingEntry:
         return

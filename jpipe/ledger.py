@@ -165,6 +165,7 @@ class Ledger:
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.states: dict[int, CallState] = {}
         self._first_items: dict[int, int] = {}
+        self._steps: dict[str, list[CallState]] = {}
         for number in sorted(wanted):
             call = layout.calls[number]
             self.states[number] = CallState(call, fingerprints(call.step))
@@ -180,17 +181,22 @@ class Ledger:
         known = self._first_items.get(state.call.number)
         if known is not None:
             return known
-        number, is_certain = 0, True
-        for other in self.states.values():
-            if other.call.step.name != state.call.step.name:
-                continue
+        found, is_certain = 0, True
+        number = 0
+        for other in self._by_step()[state.call.step.name]:
             if is_certain:
                 self._first_items[other.call.number] = number
             if other is state:
-                break
+                found = number
             number += expected_items(other.call) if other.count is None else other.count
-            is_certain = is_certain and other.count is not None
-        return number
+            is_certain = is_certain and (other.count is not None or not other.call.is_mapped)
+        return found
+
+    def _by_step(self) -> dict[str, list[CallState]]:
+        if not self._steps:
+            for state in self.states.values():
+                self._steps.setdefault(state.call.step.name, []).append(state)
+        return self._steps
 
     # -- what a result is ----------------------------------------------------------------------------------------
 

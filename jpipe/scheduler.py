@@ -380,6 +380,7 @@ class Scheduler:
         if receipt.records:
             self._file_later(name, receipt.family, [record for _, record in receipt.records])
         self.ledger.work_off()
+        self.tally.tell_known()
         self._file_wholes()
         self._heard()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from jpipe.events import ItemsKnown, Observer, RunEnded, StepEnded, StepStarted
 from jpipe.layout import expected_items
@@ -30,12 +31,9 @@ class StepTally:
 
     def count(self) -> None:
         """Count the items as they are now."""
-        counts = dict.fromkeys(Status, 0)
-        for state in self.states:
-            if state.count is None:
-                counts[Status.WAITING] += expected_items(state.call)
-            for status in Status:
-                counts[status] += state.status.count(status)
+        together = b"".join(state.status for state in self.states)
+        counts = {status: together.count(status) for status in Status}
+        counts[Status.WAITING] += sum(expected_items(state.call) for state in self.states if state.count is None)
         self.counts = counts
 
     @property
@@ -57,6 +55,7 @@ class Tally:
 
     def __init__(self, states: Iterable[CallState], emit: Observer) -> None:
         self._emit = emit
+        self._decided: dict[str, list[Any]] = {}
         self.steps: dict[str, StepTally] = {}
         for state in states:
             name = state.call.step.name
@@ -68,10 +67,24 @@ class Tally:
         """It was decided about some items."""
         step = self.steps[state.call.step.name]
         step.seconds_saved += saved
-        self._emit(ItemsKnown(step.name, cached, stale, reasons, saved))
+        before = self._decided.get(step.name)
+        if before is None:
+            self._decided[step.name] = [cached, stale, reasons, saved]
+        else:
+            before[0] += cached
+            before[1] += stale
+            before[2] = before[2] or reasons
+            before[3] += saved
+
+    def tell_known(self) -> None:
+        """Say what was decided since the last time."""
+        decided, self._decided = self._decided, {}
+        for name, (cached, stale, reasons, saved) in decided.items():
+            self._emit(ItemsKnown(name, cached, stale, reasons, saved))
 
     def started(self, name: str) -> None:
         """An item of the step was given to a worker."""
+        self.tell_known()
         step = self.steps[name]
         if step.started is None:
             step.started = time.perf_counter()
@@ -79,6 +92,7 @@ class Tally:
 
     def report(self, *, final: bool, names: Iterable[str] | None = None) -> None:
         """Report the steps of which nothing is left to do; when `final`, all that were not reported."""
+        self.tell_known()
         for name in list(names) if names is not None else list(self.steps):
             step = self.steps[name]
             if not step.reported and step.unsynced == 0 and (final or step.is_settled):

@@ -370,3 +370,28 @@ def test_python_dash_m_is_the_same_command(study: Project) -> None:
     assert wrong.exit_code == ExitCode.USAGE and "did you mean run?" in wrong.stderr
     file = study.command("study.py")
     assert "did you mean jpipe run study.py?" in file.stderr
+
+
+def typing(study: Project, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command with `text` typed into it."""
+    command = [sys.executable, "-m", "jpipe", *arguments]
+    return subprocess.run(command, cwd=study.root, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_debug_stops_at_the_users_line_with_the_items_own_inputs(study: Project) -> None:
+    study.edit("helper.py", "return x / 2", "import json\n    return json.loads('{') if x > 2000 else x / 2")
+    failed = study.run("-j", "1", json=False)
+    (typed,) = re.findall(r"debug here +jpipe (.*)", failed.stderr)
+    assert typed == "debug power --item 2"
+    debugged = typing(study, "p x, 'asked'\nq\n", *typed.split())
+    assert debugged.returncode == ExitCode.FAILED
+    assert "(2025, 'asked')" in debugged.stdout
+    assert "helper.py(4)scaled()" in debugged.stdout.split("(Pdb)")[0], "it starts at the user's line, not in json"
+    traced = typing(study, "p sorted(values)[-1], p\nc\n", "debug", "power", "--item", "0", "--trace")
+    assert "(9, 1)" in traced.stdout and "it returned 22.5" in traced.stderr
+    assert study.command("debug", "power").exit_code == ExitCode.USAGE
+    assert study.command("debug", "power", "--item", "9").exit_code == ExitCode.NOTHING_SELECTED
+    assert study.command("debug", "power", "--item", "1", "--script", "again.py").exit_code == 0
+    assert study.python("again.py").stdout.strip() == "142.5"
+    missing = study.command("debug", "table")
+    assert missing.exit_code == ExitCode.USAGE and "first: jpipe run power" in missing.stderr

@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": "Say what a step watches, takes and gives.",
     "show": "Print a result from the cache.",
     "log": "Show what items printed, and what they failed with.",
+    "debug": "Run one item with its real inputs under the debugger.",
+    "debug": "Open one item of a step, with its real inputs, in a debugger.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",
@@ -35,11 +37,11 @@ class ReaderLeft(Exception):
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of `COMMANDS`."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None."""
         if cmd_name not in COMMANDS:
             return None
@@ -64,7 +66,7 @@ class LazyGroup(click.Group):
             raise UsageError(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their lines of help."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

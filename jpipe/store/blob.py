@@ -12,16 +12,16 @@ The id of a blob is the BLAKE3 of its control section. Through the digests in it
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jpipe.digest.canonical import hash_bytes
 from jpipe.store import system
-from jpipe.store.encode import Encoded, decode, hash_buffer
-from jpipe.store.mapping import Mode, map_file, read_exactly, read_file
+from jpipe.store.encode import Encoded, decode
+from jpipe.store.mapping import SCARCE, Mode, map_file, read_exactly, read_file
 from jpipe.store.records import CorruptEntry, MissingEntry, UnreadableEntry
 from jpipe.store.seal import Identity, Seals, identity_of, settled
 from jpipe.store.signing import SigningKey
@@ -34,7 +34,6 @@ _HEADER = struct.Struct("<8sQQ40x")
 _COUNTS = struct.Struct("<BBxxI")
 _ENTRY = struct.Struct("<QQ")
 _ALIGNED, _PAGE, _PAGED_FROM = 64, 4096, 1 << 20
-_DAMAGED = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO), errno.EISDIR, errno.ELOOP})
 _REMEMBERED = 200_000
 
 
@@ -85,7 +84,7 @@ class Blobs:
         """
         table, end = _layout(encoded)
         control = _control_section(encoded, table, mapped)
-        blob = hash_buffer(control)
+        blob = hash_bytes(control)
         if self._reuse(blob, end + len(control)):
             return blob
         folder, name = blob_name(blob)
@@ -145,13 +144,16 @@ class Blobs:
         path = self.path(blob)
         descriptor = system.open(path, system.READ)
         try:
-            system.fsync(descriptor)
             identity = identity_of(system.fstat(descriptor))
+            state = self._seals.state(path, blob, identity)
+            if state == "durable":
+                return
+            system.fsync(descriptor)
         finally:
             system.close(descriptor)
-        known = self._checked.get(blob) == identity or self._seals.state(path, blob, identity) == "unsynced"
-        if known:
-            self._seal_for_good(blob, identity)
+        if state == "unsynced" or self._checked.get(blob) == identity:
+            with contextlib.suppress(OSError):
+                self._seal_for_good(blob, identity)
 
     def _opened(self, blob: bytes, mode: Mode, *, trusting: bool = True) -> tuple[Control, list[Any]]:
         path = self.path(blob)
@@ -194,26 +196,21 @@ class Blobs:
         self._checked[blob] = identity
 
     def _reuse(self, blob: bytes, size: int) -> bool:
-        """Whether a sound blob is there already; a damaged one is set aside. Marks it as used now."""
+        """Whether a sound blob is there already, marked as used now; what else is there is set aside."""
         path = self.path(blob)
         try:
             if system.lstat(path).st_size != size:
                 raise CorruptEntry(path)
             control, _ = self._opened(blob, "r")
-            system.utime(path + ".seal" if control.mapped else path)
-        except CorruptEntry:
+        except FileNotFoundError:
+            return False
+        except MissingEntry:
             self.set_aside(blob)
             return False
-        except (MissingEntry, OSError):
-            return os.path.lexists(path) and self._is_sound(blob)
-        return True
-
-    def _is_sound(self, blob: bytes) -> bool:
-        """The blob could not be marked as used; it still counts if it is right."""
         try:
-            self._opened(blob, "r")
-        except (MissingEntry, OSError):
-            return False
+            system.utime(path + ".seal" if control.mapped else path)
+        except OSError:
+            return os.path.lexists(path)
         return True
 
 
@@ -226,12 +223,10 @@ def _as_entry(path: str) -> Iterator[int]:
             yield descriptor
         finally:
             system.close(descriptor)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise MissingEntry(f"{path}: {error.strerror}") from None
     except OSError as error:
-        if error.errno in _DAMAGED:
-            raise CorruptEntry(f"{path}: {error.strerror}") from None
-        raise
+        if error.errno in SCARCE:
+            raise
+        raise MissingEntry(f"{path}: {error.strerror}") from None
 
 
 def _layout(encoded: Encoded) -> tuple[list[tuple[int, int]], int]:
@@ -271,7 +266,7 @@ def _read_control(descriptor: int, size: int, blob: bytes) -> Control:
     if magic != _MAGIC or offset < _HEADER.size or length < _COUNTS.size or offset + length != size:
         raise CorruptEntry(f"blob {blob.hex()} has a damaged header")
     data = read_exactly(descriptor, length, offset)
-    if len(data) != length or hash_buffer(data) != blob:
+    if len(data) != length or hash_bytes(data) != blob:
         raise CorruptEntry(f"blob {blob.hex()} has a damaged control section")
     return _parse_control(data, offset, blob)
 
@@ -309,5 +304,5 @@ def _buffers(descriptor: int, control: Control, size: int, path: str, mode: Mode
 
 def _check_buffers(control: Control, buffers: list[Any]) -> None:
     for buffer, digest in zip(buffers, control.digests, strict=True):
-        if hash_buffer(memoryview(buffer)) != digest:
+        if hash_bytes(memoryview(buffer)) != digest:
             raise CorruptEntry("the bytes of an array are not what was written")

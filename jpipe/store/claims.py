@@ -119,10 +119,12 @@ class Lock:
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock back."""
-        if remove and not system.WINDOWS:
-            with contextlib.suppress(OSError):
-                system.unlink(self.path)
-        _give(self.held)
+        try:
+            if remove and not system.WINDOWS:
+                with contextlib.suppress(OSError):
+                    system.unlink(self.path)
+        finally:
+            _give(self.held)
 
 
 def _this_process(step: str) -> Holder:

@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from blake3 import blake3
-
+from jpipe.digest.canonical import hash_bytes
 from jpipe.store.compress import compress, decompress
 from jpipe.store.unstorable import unstorable
 
-__all__ = ["Encoded", "decode", "encode", "hash_buffer", "pack_inline", "unpack_inline"]
+__all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
 
 BESIDE_FROM = 512
 """Buffers of this many bytes or more stay out of the pickle stream."""
-_THREADS_FROM = 1 << 20
 _PLAIN, _BUFFERS = 0, 1
 _COUNT = struct.Struct("<BI")
 
@@ -82,7 +80,7 @@ def encode(value: Any, method: tuple[str, int] | None = None) -> Encoded:
     if method:
         code, stream = compress(method, stream)
         return Encoded(code, stream, [], [])
-    return Encoded(_BUFFERS if buffers else _PLAIN, stream, buffers, [hash_buffer(buffer) for buffer in buffers])
+    return Encoded(_BUFFERS if buffers else _PLAIN, stream, buffers, [hash_bytes(buffer) for buffer in buffers])
 
 
 def decode(codec: int, stream: bytes | memoryview, buffers: list[Any]) -> Any:
@@ -90,13 +88,6 @@ def decode(codec: int, stream: bytes | memoryview, buffers: list[Any]) -> Any:
     if codec > _BUFFERS:
         stream = decompress(codec, bytes(stream))
     return pickle.loads(stream, buffers=buffers)
-
-
-def hash_buffer(buffer: bytes | memoryview) -> bytes:
-    """BLAKE3 of a buffer, on several threads when it is large enough for that to pay."""
-    if len(buffer) < _THREADS_FROM:
-        return blake3(buffer).digest()
-    return blake3(buffer, max_threads=blake3.AUTO).digest()
 
 
 def pack_inline(encoded: Encoded) -> bytes:

@@ -253,7 +253,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
             ItemInfo(
                 f"{entry.family.hex()}/{entry.key.hex()}",
                 entry.nbytes,
-                dt.datetime.fromtimestamp(entry.used, dt.timezone.utc),
+                dt.datetime.fromtimestamp(entry.used, dt.UTC),
             )
             for entry in self.store.entries()
         ]
@@ -274,7 +274,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
             raise ValueError("age_limit has to be a positive timedelta")
         items = sorted(self.get_items(), key=lambda item: item.last_access)
         limit = parse_bytes(bytes_limit, "bytes_limit") if bytes_limit is not None else None
-        oldest = None if age_limit is None else dt.datetime.now(dt.timezone.utc) - age_limit
+        oldest = None if age_limit is None else dt.datetime.now(dt.UTC) - age_limit
         excess = _Excess(sum(item.size for item in items), len(items), limit, items_limit, oldest)
         doomed: dict[bytes, set[bytes]] = {}
         for item in items:

@@ -194,7 +194,7 @@ def _tidy(disk: Disk, before: float) -> None:
         unlink(entry.path)
     for entry in list(system.scan(disk.folder.path("locks"))):
         with contextlib.suppress(OSError):
-            if entry.stat(follow_symlinks=False).st_mtime < before and (lock := Lock.take(entry.path)):
+            if lock := Lock.take(entry.path):
                 lock.release(remove=True)
 
 

@@ -46,8 +46,8 @@ class Writer:
         -------
         The status of the file; None if there is a file of that name already, which stays as it is.
         """
-        self.make_folder(folder)
         try:
+            self.make_folder(folder)
             return self._publish(folder, name, chunks)
         except FileNotFoundError:
             self._make_again(folder)
@@ -64,8 +64,8 @@ class Writer:
 
     def replace(self, folder: str, name: str, chunks: Sequence[Buffer]) -> None:
         """Write a file and give it its name, in place of a file that had it."""
-        self.make_folder(folder)
         try:
+            self.make_folder(folder)
             self._replace(folder, name, chunks)
         except FileNotFoundError:
             self._make_again(folder)

@@ -61,7 +61,7 @@ class Boundary:
 
     def owns_class(self, cls: type) -> bool:
         """True for a class defined in a module of the user's own, or at a prompt."""
-        name = cls.__module__
+        name: object = cls.__module__  # a class may have put anything there
         module = sys.modules.get(name) if isinstance(name, str) else None
         if module is None:
             return False
@@ -85,6 +85,6 @@ def _owned(path: str) -> bool:
     slashed = path.replace("\\", "/")
     if any(folder in slashed for folder in _INSTALLED):
         return False
-    if slashed.startswith(STANDARD_LIBRARY) or slashed.startswith(PACKAGE):
+    if slashed.startswith((STANDARD_LIBRARY, PACKAGE)):
         return False
     return Path(path).suffix in (".py", ".pyw")

@@ -14,7 +14,7 @@ from jpipe.fingerprint.functions import is_harmless_decorator, subclass_edges, t
 from jpipe.fingerprint.graph import Constant, Edge, Effects, Graph, Node, Origin
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.parts import PartKind
-from jpipe.fingerprint.references import Namespace, follow, written
+from jpipe.fingerprint.references import Namespace, follow
 from jpipe.fingerprint.template import ClassTemplate, Template, Trait
 
 _NOT_CONTENT = frozenset(
@@ -104,8 +104,8 @@ class _OwnClass:
         skipped |= set(members)
 
     def _tuple_fields(self, skipped: set[str]) -> None:
-        fields = getattr(self.cls, "_fields", None)
-        if not issubclass(self.cls, tuple) or not is_kind(fields, tuple):
+        fields: object = getattr(self.cls, "_fields", None)
+        if not issubclass(self.cls, tuple) or not isinstance(fields, tuple):
             if not self.is_enum:
                 skipped.discard("__new__")
             return
@@ -159,7 +159,7 @@ class _OwnClass:
             return
         line = next((t.line for bound, t in self.source.statements if bound == name), self.source.line)
         qualified = f"{self.cls.__module__}.{self.cls.__qualname__}.{name}"
-        self.graph.note_constant(self.attributes[-1][1], Constant(qualified, value, self.path, line))
+        self.graph.note_constant(self.attributes[-1][1], lambda: Constant(qualified, value, self.path, line))
 
     def finish(self) -> None:
         """When all attributes are known: those that cannot be looked into count by the statement that makes them."""
@@ -179,19 +179,18 @@ class _OwnClass:
         node.label = node.full if self.foreign else base
 
     def _write_source(self, source: ClassTemplate, visible: set[str]) -> None:
-        self._write(source.head, "head")
-        written_out = 0
+        self._write(source.head)
         for name, template in source.statements:
             by_value = name is not None and (name in visible or (self.is_enum and name in self.cls.__members__))  # type: ignore[attr-defined]
             if not by_value:
-                self._write(template, f"statement{written_out}")
-                written_out += 1
+                self._write(template)
 
-    def _write(self, template: Template, label: str) -> None:
+    def _write(self, template: Template) -> None:
         self.label.append(template.base.hex())
-        for k, reference in enumerate(template.references):
-            self.node.edges += follow(self.graph, self.namespace, reference, f"{label}.{k}")
-        self.node.written += tuple(map(written, template.references))
+        first = len(self.node.references)
+        self.node.references += template.references
+        for k, reference in enumerate(template.references, first):
+            self.node.edges += follow(self.graph, self.namespace, reference, str(k))
 
 
 def _type_name(annotation: object) -> str:
@@ -206,7 +205,7 @@ def class_file(graph: Graph, cls: type) -> str | None:
         return file
     for value in cls.__dict__.values():
         if is_kind(value, types.FunctionType) and graph.boundary.owns_function(value):
-            return value.__code__.co_filename
+            return str(value.__code__.co_filename)
     return None
 
 

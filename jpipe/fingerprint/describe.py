@@ -10,6 +10,7 @@ from jpipe.fingerprint.graph import Graph, Node
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.merkle import Merkle
 from jpipe.fingerprint.parts import Description, Part, PartKind, Unseen
+from jpipe.fingerprint.references import written
 
 _LONGEST = 200
 _FEW = 1000
@@ -28,7 +29,7 @@ def source_text(graph: Graph, node: Node) -> str:
     origin = node.origin
     if origin is None or origin.file is None:
         return ""
-    return "\n".join(graph.files.lines(origin.file, *span) for span in origin.spans)
+    return "\n".join(graph.files.parsed(origin.file).text_of(*span) for span in origin.spans)
 
 
 class _Walk:
@@ -58,6 +59,8 @@ class _Walk:
         """Note the part of a node; returns the name under which it reaches others."""
         node = self.graph.nodes[number]
         name = via
+        self.unseen += node.blind
+        self.environment += node.environment
         if node.origin is not None or number == self.root:
             part = self._part(number, node, via)
             self._add(part)
@@ -81,7 +84,8 @@ class _Walk:
         return Part(kind, origin.name, file, origin.line, self._own_digest(number), text, via, self._uses(number))
 
     def _add_constants(self, number: int, via: str | None) -> None:
-        for value_node, constant in self.graph.constants.get(number, ()):
+        for value_node, make in self.graph.constants.get(number, ()):
+            constant = make()
             file = self.graph.files.relative(constant.file) if constant.file else None
             digest = self._own_digest(value_node)
             self._add(Part(PartKind.CONSTANT, constant.name, file, constant.line, digest, shown(constant.value), via))
@@ -92,9 +96,6 @@ class _Walk:
         own = {value for value, _ in self.graph.constants.get(number, ())}
         seen = {number}
         stack = list(reversed(nodes[number].edges))
-        for spot_holder in (number,):
-            self.unseen.extend(nodes[spot_holder].blind)
-            self.environment.extend(nodes[spot_holder].environment)
         while stack:
             label, target = stack.pop()
             is_part = nodes[target].origin is not None or target in own
@@ -133,24 +134,17 @@ class _Walk:
 
     def _uses(self, number: int) -> tuple[tuple[str, str], ...]:
         """What the references of a part mean: name as written, name of the part it leads to."""
-        nodes = self.graph.nodes
-        node = nodes[number]
-        found = {}
-        names = {value: constant.name for value, constant in self.graph.constants.get(number, ())}
+        node = self.graph.nodes[number]
+        names = {value: constant().name for value, constant in self.graph.constants.get(number, ())}
+        found: dict[str, str] = {}
         for label, target in node.edges:
-            digits = label.rpartition("statement")[2] if not label[:1].isdigit() else label
-            position = _leading_number(digits)
-            if position is None or position >= len(node.written):
+            digits = label[: len(label) - len(label.lstrip("0123456789"))]
+            if not digits or int(digits) >= len(node.references):
                 continue
-            origin = nodes[target].origin
-            meaning = origin.name if origin else names.get(target, label.partition(":")[0].lstrip("0123456789."))
-            found.setdefault(node.written[position], meaning)
+            origin = self.graph.nodes[target].origin
+            meaning = origin.name if origin else names.get(target) or label.lstrip("0123456789.") or "a value"
+            found.setdefault(written(node.references[int(digits)]), meaning)
         return tuple(found.items())
-
-
-def _leading_number(label: str) -> int | None:
-    digits = label[: len(label) - len(label.lstrip("0123456789"))]
-    return int(digits) if digits else None
 
 
 _SHORT = reprlib.Repr()

@@ -10,7 +10,7 @@ from typing import Any
 
 from jpipe.fingerprint.boundary import PACKAGE_NAME, is_kind, module_file, top_level
 from jpipe.fingerprint.graph import Graph
-from jpipe.fingerprint.source import Acted, FromImport, PlainImport
+from jpipe.fingerprint.outline import Acted, FromImport, PlainImport
 
 _WITHOUT_EFFECT = frozenset(
     {
@@ -103,10 +103,9 @@ def _counts_static(graph: Graph, path: str, acted: Acted) -> bool:
                 if bound == acted.root:
                     own = graph.files.import_target(path, module, 0)
                     return (called or not own) and top_level(module) not in _WITHOUT_EFFECT
-        elif isinstance(entry, FromImport):
-            if any(bound == acted.root for bound, _ in entry.names):
-                own = graph.files.import_target(path, entry.module, entry.level)
-                return called if own else top_level(entry.module) not in _WITHOUT_EFFECT
+        elif isinstance(entry, FromImport) and any(bound == acted.root for bound, _ in entry.names):
+            own = graph.files.import_target(path, entry.module, entry.level)
+            return called if own else top_level(entry.module) not in _WITHOUT_EFFECT
     return called and acted.root in parsed.bound
 
 

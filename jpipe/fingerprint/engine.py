@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import types
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,21 @@ _BY_SUBJECT: dict[type, Callable[[Graph, Node, Any], None]] = {
 
 
 def complete(graph: Graph) -> None:
-    """Fill every node that was asked for, and those that this asks for in turn."""
+    """Fill every node that was asked for, and those that this asks for in turn.
+
+    Syntax trees are millions of objects that all stay: looking for garbage among them would take most of the time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _fill_all(graph)
+        graph.files.drop_trees()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _fill_all(graph: Graph) -> None:
     while graph.queue or graph.deferred:
         while graph.queue:
             number, what = graph.queue.pop()

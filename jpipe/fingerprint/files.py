@@ -12,9 +12,10 @@ from pathlib import Path
 
 from jpipe.fingerprint.boundary import Boundary
 from jpipe.fingerprint.bytecode import codes_of, same_code
+from jpipe.fingerprint.outline import FromImport, PlainImport
 from jpipe.fingerprint.parse_cache import ParseCache, stamp_of
 from jpipe.fingerprint.processes import started_at
-from jpipe.fingerprint.source import FromImport, PlainImport, SourceFile
+from jpipe.fingerprint.source import SourceFile
 
 _NO_PROJECT_FOLDERS = frozenset({"site-packages", "dist-packages", "__pycache__", "venv", "node_modules", "cache"})
 
@@ -53,13 +54,6 @@ class SourceFiles:
         except (OSError, ValueError):
             return "".join(linecache.getlines(path))
 
-    def lines(self, path: str, first: int, last: int) -> str:
-        """The source text of some lines, the first counted from 1."""
-        text = self.text(path)
-        if isinstance(text, bytes):
-            text = text.decode("utf-8-sig", "replace")
-        return "\n".join(text.splitlines()[first - 1 : last])
-
     def parsed(self, path: str) -> SourceFile:
         """What a file says."""
         found = self._parsed.get(path)
@@ -68,6 +62,11 @@ class SourceFiles:
             known = self._cache.get(path, stamp) if stamp else None
             found = self._parsed[path] = SourceFile(lambda: self.text(path), known)
         return found
+
+    def drop_trees(self) -> None:
+        """Let texts and syntax trees go: they are most of the memory, and what the garbage collector walks through."""
+        for parsed in self._parsed.values():
+            parsed.drop()
 
     def relative(self, path: str) -> str:
         """A path relative to the project root when it is below it, with forward slashes."""

@@ -95,7 +95,7 @@ class Fingerprinter:
         return merkle.digest(number)
 
     def of_reference(self, module: str, qualname: str) -> bytes:
-        """The same for what a module has under a qualified name, imported when need be; a fixed digest when it is gone."""
+        """The same for what a module has under a qualified name, imported if need be; `GONE` when there is none."""
         try:
             obj: Any = sys.modules.get(module) or importlib.import_module(module)
             for name in qualname.split("."):

@@ -1,4 +1,4 @@
-"""Functions as nodes: the template of the source where it is what runs, else the bytecode, with everything they refer to."""
+"""Functions as nodes: the source's template where it is what runs, else bytecode, and all that they refer to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from jpipe.fingerprint.references import (
     follow,
     global_value,
     resolve,
-    written,
 )
 from jpipe.fingerprint.template import Reference, Template, Trait
 
@@ -115,8 +114,8 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
     edges += more
     if effect_files(graph, code.co_filename, False):
         edges.append(("effects", graph.subject(Effects(code.co_filename, False))))
-    node.traits |= Trait(template.traits) & (Trait.REFLECTS | Trait.READS_SOURCE)
-    node.written = tuple(map(written, template.references))
+    node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)
+    node.references = template.references
     node.blind = blind_spots(graph, namespace, template, code.co_filename)
     full = combine("function", template.full, str(function.__module__), function.__qualname__)
     node.put(combine("function", label), edges, full)
@@ -151,17 +150,20 @@ def _own_edges(graph: Graph, function: types.FunctionType, named: bool, cells: d
 def _default(graph: Graph, function: types.FunctionType, name: str, value: Any, label: str) -> list[Edge]:
     number = graph.value(value)
     if type(value) in LEAVES or not is_kind(value, (types.FunctionType, type, types.ModuleType)):
-        code = function.__code__
-        qualified = f"{function.__module__}.{function.__qualname__}({name}=)"
-        graph.note_constant(number, Constant(qualified, value, code.co_filename, code.co_firstlineno))
+        graph.note_constant(number, lambda: _default_constant(function, name, value))
     return [(label, number)]
+
+
+def _default_constant(function: types.FunctionType, name: str, value: Any) -> Constant:
+    qualified = f"{function.__module__}.{function.__qualname__}({name}=)"
+    return Constant(qualified, value, function.__code__.co_filename, function.__code__.co_firstlineno)
 
 
 def template_edges(graph: Graph, namespace: Namespace, template: Template) -> list[Edge]:
     """Edges for all references of a template, and for what its traits bring in."""
     edges: list[Edge] = []
     builtin: list[str] = []
-    traits = Trait(template.traits)
+    traits = template.traits
     for k, reference in enumerate(template.references):
         root, attributes, _ = reference
         if isinstance(root, str) and root in BUILTINS and root not in namespace.globals and root not in namespace.cells:
@@ -190,7 +192,7 @@ def _note_cell(graph: Graph, namespace: Namespace, name: str, number: int) -> No
     if not is_kind(value, (types.FunctionType, type, types.ModuleType)):
         origin = graph.nodes[graph.current].origin
         place = (origin.name, origin.file, origin.line) if origin else ("", None, None)
-        graph.note_constant(number, Constant(f"{place[0]}[{name}]", value, place[1], place[2]))
+        graph.note_constant(number, lambda: Constant(f"{place[0]}[{name}]", value, place[1], place[2]))
 
 
 def _mentioned_values(graph: Graph, namespace: Namespace, template: Template) -> list[Edge]:
@@ -209,7 +211,7 @@ def _subclasses_of_reference(graph: Graph, namespace: Namespace, reference: Refe
     for attribute in attributes:
         if attribute != "__subclasses__":
             obj = getattr(obj, attribute, MISSING)
-    return subclass_edges(graph, obj) if is_kind(obj, type) else []
+    return subclass_edges(graph, obj) if isinstance(obj, type) else []
 
 
 def subclass_edges(graph: Graph, cls: type) -> list[Edge]:
@@ -218,7 +220,8 @@ def subclass_edges(graph: Graph, cls: type) -> list[Edge]:
     stack = [cls]
     while stack:
         current = stack.pop()
-        for child in type.__subclasses__(current) if current is not type else []:
+        children: list[type] = [] if current is type else type.__subclasses__(current)
+        for child in children:
             if child not in found:
                 found.append(child)
                 stack.append(child)
@@ -266,7 +269,7 @@ def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> Non
     """An installed function: qualified name, version of its package, and the user's code that it holds."""
     module = str(function.__globals__.get("__name__") or "")
     registry = getattr(function, "registry", None)
-    if is_kind(registry, types.MappingProxyType) and hasattr(function, "dispatch"):
+    if registry is not None and is_kind(registry, types.MappingProxyType) and hasattr(function, "dispatch"):
         ordered = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
         node.put(combine("singledispatch"), [(cls.__qualname__, graph.value(f)) for cls, f in ordered])
         return

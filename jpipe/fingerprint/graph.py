@@ -1,4 +1,4 @@
-"""The graph of everything a function reaches: nodes with a label of their own and labelled edges, filled from a work list."""
+"""The graph of everything a function reaches: labelled nodes and edges, filled from a work list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.packages import Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
 from jpipe.fingerprint.plain import LEAVES, leaf_bytes
-from jpipe.fingerprint.template import Trait
+from jpipe.fingerprint.template import Reference, Trait
 
 Edge = tuple[str, int]
 """`(label, node)`."""
@@ -53,9 +53,9 @@ class Node:
         "label",
         "opaque",
         "origin",
+        "references",
         "traits",
         "unordered",
-        "written",
     )
 
     def __init__(self, label: bytes = b"") -> None:
@@ -66,14 +66,14 @@ class Node:
         self.edges: list[Edge] = []
         self.unordered = False
         """True when the order of its edges does not count (sets)."""
-        self.traits = Trait.NONE
+        self.traits: int = Trait.NONE
         self.data = False
         """True for a value, whose edges lead to what is inside it."""
         self.opaque = False
         """True for a value that cannot be looked into."""
         self.origin: Origin | None = None
-        self.written: tuple[str, ...] = ()
-        """Its references as written, by number, to name a rebinding."""
+        self.references: tuple[Reference, ...] = ()
+        """What it uses, by the numbers that its edges begin with, to name a rebinding."""
         self.environment: tuple[str, ...] = ()
         self.blind: tuple[Unseen, ...] = ()
 
@@ -152,7 +152,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.queue: list[tuple[int, Subject | tuple[Any, bool]]] = []
         self.deferred: list[tuple[int, Callable[[], None]]] = []
-        self.constants: dict[int, list[tuple[int, Constant]]] = {}
+        self.constants: dict[int, list[tuple[int, Callable[[], Constant]]]] = {}
         """By node that uses them: the named values behind its edges."""
         self.modules_by_file: dict[str, dict[str, Any]] = {}
         self.effect_files: dict[tuple[str, bool], tuple[str, ...]] = {}
@@ -233,7 +233,7 @@ class Graph:
         """Decide something about the current node when every node made so far is filled."""
         self.deferred.append((self.current, decide))
 
-    def note_constant(self, node: int, constant: Constant) -> None:
+    def note_constant(self, node: int, constant: Callable[[], Constant]) -> None:
         """Remember under which name the node being filled reaches a value."""
         self.constants.setdefault(self.current, []).append((node, constant))
 

@@ -1,4 +1,4 @@
-"""Instances as nodes: the user's own by class and state, foreign ones by what they would pickle, opaque ones by what they hold."""
+"""Instances as nodes: own ones by class and state, foreign ones by what they pickle, opaque ones by what they hold."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ def _state(obj: Any, kind: type) -> dict[str, Any]:
     except AttributeError:
         attributes = None
     if isinstance(attributes, dict):
-        for name, value in list(attributes.items()):
-            if not isinstance(_static_attribute(kind, name), functools.cached_property):
-                state[name] = value
+        state.update(
+            (name, value)
+            for name, value in list(attributes.items())
+            if not isinstance(_static_attribute(kind, name), functools.cached_property)
+        )
     for cls in kind.__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
@@ -71,7 +73,7 @@ def _state(obj: Any, kind: type) -> dict[str, Any]:
     return state
 
 
-def _static_attribute(kind: type, name: object) -> Any:
+def _static_attribute(kind: type, name: str) -> Any:
     return next((cls.__dict__[name] for cls in kind.__mro__ if name in cls.__dict__), None)
 
 
@@ -79,8 +81,8 @@ def _base_content(graph: Graph, obj: Any) -> list[Edge]:
     if is_kind(obj, dict):
         return [("items", graph.value(dict(dict.items(obj))))]
     if is_kind(obj, (list, tuple)):
-        base = list if is_kind(obj, list) else tuple
-        return [("items", graph.value(tuple(base.__iter__(obj))))]
+        items = list.__iter__(obj) if is_kind(obj, list) else tuple.__iter__(obj)
+        return [("items", graph.value(tuple(items)))]
     if is_kind(obj, (set, frozenset)):
         return [("items", graph.value(frozenset(obj)))]
     if is_kind(obj, BaseException):

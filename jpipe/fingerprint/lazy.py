@@ -1,4 +1,4 @@
-"""Names followed in source alone: imports inside functions are resolved without importing, whatever happens to be loaded."""
+"""Names followed in source alone: imports inside functions are resolved without importing anything."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from jpipe.fingerprint.boundary import is_jpipe_module, top_level
 from jpipe.fingerprint.effects import effect_files
 from jpipe.fingerprint.files import is_package
 from jpipe.fingerprint.graph import Edge, Effects, Graph, StaticModule, StaticName
+from jpipe.fingerprint.outline import FromImport, PlainImport
 from jpipe.fingerprint.scopes import IMPORT, RUN, Imported
-from jpipe.fingerprint.source import FromImport, PlainImport
 from jpipe.fingerprint.template import Root
 
 

@@ -1,4 +1,4 @@
-"""The digest of a node from the graph below it: Merkle over strongly connected components, colour refinement inside them."""
+"""The digest of a node from the graph below it: Merkle over components, colour refinement in cycles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Merkle:
     def __init__(self, graph: Graph, source_text: Callable[[Node], str]) -> None:
         self._graph = graph
         self._source_text = source_text
-        self._traits: dict[int, Trait] = {}
+        self._traits: dict[int, int] = {}
         self._digests: tuple[dict[int, bytes], ...] = ({}, {}, {})
 
     def digest(self, root: int) -> bytes:
@@ -37,7 +37,7 @@ class Merkle:
             return node.full
         return combine(node.full, self._source_text(node))
 
-    def _finish(self, root: int, variant: int) -> Trait:
+    def _finish(self, root: int, variant: int) -> int:
         """Tarjan's algorithm without recursion; each component is digested as it is completed, those below it first."""
         done = self._digests[variant]
         if root in done:
@@ -89,7 +89,7 @@ class Merkle:
         """Nodes that reach each other: refine colours until no more are told apart, whoever was entered first."""
         nodes, done = self._graph.nodes, self._digests[variant]
         inside = set(component)
-        traits = Trait.NONE
+        traits: int = Trait.NONE
         outward: dict[int, tuple[bytes, list[tuple[bytes, int | None]], bool]] = {}
         for number in component:
             node = nodes[number]

@@ -1,4 +1,4 @@
-"""Modules as values, definitions of opaque globals, effects, and modules followed in source: the nodes that are no objects."""
+"""The nodes that are no objects: whole modules, definitions of opaque globals, effects, names followed in source."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from jpipe.fingerprint.graph import (
 )
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.lazy import follow_import, follow_static
+from jpipe.fingerprint.outline import FromImport, Statement
 from jpipe.fingerprint.parts import PartKind
 from jpipe.fingerprint.references import Namespace, follow, global_value
 from jpipe.fingerprint.scopes import IMPORT
-from jpipe.fingerprint.source import FromImport, Statement
 from jpipe.fingerprint.template import Template, Trait
 
 
@@ -112,7 +112,7 @@ def fill_static_module(graph: Graph, node: Node, subject: StaticModule) -> None:
 
 def _static_statement(graph: Graph, node: Node, path: str, template: Template, k: int) -> None:
     node.edges.append((f"s{k}:{template.base.hex()}", graph.leaf("")))
-    node.traits |= Trait(template.traits) & (Trait.REFLECTS | Trait.READS_SOURCE)
+    node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)
     for c, (root, attributes, _) in enumerate(template.references):
         node.edges += follow_static(graph, path, root, attributes, f"s{k}.{c}")
     names = tuple(v for _, v in template.environment if isinstance(v, str))

@@ -58,7 +58,7 @@ def plain_bytes(value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes | 
 
 
 def numpy_label(obj: Any) -> bytes | None:
-    """The digest of a numpy array (without Python objects in it), scalar or dtype by content; None for anything else."""
+    """The digest of a numpy array (without objects in it), scalar or dtype by content; None for anything else."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not hasattr(numpy, "ndarray"):
         return None

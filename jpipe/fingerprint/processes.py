@@ -13,7 +13,7 @@ _SLACK = 0.05
 
 @functools.cache
 def started_at() -> float:
-    """Seconds since the epoch, a little early rather than late; where the system does not say, when jpipe was imported."""
+    """Seconds since the epoch, rather early than late; when jpipe was imported where the system does not say."""
     try:
         with open("/proc/self/stat", "rb") as stream:
             ticks = int(stream.read().rpartition(b")")[2].split()[19])

@@ -136,7 +136,7 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
     module, name = place
     file = module.get("__file__")
     if not is_kind(obj, (types.FunctionType, type, types.ModuleType)):
-        graph.note_constant(number, _constant(graph, module, file, name, obj))
+        graph.note_constant(number, lambda: _constant(graph, module, file, name, obj))
     if file and type(obj) not in LEAVES and graph.boundary.owns_file(file):
         source = graph.nodes[graph.current]
 

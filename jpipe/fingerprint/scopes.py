@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+_NOT_SAID = frozenset({"ctx", "type_comment", "kind", "type_params", "returns", "annotation", "type_ignores"})
 
 Imported = tuple[str, str, str | None, int]
 """`(kind, module, name, level)` of an import inside a body; kind is IMPORT or RUN."""
@@ -31,6 +33,29 @@ class Scope:
 
 
 FUNCTION, CLASS, COMPREHENSION = "function", "class", "comprehension"
+
+
+_said_fields: dict[type, tuple[str, ...]] = {}
+
+
+def said_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """The fields of a kind of node that count: not positions, contexts, annotations and type comments."""
+    fields = _said_fields.get(kind)
+    if fields is None:
+        fields = _said_fields[kind] = tuple(f for f in kind._fields if f not in _NOT_SAID)
+    return fields
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly below a node in the fields that count."""
+    found: list[object] = []
+    for name in said_fields(type(node)):
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            found.extend(value)
+        elif value is not None:
+            found.append(value)
+    return [child for child in found if isinstance(child, ast.AST)]
 
 
 def parameters(arguments: ast.arguments) -> list[ast.arg]:
@@ -70,7 +95,7 @@ class _Collector:
         while stack:
             node = stack.pop()
             handler = _HANDLERS.get(type(node))
-            stack.extend(ast.iter_child_nodes(node) if handler is None else handler(self, node))
+            stack.extend(children(node) if handler is None else handler(self, node))
 
     def name(self, node: ast.Name) -> Iterable[ast.AST]:
         if type(node.ctx) is not ast.Load:
@@ -122,17 +147,17 @@ class _Collector:
     def handler(self, node: ast.ExceptHandler) -> Iterable[ast.AST]:
         if node.name:
             self.bound[node.name] += 1
-        return ast.iter_child_nodes(node)
+        return children(node)
 
     def capture(self, node: ast.MatchAs | ast.MatchStar) -> Iterable[ast.AST]:
         if node.name:
             self.bound[node.name] += 1
-        return ast.iter_child_nodes(node)
+        return children(node)
 
     def mapping(self, node: ast.MatchMapping) -> Iterable[ast.AST]:
         if node.rest:
             self.bound[node.rest] += 1
-        return ast.iter_child_nodes(node)
+        return children(node)
 
 
 def import_binding(alias: ast.alias) -> tuple[str, str]:
@@ -147,7 +172,7 @@ def _defaults(arguments: ast.arguments) -> list[ast.expr]:
     return [*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)]
 
 
-_HANDLERS = {
+_HANDLERS: dict[type, Callable[..., Iterable[ast.AST]]] = {
     ast.Name: _Collector.name,
     ast.Constant: _Collector.leaf,
     ast.FunctionDef: _Collector.function,

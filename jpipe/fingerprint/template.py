@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jpipe.fingerprint.scopes import Imported
 
@@ -17,21 +16,21 @@ Blind = tuple[str, str, int]
 """`(BlindSpot, what is written there, line)`: a construct behind which code cannot be followed."""
 
 
-class Trait(IntFlag):
-    """What a definition does that makes more than its own text count."""
+class Trait:
+    """What a definition does that makes more than its own text count, as bits of an int."""
 
-    NONE = 0
-    REFLECTS = 1
+    NONE: Final = 0
+    REFLECTS: Final = 1
     """Reads docstrings, annotations, signatures or names at run time."""
-    READS_SOURCE = 2
+    READS_SOURCE: Final = 2
     """Reads source text or code objects at run time."""
-    DYNAMIC = 4
+    DYNAMIC: Final = 4
     """Evaluates text, or looks names up in its own module."""
-    SUBCLASSES = 8
+    SUBCLASSES: Final = 8
     """Enumerates subclasses."""
-    COMPUTED_IMPORT = 16
+    COMPUTED_IMPORT: Final = 16
     """Imports a module under a computed name."""
-    QUERIES = 32
+    QUERIES: Final = 32
     """Calls something like `.sql(...)` that looks variables up by the names in a string."""
 
 

@@ -1,4 +1,4 @@
-"""Data values as nodes: by content when they can be looked into, else marked opaque; nothing here ever raises for a value."""
+"""Data values as nodes: by content when they can be looked into, else marked opaque; no value raises."""
 
 from __future__ import annotations
 
@@ -87,9 +87,11 @@ def _fill_numpy(graph: Graph, node: Node, obj: Any) -> bool:
     if label is not None:
         node.put(label, data=True)
         return True
-    if type(obj).__name__ == "ufunc" and type(obj).__module__ == "numpy":
-        if getattr(sys.modules["numpy"], obj.__name__, None) is obj:
-            node.put(combine("ufunc", obj.__name__), [("package", graph.package(graph.packages.version("numpy")))])
+    kind = type(obj)
+    if kind.__name__ == "ufunc" and kind.__module__ == "numpy":
+        name = str(obj.__name__)
+        if getattr(sys.modules["numpy"], name, None) is obj:
+            node.put(combine("ufunc", name), [("package", graph.package(graph.packages.version("numpy")))])
         else:
             fill_opaque(graph, node, obj)
         return True

@@ -18,6 +18,7 @@ from jpipe.fingerprint.scopes import (
     Imported,
     Scope,
     parameters,
+    said_fields,
     scope_of,
 )
 from jpipe.fingerprint.template import Blind, ClassTemplate, EnvironmentRead, Reference, Root, Template, Trait
@@ -31,7 +32,6 @@ _ENVIRON_METHODS = frozenset({"get", "setdefault", "pop"})
 _CHANGING = frozenset(
     {"append", "extend", "insert", "update", "add", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
 )
-_NOT_SAID = frozenset({"ctx", "type_comment", "kind", "type_params", "returns", "annotation", "type_ignores"})
 _BLOCKS = frozenset({"body", "orelse", "finalbody"})
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _LONGEST_STRING_SEARCHED = 20_000
@@ -46,7 +46,7 @@ class Writer:
         self.references: list[Reference] = []
         self.numbers: dict[tuple[Root, tuple[str, ...]], int] = {}
         self.scopes = list(scopes)
-        self.traits = Trait.NONE
+        self.traits: int = Trait.NONE
         self.words: set[str] = set()
         self.annotation_names: set[str] = set()
         self.environment: list[EnvironmentRead] = []
@@ -119,9 +119,7 @@ class Writer:
     def _generic(self, node: ast.AST) -> None:
         tokens = self.tokens
         tokens.append(type(node).__name__)
-        for field in node._fields:
-            if field in _NOT_SAID:
-                continue
+        for field in said_fields(type(node)):
             value = getattr(node, field, None)
             if value is None:
                 continue
@@ -145,12 +143,11 @@ class Writer:
 
     def constant(self, node: ast.Constant) -> None:
         value = node.value
-        kind = type(value)
-        if kind is int:
+        if type(value) is int:
             self.tokens.append(f"C:int:{value:x}")  # repr refuses integers of more than 4300 digits
             return
-        self.tokens.append(f"C:{kind.__name__}:{value!r}")
-        if kind is str and len(value) < _LONGEST_STRING_SEARCHED:
+        self.tokens.append(f"C:{type(value).__name__}:{value!r}")
+        if isinstance(value, str) and len(value) < _LONGEST_STRING_SEARCHED:
             self.words.update(_IDENTIFIER.findall(value))
 
     def name(self, node: ast.Name | ast.Attribute, called: bool = False) -> None:
@@ -449,7 +446,7 @@ class Writer:
             base=base,
             full=combine(base, "\x1f".join(self.extra)) if self.extra else base,
             references=tuple(self.references),
-            traits=int(self.traits),
+            traits=self.traits,
             words=tuple(sorted(self.words)) if self.traits & Trait.QUERIES else (),
             annotation_names=tuple(sorted(self.annotation_names)),
             decorators=decorators,

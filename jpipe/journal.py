@@ -262,6 +262,7 @@ def _item(chunk: ChunkEnded, item: ItemEnded) -> dict[str, Any]:
 
 def _failure(failure: Failure, *, whole: bool) -> dict[str, Any]:
     row = asdict(failure)
+    row["how"] = row.pop("kind")
     row["output"], row["message"] = _bounded(failure.output), _bounded(failure.message)
     if not whole:
         del row["traceback"], row["frames"], row["arguments"], row["output"]

@@ -220,7 +220,7 @@ def _item(row: Mapping[str, Any], step: str) -> ItemLog:
         nbytes=int(_number(row, "nbytes")),
         worker=int(_number(row, "worker")),
         output=_text(row, "output"),
-        failure={key: value for key, value in row.items() if key != "kind"} if failed else None,
+        failure={**row, "kind": row.get("how")} if failed else None,
     )
 
 

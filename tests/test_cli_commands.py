@@ -395,3 +395,9 @@ def test_debug_stops_at_the_users_line_with_the_items_own_inputs(study: Project)
     assert study.python("again.py").stdout.strip() == "142.5"
     missing = study.command("debug", "table")
     assert missing.exit_code == ExitCode.USAGE and "first: jpipe run power" in missing.stderr
+
+def test_the_log_of_a_failed_item_is_its_failure(study: Project) -> None:
+    study.edit("helper.py", "return x / 2", "print('dividing', x)\n    return x / 0")
+    assert study.run("-j", "1").exit_code == ExitCode.FAILED
+    told = study.command("log", "power", "--item", "0").stdout
+    assert "power[n=10, p=1]" in told and "ZeroDivisionError" in told and "dividing 45" in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jpipe.events import Failure
-from jpipe.layout import Output, expected_items, needs_of
+from jpipe.layout import Output, needs_of
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.trace import ErrorRecord
 
@@ -59,9 +59,7 @@ def _element(state: CallState, name: str, value: Any, index: int) -> Any:
 
 def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
     """Where an item stands among all items of its step, and how many there are."""
-    same = [other for other in ledger.states.values() if other.call.step.name == state.call.step.name]
-    total = sum(expected_items(other.call) if other.count is None else other.count for other in same)
-    return ledger.first_item(state) + index, total
+    return ledger.first_item(state) + index, ledger.items_of(state.call.step.name)
 
 
 def failure_of(

@@ -165,7 +165,7 @@ class Ledger:
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.states: dict[int, CallState] = {}
         self._first_items: dict[int, int] = {}
-        self._steps: dict[str, list[CallState]] = {}
+        self._calls: dict[str, list[Call]] = {}
         for number in sorted(wanted):
             call = layout.calls[number]
             self.states[number] = CallState(call, fingerprints(call.step))
@@ -177,26 +177,39 @@ class Ledger:
         self._work_off()
 
     def first_item(self, state: CallState) -> int:
-        """The number of a call's first item, when the items of all calls of its step are counted from 0."""
+        """The number of a call's first item, when the items of all calls of its step are counted from 0.
+
+        Calls that do not take part count too, so that an item has the same number whatever is asked for.
+        """
         known = self._first_items.get(state.call.number)
         if known is not None:
             return known
         found, is_certain = 0, True
         number = 0
-        for other in self._by_step()[state.call.step.name]:
+        for call in self._calls_of(state.call.step.name):
             if is_certain:
-                self._first_items[other.call.number] = number
-            if other is state:
+                self._first_items[call.number] = number
+            if call is state.call:
                 found = number
-            number += expected_items(other.call) if other.count is None else other.count
-            is_certain = is_certain and (other.count is not None or not other.call.is_mapped)
+            number += self.count_of(call)
+            other = self.states.get(call.number)
+            is_certain = is_certain and (not call.is_mapped or (other is not None and other.count is not None))
         return found
 
-    def _by_step(self) -> dict[str, list[CallState]]:
-        if not self._steps:
-            for state in self.states.values():
-                self._steps.setdefault(state.call.step.name, []).append(state)
-        return self._steps
+    def items_of(self, step: str) -> int:
+        """How many items all calls of a step have, as far as known."""
+        return sum(map(self.count_of, self._calls_of(step)))
+
+    def count_of(self, call: Call) -> int:
+        """How many items a call has, as far as known."""
+        state = self.states.get(call.number)
+        return expected_items(call) if state is None or state.count is None else state.count
+
+    def _calls_of(self, step: str) -> list[Call]:
+        if not self._calls:
+            for call in self.layout.calls:
+                self._calls.setdefault(call.step.name, []).append(call)
+        return self._calls[step]
 
     # -- what a result is ----------------------------------------------------------------------------------------
 

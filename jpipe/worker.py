@@ -33,7 +33,7 @@ from jpipe.store import Held, Inline, MissingEntry, NewRecord, PutOptions, Store
 from jpipe.timeouts import limit
 from jpipe.trace import ErrorRecord, record_error
 
-__all__ = ["ItemReceipt", "ItemWork", "Receipt", "StepWork", "Work", "run_work"]
+__all__ = ["ItemReceipt", "ItemWork", "Receipt", "StepWork", "Work", "inputs_of", "run_work"]
 
 
 CARRIED = 512
@@ -347,12 +347,7 @@ class _Execution:
         return receipt
 
     def _call(self, item: ItemWork) -> Any:
-        with loaded_with(self.source):
-            arguments = arguments_of(item.arguments, self.source)
-            if item.shared >= 0:
-                arguments.update(arguments_of(self.work.shared[item.shared], self.source))
-        args, kwargs = self.step.spread(arguments)
-        del arguments
+        args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
         seeded(item.key)
         with interruptible(self.work.in_main), limit(self.work.step.timeout):
             value = self.step.function(*args, **kwargs)
@@ -390,6 +385,15 @@ class _Execution:
         """What counts of a `File` in a result: its path as written and its content."""
         outputs.append(file.path)
         return "jpipe.File", file.path, self.files.content(os.path.abspath(file.path))
+
+
+def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]:
+    """The arguments of an item by name, with every result that they refer to."""
+    with loaded_with(source):
+        arguments = arguments_of(item.arguments, source)
+        if item.shared >= 0:
+            arguments.update(arguments_of(work.shared[item.shared], source))
+    return arguments
 
 
 def held(value: Any) -> Stored:

@@ -21,7 +21,6 @@ COMMANDS = {
     "show": "Print a result from the cache.",
     "log": "Show what items printed, and what they failed with.",
     "debug": "Run one item with its real inputs under the debugger.",
-    "debug": "Open one item of a step, with its real inputs, in a debugger.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

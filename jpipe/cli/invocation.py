@@ -35,11 +35,14 @@ class Invocation:
         Everything configured.
     sets
         The ``--set`` texts.
+    cache_flag
+        What ``--cache-dir`` says.
     """
 
     place: Place
     settings: Settings
     sets: tuple[str, ...] = ()
+    cache_flag: str = ""
 
     @property
     def file(self) -> Path:
@@ -90,7 +93,7 @@ class Invocation:
         """How to call jpipe again about the same pipeline."""
         typed = str(self.place.file) if self.place.file else ""
         where = f"{typed}:{self.place.pipeline}" if self.place.pipeline else typed
-        return Commands(frozenset(COMMANDS), where, self.sets)
+        return Commands(frozenset(COMMANDS), where, self.sets, self.cache_flag)
 
 
 def invocation(words: Sequence[str], flags: Mapping[str, Any], sets: Sequence[str] = ()) -> Invocation:
@@ -103,7 +106,7 @@ def invocation(words: Sequence[str], flags: Mapping[str, Any], sets: Sequence[st
     """
     place = place_of(words)
     start = place.file.parent if place.file else Path.cwd()
-    return Invocation(place, settings_for(start, flags), tuple(sets))
+    return Invocation(place, settings_for(start, flags), tuple(sets), str(flags.get("cache_dir") or ""))
 
 
 def _pairs(sets: Sequence[str]) -> dict[str, str]:

@@ -24,11 +24,14 @@ class Commands:
         What names the pipeline on the command line: empty for the default file, else ``FILE`` or ``FILE:PIPELINE``.
     parameters
         The ``--set`` arguments of this call, which the next one has to repeat to mean the same items.
+    cache_dir
+        The ``--cache-dir`` of this call, or "".
     """
 
     known: Collection[str] = ("run",)
     where: str = ""
     parameters: tuple[str, ...] = ()
+    cache_dir: str = ""
 
     def text(self, command: str, *arguments: str, parameters: bool = True) -> str | None:
         """The command line, or None when there is no such command."""
@@ -37,4 +40,6 @@ class Commands:
         words = ["jpipe", command, *([self.where] if self.where else []), *arguments]
         if parameters:
             words += [word for pair in self.parameters for word in ("--set", pair)]
+        if self.cache_dir:
+            words += ["--cache-dir", self.cache_dir]
         return shlex.join(words)

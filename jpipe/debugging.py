@@ -1,0 +1,188 @@
+"""One item of a step with its real inputs, ready to be called in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.errors import NothingSelectedError
+from jpipe.failures import label_of
+from jpipe.functions import source_stamps
+from jpipe.ledger import CallState, Ledger, Status
+from jpipe.loader import load
+from jpipe.parameters import parse
+from jpipe.pipeline import Pipeline
+from jpipe.references import ValueSource
+from jpipe.seeds import seeded
+from jpipe.session import Session, prepare
+from jpipe.step import Step
+from jpipe.store import MissingEntry
+from jpipe.worker import inputs_of
+
+__all__ = ["PreparedItem", "load_item", "prepare_item"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedItem:
+    """An item that can be called.
+
+    Parameters
+    ----------
+    step
+        The step.
+    item, items
+        The item's number among all items of the step, from 0, and how many there are.
+    label
+        The item as people tell it from others.
+    key
+        Its key, which is its seed too.
+    arguments
+        By parameter, the values that a run would give it.
+    """
+
+    step: Step[..., Any]
+    item: int
+    items: int
+    label: str
+    key: bytes
+    arguments: Mapping[str, Any]
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function of the step."""
+        function: Callable[..., Any] = self.step.function
+        return function
+
+    def spread(self) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the function."""
+        return self.step.spread(self.arguments)
+
+    def seed(self) -> None:
+        """Seed `random` and `numpy.random` as a run does."""
+        seeded(self.key)
+
+
+def load_item(
+    file: str | Path,
+    step: str,
+    item: int,
+    *,
+    pipeline: str | None = None,
+    sets: Mapping[str, str] | None = None,
+    cache_dir: str | Path | None = None,
+) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+    """The function of a step and the arguments of one of its items: what ``jpipe debug --script`` writes uses it.
+
+    Parameters
+    ----------
+    file, pipeline
+        The pipeline file, and which pipeline where it defines several.
+    step, item
+        Which item of which step, from 0.
+    sets
+        Parameters of the pipeline as text, as ``--set`` takes them.
+    cache_dir
+        The cache. Default: ``cache`` in the project of the file.
+
+    Returns
+    -------
+    function, args, kwargs
+        `random` and `numpy.random` are seeded for the item.
+
+    Raises
+    ------
+    UsageError, PipelineLoadError, WiringError
+        As a run would.
+    NothingSelectedError
+        When there is no such item, or its inputs are not in the cache.
+    """
+    found = load(file, pipeline)
+    parameters = parse(found, dict(sets)) if sets else {}
+    prepared = prepare_item(found, parameters, step, item, cache_dir)
+    prepared.seed()
+    args, kwargs = prepared.spread()
+    return prepared.function, args, kwargs
+
+
+def prepare_item(
+    pipeline: Pipeline[..., Any],
+    parameters: Mapping[str, Any],
+    step: str,
+    item: int | None,
+    cache_dir: str | Path | None = None,
+) -> PreparedItem:
+    """An item with its inputs from the cache.
+
+    Parameters
+    ----------
+    item
+        Its number among all items of the step, from 0. None: the only one, else the first that failed in the last run.
+
+    Raises
+    ------
+    UsageError
+        When the pipeline has no such step.
+    NothingSelectedError
+        When there is no such item, or its inputs are not in the cache.
+    """
+    session = prepare(pipeline, parameters, cache_dir)
+    # Forced: what a call gives as a whole would say nothing of its items' arguments.
+    ledger = session.ledger(session.wanted([step]), forced=[step])
+    ledger.begin()
+    states = [state for state in ledger.states.values() if state.call.step.name == step]
+    total = ledger.items_of(step)
+    number = _failed_item(session, ledger, states, total, step) if item is None else item
+    state, index = _located(ledger, states, number, total, step)
+    arguments = _arguments(session, ledger, state, index)
+    key = state.keys[index]
+    assert key is not None
+    return PreparedItem(state.call.step, number, total, label_of(state, index), key, arguments)
+
+
+def _failed_item(session: Session, ledger: Ledger, states: Iterable[CallState], total: int, step: str) -> int:
+    if total == 1:
+        return 0
+    for state in states:
+        for index, key in enumerate(state.keys):
+            if key in session.last_run.failed:
+                return ledger.first_item(state) + index
+    raise NothingSelectedError(f"{step} has {total} items: say which", hint=f"--item 0 to --item {total - 1}")
+
+
+def _located(ledger: Ledger, states: Iterable[CallState], number: int, total: int, step: str) -> tuple[CallState, int]:
+    for state in states:
+        index = number - ledger.first_item(state)
+        if state.count is None and index >= 0:
+            raise _without_inputs(ledger, state)
+        if state.count is not None and 0 <= index < state.count:
+            if state.status[index] == Status.WAITING:
+                raise _without_inputs(ledger, state)
+            return state, index
+    raise NothingSelectedError(f"{step} has no item {number}", hint=f"it has {total}, counted from 0")
+
+
+def _without_inputs(ledger: Ledger, state: CallState) -> NothingSelectedError:
+    missing = [ledger.states[number] for number in state.call.needs if not ledger.states[number].is_done]
+    names = list(dict.fromkeys(other.call.step.name for other in missing))
+    return NothingSelectedError(
+        f"what {state.call.step.name} takes is not in the cache: {', '.join(names)} must run first",
+        hint=f"jpipe run {' '.join(names)}",
+    )
+
+
+def _arguments(session: Session, ledger: Ledger, state: CallState, index: int) -> dict[str, Any]:
+    owns = session.fingerprinter.owns_file
+    folders = own_folders(owns, sys.path)
+    builder = ChunkBuilder(ledger, session.store, str(session.root), lambda: source_stamps(owns), folders, None, False)
+    step = state.call.step
+    work = builder.build(StepQueue(step), [(state, index)]).work
+    try:
+        return inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
+    except MissingEntry as error:
+        raise NothingSelectedError(
+            f"an input of {label_of(state, index)} is damaged or gone: {error}", hint="jpipe run computes it again"
+        ) from None

@@ -343,6 +343,8 @@ def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger
     try:
         if ledger is None:
             ledger = session.ledger(session.wanted(targets))
+            for family in {state.fingerprint.digest for state in ledger.states.values()}:
+                session.store.family(family).refresh()
             ledger.begin()
         leave_answer(asked, session, ledger, _plan_of(session, ledger))
     except MissingEntry:

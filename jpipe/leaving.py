@@ -119,7 +119,8 @@ def _edited_since(path: str, moment_ns: int) -> bool:
         status = os.stat(path)
     except OSError:
         return False
-    return not os.path.isdir(path) and max(status.st_mtime_ns, status.st_ctime_ns) > moment_ns - CLOCK_STEP_NS
+    changed = status.st_mtime_ns if os.name == "nt" else status.st_ctime_ns
+    return not os.path.isdir(path) and changed > moment_ns - CLOCK_STEP_NS
 
 
 def _reads(ledger: Ledger) -> Iterator[Any]:

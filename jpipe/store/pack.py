@@ -273,7 +273,7 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey) -> list[Segm
             start = segment.stop
         return segments
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
 
 
 def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey) -> Segment:
@@ -314,7 +314,7 @@ def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes
 
 def _shape_to(shape: Shape) -> list[Any]:
     names, code, reads = shape
-    return [names, code, [[r.path, r.kind, r.size, r.mtime_ns, r.digest.hex()] for r in reads]]
+    return [names, code, [_read_to_json(read) for read in reads]]
 
 
 def _shape_from(item: list[Any]) -> Shape:
@@ -322,7 +322,7 @@ def _shape_from(item: list[Any]) -> Shape:
     return (
         tuple(names),
         tuple((module, name) for module, name in code),
-        tuple(Read(path, kind, size, mtime_ns, bytes.fromhex(digest)) for path, kind, size, mtime_ns, digest in reads),
+        tuple(_read_from_json(*read) for read in reads),
     )
 
 
@@ -339,3 +339,11 @@ def _parts_from(data: bytes) -> tuple[dict[Any, bytes] | None, dict[Any, Code]]:
     parts = json.loads(data)
     codes = {name: tuple((module, inside) for module, inside in code) for name, _, code in parts if code}
     return {name: bytes.fromhex(digest) for name, digest, _ in parts}, codes
+
+
+def _read_to_json(read: Read) -> list[Any]:
+    return [read.path, read.kind, read.size, read.mtime_ns, read.ctime_ns, read.digest.hex(), read.written]
+
+
+def _read_from_json(path: str, kind: Any, size: int, mtime_ns: int, ctime_ns: int, digest: str, written: bool) -> Read:
+    return Read(path, kind, size, mtime_ns, ctime_ns, bytes.fromhex(digest), written)

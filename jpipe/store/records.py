@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
+
+from jpipe.files import Read
 
 __all__ = [
     "BlobPlace",
@@ -42,29 +44,6 @@ class UnreadableEntry(MissingEntry):
 
 class CacheWarning(UserWarning):
     """The cache could not keep something; the results themselves are not affected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A file or folder that was read while an item ran.
-
-    Parameters
-    ----------
-    path
-        Its path, as the core wants it back.
-    kind
-        ``"file"``, ``"folder"`` or ``"missing"`` (it was asked for and was not there).
-    size, mtime_ns
-        What `os.stat` said, bytes and nanoseconds.
-    digest
-        BLAKE3 of its content, of its listing for a folder, empty if missing.
-    """
-
-    path: str
-    kind: Literal["file", "folder", "missing"]
-    size: int
-    mtime_ns: int
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

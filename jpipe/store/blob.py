@@ -150,7 +150,7 @@ class Blobs:
                 return
             system.fsync(descriptor)
         finally:
-            system.close(descriptor)
+            system.close_read(descriptor)
         if state == "unsynced" or self._checked.get(blob) == identity:
             with contextlib.suppress(OSError):
                 self._seal_for_good(blob, identity)
@@ -222,7 +222,7 @@ def _as_entry(path: str) -> Iterator[int]:
         try:
             yield descriptor
         finally:
-            system.close(descriptor)
+            system.close_read(descriptor)
     except OSError as error:
         if error.errno in SCARCE:
             raise

@@ -194,6 +194,8 @@ class Family:
             return {name for name in system.listdir(self.folder) if name.endswith(SUFFIX)}
         except (FileNotFoundError, NotADirectoryError):
             return set()
+        except OSError:
+            return set(self._index.packs) if self._index else set()
 
     def _without_vanished(self, names: set[str]) -> _Index:
         fresh = _Index()
@@ -203,7 +205,7 @@ class Family:
         return fresh
 
     def _read_packs(self, index: _Index, names: list[str]) -> bool:
-        """Take packs into `index`; says whether one had vanished."""
+        """Take packs into `index`; says whether one had vanished. What cannot be read now may be readable later."""
         missed = False
         for name in names:
             try:
@@ -212,6 +214,8 @@ class Family:
                 self._refused.add(name)
             except FileNotFoundError:
                 missed = True
+            except OSError:
+                continue
         return missed
 
     def _mark_used(self, packs: set[str]) -> None:

@@ -122,7 +122,7 @@ def _segments(path: str, family: bytes, pack: str, disk: Disk) -> Iterator[tuple
         for segment in segments:
             yield segment, read_exactly(descriptor, segment.stop - segment.start, segment.start)
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
 
 
 def _copy(segment: Segment, data: bytes, keep: Keep | None, builder: PackBuilder) -> None:

@@ -58,7 +58,7 @@ def read_note(disk: Disk, kind: NoteKind, name: bytes) -> bytes | None:
     except OSError:
         return None
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
     if data[:_SIGNED_AT] != _MAGIC or len(data) < _DATA_AT:
         return None
     signature, content = data[_SIGNED_AT:_DATA_AT], data[_DATA_AT:]

@@ -111,7 +111,7 @@ def _read(disk: Disk, path: str, found: Reached) -> None:
     try:
         data = read_exactly(descriptor, os.fstat(descriptor).st_size, 0)
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
     magic, signature = _HEAD.unpack_from(data)
     body = data[_HEAD.size :]
     if magic != _MAGIC or not disk.key.signed(signature, _PURPOSE, body):

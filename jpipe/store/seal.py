@@ -84,7 +84,7 @@ class Seals:
         except OSError:
             return None
         finally:
-            system.close(descriptor)
+            system.close_read(descriptor)
         if len(data) != _SEAL.size:
             return None
         magic, packed, boot, sealed, signature = _SEAL.unpack(data)

@@ -369,7 +369,7 @@ class Store:
         try:
             return read_exactly(descriptor, place.length, place.offset)
         finally:
-            system.close(descriptor)
+            system.close_read(descriptor)
 
     def _saved(self, write: Callable[[], T], size: int) -> T | None:
         """What `write` gives; None, after one warning, if the cache cannot take it."""

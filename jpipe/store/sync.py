@@ -49,7 +49,7 @@ def sync_folder(path: str) -> None:
         with contextlib.suppress(OSError):
             system.fsync(descriptor)
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
 
 
 def _sync_each(disk: Disk, paths: list[str], wait: Callable[[str], None], durable_folders: set[str]) -> list[str]:
@@ -76,7 +76,7 @@ def sync_file(path: str) -> None:
     try:
         system.fsync(descriptor)
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
 
 
 def _sync_names(disk: Disk, folder: str, durable_folders: set[str]) -> None:

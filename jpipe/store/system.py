@@ -41,6 +41,14 @@ utime = os.utime
 listdir = os.listdir
 
 
+def close_read(descriptor: int) -> None:
+    """Close a file that was only read: whatever goes wrong then changes nothing of what was read."""
+    try:
+        close(descriptor)
+    except OSError:
+        return
+
+
 def scan(folder: str) -> Iterator[os.DirEntry[str]]:
     """The entries of `folder`; none if it is not there or not a real folder."""
     try:

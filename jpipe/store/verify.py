@@ -130,7 +130,7 @@ def _damaged_values(pack: PackFile) -> int:
                     value = values[row.offset : row.offset + row.length]
                     damaged += len(value) != row.length or blake3(value).digest() != row.check
     finally:
-        system.close(descriptor)
+        system.close_read(descriptor)
     return damaged
 
 

@@ -102,6 +102,7 @@ def test_verbose_json_tells_of_every_item(study: Project) -> None:
 
 def test_targets_parameters_and_dry_run(study: Project) -> None:
     assert study.run("numbers").ran == {"numbers": 1}
+    assert study.run("numbers", json=False).stderr.strip() == "numbers is up to date · 1 item from cache"
     assert study.run("pipeline.py:main", "power", "--set", "ps=5").ran == {"power": 1}
     dry = study.run("-n", json=False)
     assert dry.exit_code == 0 and "power" in dry.stdout

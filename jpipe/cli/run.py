@@ -90,7 +90,7 @@ def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any
     from jpipe.progress import Mode, Progress, mode_for
     from jpipe.render.told import Wishes
 
-    wishes = Wishes(options["show_output"], options["verbose"], call.settings.tb, call.commands)
+    wishes = Wishes(options["show_output"], options["verbose"], call.settings.tb, call.commands, _asked(call, options))
     mode = mode_for(call.settings.progress, call.err)
     if options["as_json"] and call.settings.progress == "auto" and not call.err.is_terminal:
         mode = Mode.OFF
@@ -105,6 +105,15 @@ def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any
 
         observers.append(Annotations(sys.stderr, os.environ.get("GITHUB_STEP_SUMMARY")))
     return everyone(observers), progress.close
+
+
+def _asked(call: Invocation, options: dict[str, Any]) -> str:
+    """What of the pipeline was asked for, in words; nothing where it is all of it."""
+    if options["failed"]:
+        return "what failed"
+    if options["items"]:
+        return f"item {', '.join(options['items'])} of {call.steps[0]}"
+    return ", ".join(call.steps)
 
 
 def items_of(texts: tuple[str, ...]) -> tuple[int, ...]:

@@ -33,12 +33,15 @@ class Wishes:
         How much of a traceback: ``"short"``, ``"long"`` or ``"native"``.
     commands
         How to call jpipe again.
+    asked
+        What of the pipeline was asked for, if not all of it: ``score``, ``items 3, 5 of score``.
     """
 
     output: bool = False
     items: bool = False
     tb: str = "short"
     commands: Commands = field(default_factory=Commands)
+    asked: str = ""
 
 
 class Teller:
@@ -180,7 +183,7 @@ def run_end(event: RunEnded, standing: Standing, wishes: Wishes, opened: bool) -
         return [*failures_screen(standing.failures, wishes.commands, wishes.tb), *failed_end(event, standing)]
     pipeline = standing.start.pipeline if standing.start else "the run"
     if not event.ran and not opened:
-        return [up_to_date(pipeline, event.cached, event.seconds_saved)]
+        return [up_to_date(wishes.asked or pipeline, event.cached, event.seconds_saved)]
     saved = f" · saved {about(event.seconds_saved)}" if event.cached and event.seconds_saved >= 0.95 else ""
     end = f" finished in {took(event.seconds)} · {event.ran:,} ran, {event.cached:,} from cache{saved}"
     return [(), line(strong(pipeline), end), *_extremes(event)]

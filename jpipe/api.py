@@ -171,6 +171,17 @@ def run(
     )
 
 
+def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> Run:
+    """A run from Python as its user sees it: with bars in a terminal, a block in a notebook, else silent."""
+    from jpipe.progress import default_observer
+
+    progress = default_observer()
+    if progress is None:
+        return run(pipeline, parameters)
+    with progress:
+        return run(pipeline, parameters, observer=progress)
+
+
 def plan(
     pipeline: Pipeline[..., Any],
     parameters: Mapping[str, Any] | None = None,

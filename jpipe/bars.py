@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jpipe.render.paper import Paper
     from jpipe.render.standing import Standing, StepStanding
 
-__all__ = ["Bars", "run_bar", "step_bar", "worker_bar"]
+__all__ = ["Bars", "frame_lines", "run_bar", "step_bar", "worker_bar"]
 
 _FASTEST = 0.1
 """Seconds between frames at most while nothing is said above them."""
@@ -66,7 +66,8 @@ class Bars:
             return
         self._at = self._now()
         columns, rows = shutil.get_terminal_size((80, 24))
-        frame = self._frame(standing, elapsed, min(columns - 1, _WIDEST), max(1, rows - 2))
+        width, most, ascii_only = min(columns - 1, _WIDEST), max(1, rows - 2), not self._paper.unicode
+        frame = frame_lines(standing, elapsed, width, most, by_worker=self._by_worker, ascii_only=ascii_only)
         self._write(self._erase(columns) + self._paper.rendered(lines) + "\n".join(frame))
         self._drawn = frame
 
@@ -74,23 +75,6 @@ class Bars:
         """Take the frame off the screen."""
         self._write(self._erase(shutil.get_terminal_size((80, 24)).columns))
         self._drawn = []
-
-    def _frame(self, standing: Standing, elapsed: dict[str, float], width: int, most: int) -> list[str]:
-        jobs = standing.start.jobs if standing.start else 1
-        ascii_only = not self._paper.unicode
-        if self._by_worker:
-            since = max(elapsed.values(), default=0.0)
-            bars = [worker_bar(worker, count, since, width) for worker, count in sorted(standing.workers.items())]
-        else:
-            bars = [
-                step_bar(step, elapsed.get(step.name, 0.0), jobs, width, ascii_only)
-                for step in standing.steps.values()
-                if step.running and step.stale > 1 and step.finished < step.stale
-            ]
-        hidden = len(bars) - (most - 1)
-        if hidden > 0:
-            bars = [*bars[: most - 2], f"  ... and {counted(hidden + 1, 'more', 'more')}"] if most > 2 else []
-        return [fitted(bar, width) for bar in (*bars, run_bar(standing, elapsed, width, ascii_only))]
 
     def _erase(self, columns: int) -> str:
         """Escape codes that bring the cursor to the frame's first column and row and clear from there on.
@@ -107,6 +91,46 @@ class Bars:
         if text:
             self._paper.stream.write(text)
             self._paper.stream.flush()
+
+
+def frame_lines(
+    standing: Standing,
+    elapsed: dict[str, float],
+    width: int,
+    most: int,
+    *,
+    by_worker: bool = False,
+    ascii_only: bool = False,
+) -> list[str]:
+    """The bars of what is running, and below them that of the run.
+
+    Parameters
+    ----------
+    standing, elapsed
+        Where the run stands; seconds since each started step started.
+    width
+        Columns that a line may take.
+    most
+        Lines that there is room for.
+    by_worker
+        A line for each worker instead of a bar for each running step.
+    ascii_only
+        Draw without block characters.
+    """
+    jobs = standing.start.jobs if standing.start else 1
+    if by_worker:
+        since = max(elapsed.values(), default=0.0)
+        bars = [worker_bar(worker, count, since, width) for worker, count in sorted(standing.workers.items())]
+    else:
+        bars = [
+            step_bar(step, elapsed.get(step.name, 0.0), jobs, width, ascii_only)
+            for step in standing.steps.values()
+            if step.running and step.stale > 1 and step.finished < step.stale
+        ]
+    hidden = len(bars) - (most - 1)
+    if hidden > 0:
+        bars = [*bars[: most - 2], f"  ... and {counted(hidden + 1, 'more', 'more')}"] if most > 2 else []
+    return [fitted(bar, width) for bar in (*bars, run_bar(standing, elapsed, width, ascii_only))]
 
 
 def step_bar(step: StepStanding, elapsed: float, jobs: int, width: int, ascii_only: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from enum import StrEnum
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from jpipe.events import Event, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.render.log import LogTeller
+from jpipe.render.paper import Paper
 from jpipe.render.standing import Standing
 from jpipe.render.told import Teller, Wishes
 
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jpipe.bars import Bars
+    from jpipe.notebook import Block
     from jpipe.render.lines import Line
-    from jpipe.render.paper import Paper
 
-__all__ = ["HEARTBEAT", "Mode", "Progress", "mode_for"]
+__all__ = ["HEARTBEAT", "Mode", "Progress", "default_observer", "mode_for"]
 
 HEARTBEAT = 30.0
 """Seconds without a line after which a log gets a sign of life."""
@@ -41,6 +43,8 @@ class Mode(StrEnum):
     """A bar for each running step and one for the run."""
     WORKERS = "workers"
     """A line for each worker and a bar for the run."""
+    NOTEBOOK = "notebook"
+    """A block below the cell."""
     PLAIN = "plain"
     """Lines of a log."""
     OFF = "off"
@@ -102,10 +106,14 @@ class Progress:
         self._lock = threading.RLock()
         self._started: dict[str, float] = {}
         self._last_line = clock()
-        self._bars: Bars | None = None
+        self._bars: Bars | Block | None = None
         self._ticker: _Ticker | None = None
         self._broken = False
         self._teller = self._make_teller(wishes or Wishes())
+        if self._mode is Mode.NOTEBOOK:
+            from jpipe.notebook import Block
+
+            self._bars = Block()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -134,7 +142,7 @@ class Progress:
         return LogTeller(self.standing, wishes) if self._mode is Mode.PLAIN else Teller(self.standing, wishes)
 
     def _go_live(self) -> None:
-        if self._ticker is not None or self._mode is Mode.OFF or self._broken:
+        if self._ticker is not None or self._mode in (Mode.OFF, Mode.NOTEBOOK) or self._broken:
             return
         if self._mode is not Mode.PLAIN:
             from jpipe.bars import Bars
@@ -176,9 +184,33 @@ class Progress:
         ticker, self._ticker = self._ticker, None
         if ticker is not None:
             ticker.stop()
-        bars, self._bars = self._bars, None
-        if bars is not None:
+        bars = self._bars
+        if bars is not None and self._mode is not Mode.NOTEBOOK:
+            self._bars = None
             self._guarded(bars.clear)
+
+
+def default_observer(environment: Mapping[str, str] | None = None) -> Progress | None:
+    """What shows a run that was started from Python: bars in a terminal, a block in a notebook, else nothing.
+
+    Parameters
+    ----------
+    environment
+        Default `os.environ`; ``JPIPE_PROGRESS`` chooses another mode, or ``off``.
+    """
+    environment = os.environ if environment is None else environment
+    choice = environment.get("JPIPE_PROGRESS") or "auto"
+    if choice == "off":
+        return None
+    if choice == "auto" and "ipykernel" in sys.modules:
+        from jpipe.notebook import in_notebook
+
+        if in_notebook():
+            return Progress(Paper(color="never"), Mode.NOTEBOOK)
+    paper = Paper()
+    if choice == "auto" and not paper.is_terminal:
+        return None
+    return Progress(paper, mode_for(choice, paper, environment))
 
 
 class _OnlyTheEnd:

@@ -68,7 +68,7 @@ class Pipeline(Generic[P, R]):
         StepError
             When a step failed; what finished is kept.
         """
-        return self._front().api.run_shown(self, self._parameters(args, kwargs)).value  # type: ignore[no-any-return]
+        return self._front().run_shown(self, self._parameters(args, kwargs)).value  # type: ignore[no-any-return]
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """What `run` would do now, and why."""

@@ -21,12 +21,22 @@ _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Debugged:
-    """What became of an item under the debugger: its `value`, or the `error` that it raised; neither where it was left."""
+    """What became of an item under the debugger: its `value`, or the `error` that it raised; none where it was left."""
 
     def __init__(self, value: Any = None, error: ErrorRecord | None = None, *, was_left: bool = False) -> None:
         self.value = value
         self.error = error
         self.was_left = was_left
+
+
+class _Tracer(pdb.Pdb):
+    """pdb, which tells whether it was left before the function returned."""
+
+    was_left = False
+
+    def set_quit(self) -> None:
+        self.was_left = True
+        super().set_quit()
 
 
 def debug(item: PreparedItem, *, trace: bool = False) -> Debugged:
@@ -81,9 +91,9 @@ def _traced(debugger: ModuleType | None, function: Callable[..., Any], args: lis
     runcall = getattr(debugger, "runcall", None)
     if debugger is not pdb and runcall is not None:
         return runcall(function, *args, **kwargs)
-    opened = pdb.Pdb()
+    opened = _Tracer()
     value = opened.runcall(function, *args, **kwargs)
-    if opened.quitting:
+    if opened.was_left:
         raise bdb.BdbQuit
     return value
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
-from jpipe.errors import NothingSelectedError
+from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.failures import label_of
 from jpipe.functions import source_stamps
 from jpipe.ledger import CallState, Ledger, Status
@@ -98,7 +98,7 @@ def load_item(
     UsageError, PipelineLoadError, WiringError
         As a run would.
     NothingSelectedError
-        When there is no such item, or its inputs are not in the cache.
+        When there is no such item.
     """
     found = load(file, pipeline)
     parameters = parse(found, dict(sets)) if sets else {}
@@ -125,9 +125,9 @@ def prepare_item(
     Raises
     ------
     UsageError
-        When the pipeline has no such step.
+        When the pipeline has no such step, its inputs are not in the cache, or nothing says which item is meant.
     NothingSelectedError
-        When there is no such item, or its inputs are not in the cache.
+        When there is no such item.
     """
     session = prepare(pipeline, parameters, cache_dir)
     # Forced: what a call gives as a whole would say nothing of its items' arguments.
@@ -150,7 +150,7 @@ def _failed_item(session: Session, ledger: Ledger, states: Iterable[CallState], 
         for index, key in enumerate(state.keys):
             if key in session.last_run.failed:
                 return ledger.first_item(state) + index
-    raise NothingSelectedError(f"{step} has {total} items: say which", hint=f"--item 0 to --item {total - 1}")
+    raise UsageError(f"{step} has {total} items: say which", hint=f"--item 0 to --item {total - 1}")
 
 
 def _located(ledger: Ledger, states: Iterable[CallState], number: int, total: int, step: str) -> tuple[CallState, int]:
@@ -165,12 +165,11 @@ def _located(ledger: Ledger, states: Iterable[CallState], number: int, total: in
     raise NothingSelectedError(f"{step} has no item {number}", hint=f"it has {total}, counted from 0")
 
 
-def _without_inputs(ledger: Ledger, state: CallState) -> NothingSelectedError:
+def _without_inputs(ledger: Ledger, state: CallState) -> UsageError:
     missing = [ledger.states[number] for number in state.call.needs if not ledger.states[number].is_done]
     names = list(dict.fromkeys(other.call.step.name for other in missing))
-    return NothingSelectedError(
-        f"what {state.call.step.name} takes is not in the cache: {', '.join(names)} must run first",
-        hint=f"jpipe run {' '.join(names)}",
+    return UsageError(
+        f"what {state.call.step.name} takes is not in the cache", hint=f"run it first: jpipe run {' '.join(names)}"
     )
 
 
@@ -183,6 +182,6 @@ def _arguments(session: Session, ledger: Ledger, state: CallState, index: int) -
     try:
         return inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
     except MissingEntry as error:
-        raise NothingSelectedError(
+        raise UsageError(
             f"an input of {label_of(state, index)} is damaged or gone: {error}", hint="jpipe run computes it again"
         ) from None

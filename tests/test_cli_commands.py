@@ -390,10 +390,12 @@ def test_debug_stops_at_the_users_line_with_the_items_own_inputs(study: Project)
     assert "helper.py(4)scaled()" in debugged.stdout.split("(Pdb)")[0], "it starts at the user's line, not in json"
     traced = typing(study, "p sorted(values)[-1], p\nc\n", "debug", "power", "--item", "0", "--trace")
     assert "(9, 1)" in traced.stdout and "it returned 22.5" in traced.stderr
-    assert study.command("debug", "power").exit_code == ExitCode.USAGE
+    again = typing(study, "p x\nq\n", "debug", "power")
+    assert "(Pdb) 2025" in again.stdout, "without --item it is the one that failed"
     assert study.command("debug", "power", "--item", "9").exit_code == ExitCode.NOTHING_SELECTED
     assert study.command("debug", "power", "--item", "1", "--script", "again.py").exit_code == 0
     assert study.python("again.py").stdout.strip() == "142.5"
+    assert len((study.root / "again.py").read_text().splitlines()) <= 5
     missing = study.command("debug", "table")
     assert missing.exit_code == ExitCode.USAGE and "first: jpipe run power" in missing.stderr
 

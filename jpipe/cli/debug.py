@@ -26,11 +26,17 @@ _MARK = "# Written by jpipe debug --script"
 @flags.PLACE
 @click.option("--item", type=int, metavar="N", help="Which item of the step, from 0; default the first that failed.")
 @click.option("--trace", is_flag=True, help="Stop at the first line of the step, not only where it raises.")
-@click.option("--script", is_flag=True, help="Write a script that an editor's own debugger can run.")
+@click.option(
+    "--script",
+    is_flag=False,
+    flag_value="",
+    metavar="[PATH]",
+    help="Write a script that an editor's own debugger can run; default debug_STEP_N.py.",
+)
 @flags.settings("cache_dir")
 @flags.SET
 def command(
-    words: tuple[str, ...], item: int | None, trace: bool, script: bool, sets: tuple[str, ...], **options: Any
+    words: tuple[str, ...], item: int | None, trace: bool, script: str | None, sets: tuple[str, ...], **options: Any
 ) -> int:
     """Call one item of a STEP in this process, with its inputs from the cache, and open the debugger where it raises.
 
@@ -42,8 +48,8 @@ def command(
     from jpipe.debugging import prepare_item
 
     prepared = prepare_item(call.pipeline, call.parameters, call.steps[0], item, call.settings.cache_dir)
-    if script:
-        return _write_script(call, prepared)
+    if script is not None:
+        return _write_script(call, prepared, script)
     return _debug(call, prepared, trace)
 
 
@@ -58,14 +64,14 @@ def _debug(call: Invocation, prepared: PreparedItem, trace: bool) -> int:
     if found.error is not None:
         return ExitCode.FAILED
     if not found.was_left:
-        call.err.write(line(good("✓ "), "it raised nothing and gave ", summary_of(found.value), "; nothing is stored"))
+        call.err.write(line(good("✓ "), "it returned ", summary_of(found.value), dim("   (not stored)")))
     return ExitCode.OK
 
 
-def _write_script(call: Invocation, prepared: PreparedItem) -> int:
+def _write_script(call: Invocation, prepared: PreparedItem, chosen: str) -> int:
     step = prepared.step.name
     known = step if step.isidentifier() else "step"
-    path = Path(f"debug_{known}_{prepared.item}.py")
+    path = Path(chosen or f"debug_{known}_{prepared.item}.py")
     if path.exists() and not path.read_text("utf-8", errors="replace").startswith(_MARK):
         raise UsageError(f"{path} is there already, and jpipe did not write it", hint="rename it")
     arguments = [repr(os.path.realpath(call.file)), repr(step), str(prepared.item)]
@@ -79,7 +85,7 @@ def _write_script(call: Invocation, prepared: PreparedItem) -> int:
         f"{_MARK}: {prepared.label} with its inputs from the cache. Set a breakpoint in the step, and run this.\n"
         "from jpipe.debugging import load_item\n\n"
         f"{known}, args, kwargs = load_item({', '.join(arguments)})\n"
-        f"{known}(*args, **kwargs)\n"
+        f"print({known}(*args, **kwargs))\n"
     )
     path.write_text(text, "utf-8")
     call.out.write(line(str(path)))

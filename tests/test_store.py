@@ -74,7 +74,7 @@ def root_of(array: np.ndarray) -> Any:
 
 
 def test_a_record_comes_back_with_all_that_was_published(store: Store) -> None:
-    read = Read("données/raw \udcff.csv", "file", 12, 34, b"d" * 32)
+    read = Read("données/raw \udcff.csv", "file", 12, 34, 56, b"d" * 32, True)
     stored = store.put([1, "two", 3.0], parts=True)
     new = NewRecord(b"a" * 32, stored, (("x", b"1" * 32), ("k", b"2" * 32)), (read,), 1.5, 4096, b"more")
     published = store.publish(FAMILY, [new])
@@ -192,7 +192,7 @@ def test_many_packs_are_merged_and_what_readers_knew_stays_good(store: Store) ->
 
 
 def test_several_records_of_a_call_that_read_different_files_come_newest_first(store: Store) -> None:
-    reads = [Read("a.csv", "file", n, n, bytes([n]) * 32) for n in range(3)]
+    reads = [Read("a.csv", "file", n, n, n, bytes([n]) * 32) for n in range(3)]
     for read in reads:
         store.publish(FAMILY, [NewRecord(b"a" * 32, store.put(read.size), (), (read,))])
     for place in (store, fresh(store)):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -101,6 +102,8 @@ def open_folder(folder: Path, *, create: bool, shared: bool) -> Folder:
             f"the cache at {root} was written by a newer jpipe (format {version}, this one knows {FORMAT})",
             hint="upgrade jpipe, or use another folder with --cache-dir",
         )
+    elif not os.path.lexists(checked.base):
+        _make(checked)
     _refuse_unsafe(checked)
     return checked
 
@@ -169,6 +172,9 @@ def make_cache(folder: Folder) -> None:
         make_folder(folder.path(room), folder.folder_mode)
     for name, text in {**_FILES, "format": _FORMAT_LINE}.items():
         _write_once(folder.root, name, text)
+    for path in (folder.base, folder.root, os.path.dirname(folder.root)):
+        with contextlib.suppress(OSError):
+            system.sync_folder(path)
 
 
 def make_folder(path: str, mode: int) -> None:

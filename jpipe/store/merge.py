@@ -17,7 +17,7 @@ from jpipe.store.disk import Disk
 from jpipe.store.family import SUFFIX
 from jpipe.store.mapping import read_exactly
 from jpipe.store.pack import PackBuilder, Segment, TornPack, read_pack
-from jpipe.store.sync import sync_file, sync_folder
+from jpipe.store.sync import sync_file
 
 __all__ = ["drop_damaged", "merge_small", "rewrite"]
 
@@ -145,5 +145,5 @@ def _publish(disk: Disk, folder: str, chunks: list[bytes]) -> str:
     name = blake3(b"".join(chunks)).hexdigest(20) + SUFFIX
     disk.writer.publish(folder, name, chunks)
     sync_file(f"{folder}/{name}")
-    sync_folder(folder)
+    system.sync_folder(folder)
     return name

@@ -194,7 +194,8 @@ def _tidy(disk: Disk, before: float) -> None:
         unlink(entry.path)
     for entry in list(system.scan(disk.folder.path("locks"))):
         with contextlib.suppress(OSError):
-            if lock := Lock.take(entry.path):
+            kept = entry.name.endswith(".turns") and entry.stat(follow_symlinks=False).st_mtime >= before
+            if not kept and (lock := Lock.take(entry.path)):
                 lock.release(remove=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from jpipe.store import system
 from jpipe.store.disk import Disk
 
-__all__ = ["sync_file", "sync_files", "sync_folder"]
+__all__ = ["sync_file", "sync_files"]
 
 _BLOB = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{62}")
 _PACK = re.compile(r"families/[0-9a-f]{2}/[0-9a-f]{62}/[0-9a-f]+\.pack")
@@ -38,18 +38,6 @@ def sync_files(disk: Disk, paths: Iterable[str], durable_folders: set[str]) -> t
     lost = _sync_each(disk, blobs, lambda path: disk.blobs.sync(bytes.fromhex(path[6:8] + path[9:])), durable_folders)
     lost += _sync_each(disk, packs, lambda path: sync_file(disk.folder.path(path)), durable_folders)
     return tuple(lost)
-
-
-def sync_folder(path: str) -> None:
-    """Wait until the names in a folder are on the disk, where the platform can do that."""
-    if system.WINDOWS:
-        return
-    descriptor = system.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            system.fsync(descriptor)
-    finally:
-        system.close_read(descriptor)
 
 
 def _sync_each(disk: Disk, paths: list[str], wait: Callable[[str], None], durable_folders: set[str]) -> list[str]:
@@ -82,11 +70,11 @@ def sync_file(path: str) -> None:
 def _sync_names(disk: Disk, folder: str, durable_folders: set[str]) -> None:
     """The folder's names, and once its own name and those above it."""
     with contextlib.suppress(OSError):
-        sync_folder(folder)
+        system.sync_folder(folder)
         while folder not in durable_folders and folder != disk.folder.base:
             durable_folders.add(folder)
             folder = os.path.dirname(folder)
-            sync_folder(folder)
+            system.sync_folder(folder)
 
 
 def _drop(disk: Disk, path: str) -> None:

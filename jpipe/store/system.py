@@ -49,6 +49,19 @@ def close_read(descriptor: int) -> None:
         return
 
 
+def sync_folder(path: str) -> None:
+    """Wait until the names in a folder are on the disk, where the platform can do that."""
+    if WINDOWS:
+        return
+    descriptor = open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        close_read(descriptor)
+
+
 def scan(folder: str) -> Iterator[os.DirEntry[str]]:
     """The entries of `folder`; none if it is not there or not a real folder."""
     try:

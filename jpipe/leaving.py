@@ -10,7 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from jpipe.answer import Asked, Facts, write
-from jpipe.fingerprint import PartKind
+from jpipe.files import FileDigests
+from jpipe.fingerprint import Fingerprinter, PartKind
+from jpipe.layout import Layout
 from jpipe.journal import opening_of
 from jpipe.ledger import Ledger
 from jpipe.observation import observed
@@ -29,7 +31,7 @@ MOST_FILES = 20_000
 
 def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> None:
     """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
-    if not plan.up_to_date or obstacles(session):
+    if not plan.up_to_date or obstacles(session.layout, session.fingerprinter, session.files):
         return
     facts = Facts()
     for path in _sources(session):
@@ -58,14 +60,25 @@ def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> 
         return
 
 
-def obstacles(session: Session) -> list[str]:
-    """Why what a run of this pipeline would do cannot be told without importing its file; empty when it can."""
-    found = [f"{use.name} at {session.files.short(use.file)}:{use.line}" for use in _volatile(session)]
-    found += [f"{effect} while the file was imported" for effect in observed.effects]
+def obstacles(layout: Layout, fingerprinter: Fingerprinter, files: FileDigests) -> list[str]:
+    """Why what a run would do cannot be told without importing the pipeline file; empty when it can.
+
+    Parameters
+    ----------
+    layout
+        Of the pipeline, laid out in this process.
+    fingerprinter
+        Tells which modules are the user's own.
+    files
+        Shortens their paths.
+    """
+    uses = _volatile(fingerprinter)
+    found = {f"{use.name} at {files.short(use.file)}:{use.line}": None for use in uses}
+    found |= dict.fromkeys(f"{effect} while the file was imported" for effect in observed.effects)
     if observed.everything:
-        found.append("the whole environment is read")
-    uncached = {call.step.name for call in session.layout.calls if not call.step.declared.cache}
-    return found + [f"{name} has cache=False" for name in sorted(uncached)]
+        found["the whole environment is read"] = None
+    found |= {f"{call.step.name} has cache=False": None for call in layout.calls if not call.step.declared.cache}
+    return list(found)
 
 
 def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
@@ -79,16 +92,16 @@ def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _own_modules(session: Session) -> Iterator[str]:
+def _own_modules(fingerprinter: Fingerprinter) -> Iterator[str]:
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file and session.fingerprinter.owns_file(file):
+        if file and fingerprinter.owns_file(file):
             yield os.path.abspath(file)
 
 
-def _volatile(session: Session) -> Iterator[Volatile]:
+def _volatile(fingerprinter: Fingerprinter) -> Iterator[Volatile]:
     sources = []
-    for file in dict.fromkeys(_own_modules(session)):
+    for file in dict.fromkeys(_own_modules(fingerprinter)):
         try:
             with open(file, encoding="utf-8", errors="replace") as opened:
                 sources.append((file, opened.read()))
@@ -98,7 +111,7 @@ def _volatile(session: Session) -> Iterator[Volatile]:
 
 
 def _files(session: Session, ledger: Ledger) -> Iterator[str]:
-    yield from _own_modules(session)
+    yield from _own_modules(session.fingerprinter)
     yield from (path for path in observed.opened if not os.path.isdir(path))
     yield from (session.files.full(read.path) for read in _reads(ledger) if read.kind != "folder")
     root = str(session.root)
@@ -109,7 +122,7 @@ def _files(session: Session, ledger: Ledger) -> Iterator[str]:
 
 
 def _sources(session: Session) -> Iterator[str]:
-    yield from _own_modules(session)
+    yield from _own_modules(session.fingerprinter)
     yield from observed.opened
 
 
@@ -136,7 +149,6 @@ def _store_files(session: Session, ledger: Ledger) -> Iterator[str]:
     yield os.path.join(str(session.store.root), "format")
     for family in {state.fingerprint.digest for state in ledger.states.values()}:
         folder = disk.family_folder(family)
-        yield folder
         yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
     for state in ledger.states.values():
         places = list(state.places) if state.places else []
@@ -187,7 +199,7 @@ def _accepted(session: Session) -> Iterator[str]:
 
 def _code_folders(asked: Asked, session: Session) -> set[str]:
     """Folders in which a new file could change what an import finds."""
-    folders = {os.path.dirname(file) for file in _own_modules(session)}
+    folders = {os.path.dirname(file) for file in _own_modules(session.fingerprinter)}
     folders |= {os.path.abspath(path) for path in [*asked.path, *sys.path]}
     return {f for f in folders if os.path.isdir(f) and "site-packages" not in f and not f.startswith(sys.base_prefix)}
 

@@ -101,10 +101,9 @@ def _executed(root: ast.AST) -> Iterator[ast.AST]:
             continue
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
-        if isinstance(node, ast.Attribute) and _dotted(node, {}) is not None:
-            yield node
-            continue
         yield node
+        if isinstance(node, ast.Attribute) and not (_dotted(node, {}) or ".").startswith("."):
+            continue
         stack += list(ast.iter_child_nodes(node))
 
 

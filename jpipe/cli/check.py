@@ -35,11 +35,15 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **opti
     """
     call = invocation(words, flags.flags_of(options), sets)
     mistakes = _mistakes(call)
-    unseen = [] if mistakes else _unseen(call)
+    unseen = {} if mistakes else _unseen(call)
+    obstacles = [] if mistakes else _obstacles(call)
     if as_json:
-        click.echo(json.dumps(_document(mistakes, unseen), indent=2))
+        click.echo(json.dumps({**_document(mistakes, unseen), "no_instant_answer": obstacles}, indent=2))
     else:
         call.out.write(*_lines(call, mistakes, unseen))
+        if obstacles:
+            call.out.write(line(warn("! "), "the file is imported at every run, because of"))
+            call.out.write(*(line(f"    {text}") for text in obstacles))
     return ExitCode.NOT_LOADED if mistakes else ExitCode.OK
 
 
@@ -98,6 +102,21 @@ def _unseen(call: Invocation) -> dict[str, tuple[Unseen, ...]]:
         if fingerprint.unseen:
             found[step_name] = fingerprint.unseen
     return found
+
+
+def _obstacles(call: Invocation) -> list[str]:
+    """Why the instant answer cannot be given."""
+    if not _has_all_parameters(call):
+        return []
+    from jpipe.files import FileDigests
+    from jpipe.fingerprint import Fingerprinter
+    from jpipe.leaving import obstacles
+    from jpipe.project import find_root
+    from jpipe.session import lay_out
+
+    layout, _ = lay_out(call.pipeline, call.parameters)
+    root = find_root(call.file)
+    return obstacles(layout, Fingerprinter(root), FileDigests(root))
 
 
 def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:

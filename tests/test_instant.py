@@ -1,0 +1,213 @@
+"""The instant answer: given without importing the pipeline file, and never when anything that matters has changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILES = {
+    "pyproject.toml": "[project]\nname = 'study'\nversion = '0'\n",
+    "pipeline.py": """
+        import os
+        from pathlib import Path
+        import fakelib
+        import jpipe
+        import settings
+        from helpers import scaled
+
+        HERE = Path(__file__).parent
+        with open(os.environ["IMPORTED"], "a") as log:
+            log.write("x")
+        FACTOR = int((HERE / "factor.txt").read_text())
+        INPUTS = sorted(name for name in os.listdir(HERE / "inputs"))
+        MODE = os.environ.get("STUDY_MODE", "plain")
+
+        @jpipe.step
+        def read(name: str) -> int:
+            return len((HERE / "inputs" / name).read_text())
+
+        @jpipe.step
+        def combine(sizes: list[int], factor: int, mode: str, extra: int) -> str:
+            return f"{mode} {scaled(sum(sizes)) * factor + settings.OFFSET + fakelib.f(extra)}"
+
+        @jpipe.pipeline
+        def main(extra: int = 1):
+            return combine([read(name) for name in INPUTS], FACTOR, MODE, extra)
+    """,
+    "helpers.py": "def scaled(x):\n    return x * 2\n",
+    "settings.py": "OFFSET = 5\n",
+    "factor.txt": "3",
+    "inputs/a.txt": "aaa",
+    "inputs/b.txt": "bb",
+    "libs/site-packages/fakelib/__init__.py": "def f(x):\n    return x\n",
+    "libs/site-packages/fakelib-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: fakelib\nVersion: 1.0\n",
+    "libs/site-packages/fakelib-1.0.dist-info/top_level.txt": "fakelib\n",
+    "libs/site-packages/fakelib-1.0.dist-info/RECORD": "fakelib/__init__.py,,\n",
+}
+
+
+class Study:
+    """A project whose pipeline file leaves a mark whenever it is imported."""
+
+    def __init__(self, project: Any, marks: Path) -> None:
+        self.project = project
+        self.marks = marks
+        packages = str(project.root / "libs" / "site-packages")
+        self.env = {"IMPORTED": str(marks), "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def imports(self) -> int:
+        return len(self.marks.read_text()) if self.marks.exists() else 0
+
+    def run(self, *arguments: str, **env: str) -> tuple[bool, dict[str, int]]:
+        """Whether the file was imported, and how many items ran, by step."""
+        before = self.imports()
+        result = self.project.run("-j", "1", *arguments, env={**self.env, **env})
+        assert result.exit_code == 0, result.stderr
+        return self.imports() > before, result.ran
+
+
+@pytest.fixture
+def study(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    project.write(FILES)
+    made = Study(project, tmp_path_factory.mktemp("marks") / "imported")
+    assert made.run() == (True, {"read": 2, "combine": 1})
+    assert made.run() == (False, {}), "the second run is answered at once"
+    return made
+
+
+def test_run_plan_and_status_answer_without_importing_the_file(study: Study) -> None:
+    before = study.imports()
+    for command in (["run"], ["plan"], ["status"], ["status", "--check"], ["plan", "--json"], ["run", "--json"]):
+        result = study.project.command(*command, env=study.env)
+        assert result.exit_code == 0, result.stderr
+    assert study.imports() == before
+    ends = study.project.run(env=study.env)
+    assert ends.counts == (0, 3)
+    assert {name: end["items"] for name, end in ends.steps.items()} == {"read": 2, "combine": 1}
+
+
+def test_another_parameter_or_target_is_another_question(study: Study) -> None:
+    assert study.run("--set", "extra=2") == (True, {"combine": 1})
+    assert study.run("--set", "extra=2") == (False, {})
+    assert study.run() == (False, {})
+    assert study.run("pipeline.py", "read") == (True, {})
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "ran"),
+    [
+        ("pipeline.py", "return len(", "return 1 + len(", {"read": 2, "combine": 1}),
+        ("helpers.py", "x * 2", "x * 3", {"combine": 1}),
+        ("settings.py", "OFFSET = 5", "OFFSET = 6", {"combine": 1}),
+        ("factor.txt", "3", "4", {"combine": 1}),
+        ("inputs/a.txt", "aaa", "aaaa", {"read": 1, "combine": 1}),
+        ("pipeline.py", "import settings", "import settings  # a comment", {}),
+        ("pyproject.toml", "version = '0'", "version = '1'", {}),
+    ],
+    ids=["module source", "helper", "imported data", "file read at import", "input of a step", "comment", "pyproject"],
+)
+@pytest.mark.parametrize("same_second", [False, True])
+def test_an_edited_file_is_seen(
+    study: Study, file: str, old: str, new: str, ran: dict[str, int], same_second: bool
+) -> None:
+    study.project.edit(file, old, new, same_second=same_second)
+    assert study.run() == (True, ran)
+    assert study.run() == (False, {})
+
+
+def test_a_file_that_appears_in_a_listed_folder_is_seen(study: Study) -> None:
+    study.project.write({"inputs/c.txt": "cccc"})
+    assert study.run() == (True, {"read": 1, "combine": 1})
+    (study.project.root / "inputs" / "c.txt").unlink()
+    assert study.run() == (True, {}), "what was there before is found again"
+
+
+def test_an_environment_variable_is_seen(study: Study) -> None:
+    assert study.run(STUDY_MODE="other") == (True, {"combine": 1})
+    assert study.run(STUDY_MODE="other") == (False, {})
+    assert study.run() == (True, {})
+    assert study.run(UNRELATED="1") == (False, {})
+
+
+def test_a_package_version_is_seen(study: Study) -> None:
+    site = study.project.root / "libs" / "site-packages"
+    info = site / "fakelib-1.1.dist-info"
+    (site / "fakelib-1.0.dist-info").rename(info)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fakelib\nVersion: 1.1\n")
+    assert study.run() == (True, {"combine": 1})
+
+
+def test_a_new_module_that_shadows_another_is_seen(study: Study) -> None:
+    study.project.write({"fakelib.py": "def f(x):\n    return x + 100\n"})
+    assert study.run() == (True, {"combine": 1})
+
+
+def test_another_interpreter_is_seen(study: Study, tmp_path: Path) -> None:
+    other = tmp_path / "environment"
+    other.mkdir()
+    link = other / Path(sys.executable).name
+    link.symlink_to(sys.executable)
+    before = study.imports()
+    done = study.project.python("-m", "jpipe", "run", env=study.env)
+    assert done.exit_code == 0
+    assert study.imports() == before
+    import subprocess
+
+    environment = {**os.environ, **study.env, "PYTHONPATH": os.pathsep.join([study.env["PYTHONPATH"], *sys.path])}
+    subprocess.run([str(link), "-m", "jpipe", "run"], cwd=study.project.root, env=environment, check=True, capture_output=True)
+    assert study.imports() == before + 1
+
+
+@pytest.mark.parametrize("how", ["damaged", "removed", "emptied"])
+def test_a_record_that_is_not_as_it_was_is_seen(study: Study, how: str) -> None:
+    packs = sorted((study.project.cache / "v1" / "families").rglob("*.pack"))
+    assert packs
+    for pack in packs:
+        if how == "removed":
+            pack.unlink()
+            continue
+        pack.chmod(0o600)
+        content = bytearray(pack.read_bytes())
+        content[len(content) // 2] ^= 1
+        pack.write_bytes(b"" if how == "emptied" else bytes(content))
+    imported, _ = study.run()
+    assert imported
+    assert study.run()[1] == {}, "it healed"
+
+
+def test_a_cache_that_is_gone_is_seen(study: Study) -> None:
+    shutil.rmtree(study.project.cache)
+    assert study.run() == (True, {"read": 2, "combine": 1})
+
+
+def test_a_damaged_note_is_no_answer(study: Study) -> None:
+    (note,) = (study.project.cache / "v1" / "answers").iterdir()
+    raw = bytearray(note.read_bytes())
+    raw[40] ^= 1
+    note.write_bytes(bytes(raw))
+    assert study.run() == (True, {})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NOW = time.time()",
+        "NOW = datetime.datetime.now().year",
+        "DRAW = random.random()",
+        "ID = uuid.uuid4().hex",
+        "OUT = subprocess.run(['true'])",
+        "THERE = Path('x').exists()",
+        "def moment():\n    return time.time()\nNOW = moment()",
+    ],
+)
+def test_what_depends_on_the_moment_gets_no_instant_answer(study: Study, line: str) -> None:
+    head = "import datetime, random, subprocess, time, uuid\nfrom pathlib import Path\n"
+    study.project.write({"settings.py": f"{head}{line}\nOFFSET = 5\n"})
+    study.run()
+    assert study.run()[0], "the file is imported each time"
+    assert "settings.py" in study.project.command("check", env=study.env).stdout

@@ -55,36 +55,49 @@ class Change:
 def difference(old: Sequence[Part], new: Sequence[Part]) -> list[Change]:
     """What changed from `old` to `new`.
 
-    Edited parts come first, then rebound names, then parts that are no longer or newly used; where an edit explains
-    them, added and removed parts are still listed. A part that was only renamed or moved is no change.
+    Edited parts come first, then rebound names, then parts that are newly or no longer used. A part that was only
+    renamed or moved is no change. Where no part changed but how they are put together, the parts whose text differs
+    are named.
     """
-    before, after = _by_name(old), _by_name(new)
-    edited = [
-        _edited(before[key], after[key]) for key in after if key in before and before[key].digest != after[key].digest
-    ]
-    gone = [p for key, p in before.items() if key not in after]
-    come = [p for key, p in after.items() if key not in before]
+    pairs, gone, come = _paired(old, new)
     renamed = _renamed(gone, come)
-    edited += [_edited(one, other) for one, other in renamed if one.digest != other.digest]
-    moved_old, moved_new = {id(one) for one, _ in renamed}, {id(other) for _, other in renamed}
     names = {one.name: other.name for one, other in renamed}
-    rebound = [
-        change
-        for key in after
-        if key in before and before[key].digest == after[key].digest
-        for change in _rebound(before[key], after[key], names)
-    ]
-    return [
-        *edited,
-        *rebound,
-        *(_one_sided(ChangeKind.ADDED, p) for p in come if id(p) not in moved_new),
-        *(_one_sided(ChangeKind.REMOVED, p) for p in gone if id(p) not in moved_old),
-    ]
+    moved = {id(part) for pair in renamed for part in pair}
+    changes = [_edited(one, other) for one, other in [*pairs, *renamed] if one.digest != other.digest]
+    changes += [c for one, other in pairs if one.digest == other.digest for c in _rebound(one, other, names)]
+    changes += [_one_sided(ChangeKind.ADDED, part) for part in come if id(part) not in moved]
+    changes += [_one_sided(ChangeKind.REMOVED, part) for part in gone if id(part) not in moved]
+    return changes or [_edited(one, other) for one, other in pairs if one.text != other.text]
 
 
-def _by_name(parts: Sequence[Part]) -> dict[tuple[bool, str], Part]:
-    """Parts by name; the step's own function is the same part whatever it is called."""
-    return {(part.kind is PartKind.CODE, "" if part.kind is PartKind.CODE else part.name): part for part in parts}
+def _paired(old: Sequence[Part], new: Sequence[Part]) -> tuple[list[tuple[Part, Part]], list[Part], list[Part]]:
+    """Parts of the same name in pairs, equal ones first, and those that are only in one of the lists."""
+    before: dict[tuple[PartKind, str], list[Part]] = {}
+    for part in old:
+        before.setdefault(_identity(part), []).append(part)
+    pairs: list[tuple[Part, Part]] = []
+    unmatched: list[Part] = []
+    for part in new:
+        candidates = before.get(_identity(part), [])
+        same = next((c for c in candidates if c.digest == part.digest), None)
+        if same is None:
+            unmatched.append(part)
+        else:
+            candidates.remove(same)
+            pairs.append((same, part))
+    come = []
+    for part in unmatched:
+        candidates = before.get(_identity(part), [])
+        if candidates:
+            pairs.append((candidates.pop(0), part))
+        else:
+            come.append(part)
+    return pairs, [part for left in before.values() for part in left], come
+
+
+def _identity(part: Part) -> tuple[PartKind, str]:
+    """The step's own function is the same part whatever it is called."""
+    return part.kind, "" if part.kind is PartKind.CODE else part.name
 
 
 def _renamed(gone: list[Part], come: list[Part]) -> list[tuple[Part, Part]]:

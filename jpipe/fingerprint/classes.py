@@ -155,7 +155,7 @@ class _OwnClass:
         return self.foreign and name not in self.source.bound
 
     def _note_constant(self, name: str, value: Any) -> None:
-        if self.source is None or callable(value) or hasattr(type(value), "__get__"):
+        if self.source is None or name not in self.source.bound or hasattr(type(value), "__get__"):
             return
         line = next((t.line for bound, t in self.source.statements if bound == name), self.source.line)
         qualified = f"{self.cls.__module__}.{self.cls.__qualname__}.{name}"

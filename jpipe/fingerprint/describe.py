@@ -41,7 +41,8 @@ class _Walk:
         self.unseen: list[Unseen] = []
         self.environment: list[str] = []
         self._seen = {root}
-        self._names: set[tuple[PartKind, str]] = set()
+        self._variant = merkle.variant(root)
+        self._noted: set[tuple[PartKind, str, int | None, bytes]] = set()
 
     def run(self) -> None:
         level: list[tuple[int, str | None]] = [(self.root, None)]
@@ -69,9 +70,9 @@ class _Walk:
         return name
 
     def _add(self, part: Part) -> None:
-        key = (part.kind, part.name)
-        if key not in self._names:
-            self._names.add(key)
+        key = (part.kind, part.name, part.line, part.digest)
+        if key not in self._noted:
+            self._noted.add(key)
             self.parts.append(part)
 
     def _part(self, number: int, node: Node, via: str | None) -> Part:
@@ -124,12 +125,12 @@ class _Walk:
     def _own_digest(self, number: int) -> bytes:
         """Digest of a part without the parts that it reaches, under whatever names it reaches them."""
         nodes = self.graph.nodes
-        pieces: list[bytes] = [nodes[number].label]
+        pieces: list[bytes] = [self.merkle.label(nodes[number], self._variant)]
         for label, target, is_part in self._inside(number):
             pieces.append(label.encode("utf-8", "surrogatepass"))
             if not is_part:
                 node = nodes[target]
-                pieces.append(self.merkle.digest(target) if node.unordered else node.label)
+                pieces.append(self.merkle.digest(target) if node.unordered else self.merkle.label(node, self._variant))
         return combine(*pieces)
 
     def _uses(self, number: int) -> tuple[tuple[str, str], ...]:

@@ -24,13 +24,18 @@ class Merkle:
 
     def digest(self, root: int) -> bytes:
         """32 bytes that stand for everything reachable from `root`."""
-        traits = self._finish(root, 0)
-        variant = 2 if traits & Trait.READS_SOURCE else 1 if traits & Trait.REFLECTS else 0
+        variant = self.variant(root)
         if variant:
             self._finish(root, variant)
         return self._digests[variant][root]
 
-    def _label(self, node: Node, variant: int) -> bytes:
+    def variant(self, root: int) -> int:
+        """How much counts below `root`: 0 code alone, 1 docstrings and annotations too, 2 the source text too."""
+        traits = self._finish(root, 0)
+        return 2 if traits & Trait.READS_SOURCE else 1 if traits & Trait.REFLECTS else 0
+
+    def label(self, node: Node, variant: int) -> bytes:
+        """What a node says itself, as far as it counts."""
         if variant == 0:
             return node.label
         if variant == 1 or node.origin is None or not node.origin.spans:
@@ -81,7 +86,7 @@ class Merkle:
             pieces.append(_edge(label) + done[target])
         if node.unordered:
             pieces.sort()
-        own = self._label(node, variant)
+        own = self.label(node, variant)
         done[number] = combine(own, *pieces) if pieces else own or _EMPTY
         self._traits[number] = traits
 
@@ -101,7 +106,7 @@ class Merkle:
                 else:
                     traits |= self._traits[target]
                     pieces.append((_edge(label) + done[target], None))
-            outward[number] = (self._label(node, variant), pieces, node.unordered)
+            outward[number] = (self.label(node, variant), pieces, node.unordered)
         colours = _refined({number: combine("cycle", outward[number][0]) for number in component}, outward)
         everyone = b"".join(sorted(set(colours.values())))
         for number in component:

@@ -53,11 +53,10 @@ def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
         return
     parsed = graph.files.parsed(path)
     namespace = Namespace(namespace_of(graph, path), {})
-    node.origin = Origin(
-        PartKind.CONSTANT, f"{namespace.globals.get('__name__', '')}.{name}", path, parsed.outline.lines.get(name)
-    )
+    spans = []
     for k, mention in enumerate(_mentions(graph, path, name)):
         if isinstance(mention, Template):
+            spans.append((mention.line, mention.end))
             node.edges.append((f"s{k}:{mention.base.hex()}", graph.leaf("")))
             for c, reference in enumerate(mention.references):
                 if reference[0] != name:
@@ -67,6 +66,8 @@ def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
         target = graph.files.import_target(path, module, level)
         if target is not None:
             node.edges.append((f"import{k}", graph.subject(Definition(target, original))))
+    qualified = f"{namespace.globals.get('__name__', '')}.{name}"
+    node.origin = Origin(PartKind.CONSTANT, qualified, path, parsed.outline.lines.get(name), tuple(spans))
 
 
 def _mentions(graph: Graph, path: str, name: str) -> list[Template | tuple[str, str, int]]:

@@ -146,6 +146,10 @@ class Measured:
         """Whether it was chosen and is installed."""
         return any(self.seconds[contender].values()) or bool(self.wrong[contender])
 
+    def finished(self, phase: str) -> list[str]:
+        """The contenders that came to the end of a phase."""
+        return [one.name for one in self.workload.contenders if self.seconds[one.name][phase]]
+
     def median(self, contender: str, phase: str) -> float | None:
         """Median seconds, or None if it never finished."""
         taken = self.seconds[contender][phase]

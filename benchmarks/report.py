@@ -93,7 +93,9 @@ def _picture(results: Sequence[Measured], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    panels = [(one, phase.name) for one in results for phase in one.workload.phases]
+    panels = [(one, phase.name) for one in results for phase in one.workload.phases if one.finished(phase.name)]
+    if not panels:
+        return
     columns = 3
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5 * columns, 2.2 * rows), layout="constrained")
@@ -101,7 +103,7 @@ def _picture(results: Sequence[Measured], path: Path) -> None:
     for axes in grid.ravel()[len(panels) :]:
         axes.set_axis_off()
     for axes, (result, phase) in zip(grid.ravel(), panels, strict=False):
-        names = [one.name for one in result.workload.contenders if result.median(one.name, phase) is not None]
+        names = result.finished(phase)
         colours = ["#c0392b" if "jpipe" in name else "#b0b0b0" if "floor" in name else "#34699a" for name in names]
         bars = axes.barh(names, [result.median(name, phase) for name in names], color=colours)
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=7)

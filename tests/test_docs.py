@@ -1,0 +1,218 @@
+"""The documentation is complete, and what it shows runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import jpipe
+from jpipe.cli.front import group
+from jpipe.options import StepOptions
+from jpipe.outcomes import ExitCode
+from jpipe.reasons import ReasonKind
+from jpipe.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from commands(inner, (*path, name))
+
+
+COMMANDS = dict(commands(group))
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
+def test_each_command_and_each_of_its_options_is_documented(words: tuple[str, ...]) -> None:
+    text = page("reference/cli.md")
+    assert f"## `jpipe {words[0]}`" in text
+    assert len(words) == 1 or f"`{' '.join(words)}`" in text
+    options = [parameter for parameter in COMMANDS[words].params if isinstance(parameter, click.Option)]
+    for option in options:
+        for flag in (*option.opts, *option.secondary_opts):
+            assert re.search(rf"`[^`]*(?<![\w-]){re.escape(flag)}(?![\w-])", text), f"{flag} is not in cli.md"
+
+
+def test_each_public_name_is_documented() -> None:
+    text = page("reference/api.md")
+    for name in jpipe.__all__:
+        assert f"jpipe.{name}" in text, f"{name} is not in api.md"
+
+
+def test_each_setting_is_documented_with_its_variable_and_its_flags() -> None:
+    text = page("reference/configuration.md")
+    for name, setting in SETTINGS.items():
+        row = re.search(rf"^\| `{name}` \|.*$", text, re.M)
+        assert row, f"{name} is not in configuration.md"
+        for word in (setting.variable, *setting.flags, *setting.choices):
+            assert word in row[0], f"{word} is not in the row of {name}"
+
+
+def test_each_option_of_a_step_is_documented() -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", page("reference/configuration.md").partition("## Options of a step")[2], re.M)
+    assert documented == [field.name for field in fields(StepOptions)]
+
+
+def test_each_environment_variable_that_the_source_reads_is_documented() -> None:
+    text = page("reference/configuration.md")
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "jpipe").rglob("*.py"))
+    for variable in set(re.findall(r"\bJPIPE_[A-Z_]*[A-Z]\b", source)):
+        assert variable in text, f"{variable} is not in configuration.md"
+
+
+def test_the_reasons_stand_in_the_order_in_which_they_are_asked() -> None:
+    assert re.findall(r"^\| `([a-z ]+)` \|", page("reference/reasons.md"), re.M) == [kind.value for kind in ReasonKind]
+
+
+def test_the_exit_codes_are_those_of_the_command() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", page("reference/exit-codes.md"), re.M)
+    assert rows == [(str(code.value), code.name) for code in ExitCode]
+
+
+def test_every_key_of_every_event_is_documented(project: Project) -> None:
+    project.write(
+        """
+        from jpipe import pipeline, step
+
+        @step
+        def half(n: int) -> float:
+            return 1 / n
+
+        @pipeline
+        def main():
+            return [half(n) for n in range(2)]
+        """
+    )
+    text = page("reference/events.md")
+    events = project.run("-v").events
+    assert {event["event"] for event in events} == {"run_start", "item_end", "step_end", "run_end"}
+    for event in events:
+        section = re.search(rf"^## `{event['event']}`\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+        assert section
+        for key in event.keys() - {"v", "event"}:
+            assert f"`{key}`" in section[1], f"{key} of {event['event']} is not in events.md"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_that_exist(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_in_the_documentation_is_python(path: Path) -> None:
+    for block in blocks(path.read_text("utf-8"), "python"):
+        source = block if not block.startswith(" ") else "if True:\n" + block
+        ast.parse(source)
+
+
+def test_the_readmes_test_command_is_the_one_that_ci_runs() -> None:
+    (command,) = [line[2:] for block in blocks((ROOT / "README.md").read_text("utf-8"), "console")
+                  for line in block.splitlines() if "nox -s tests" in line]  # fmt: skip
+    assert command in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+
+
+def test_the_readmes_first_example_runs(project: Project) -> None:
+    (example,) = [block for block in blocks((ROOT / "README.md").read_text("utf-8"), "python") if "# pipeline.py" in block]
+    project.write(example)
+    assert project.run().ran == {"sample": 8, "spread": 1}
+    assert project.run().counts == (0, 9)
+
+
+def whole_pipelines() -> Iterator[tuple[str, str]]:
+    """The code blocks of the guides that are pipeline files as they stand."""
+    for path in sorted((DOCS / "how-to").glob("*.md")):
+        for number, block in enumerate(blocks(path.read_text("utf-8"), "python")):
+            if "from jpipe import" in block and "@pipeline" in block:
+                yield f"{path.stem}-{number}", block
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in whole_pipelines()])
+def test_the_pipelines_in_the_guides_run(code: str, project: Project) -> None:
+    project.write(code)
+    project.write({"raw.csv": "a,b\n1,2\n"})
+    first = project.run()
+    assert first.exit_code == 0, first.stderr
+    assert project.run().counts[0] == 0
+
+
+class Tutorial:
+    """The tutorial's commands, in order: each is typed as it stands there."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        text = page("tutorial.md")
+        self.files = [block for block in blocks(text, "python") if block.startswith("# pipeline.py")]
+        self.failing = next(block for block in blocks(text, "python") if "raise ValueError" in block)
+        self.commands = [line[2:] for block in blocks(text, "console") for line in block.splitlines() if line.startswith("$")]
+
+    def type(self, expected: str, *more: str) -> tuple[int, dict[str, int], str]:
+        """Type the next command; its exit code, what ran by step, and all that it printed."""
+        line = self.commands.pop(0)
+        assert line == expected
+        result = self.project.command(*shlex.split(line)[1:], *more)
+        return result.exit_code, result.ran if result.of("run_end") else {}, result.stdout + result.stderr
+
+
+def test_the_tutorial_happens_as_it_is_told(project: Project) -> None:
+    tutorial = Tutorial(project)
+    script, pipeline = tutorial.files
+    project.write(script)
+    plain = project.python("pipeline.py")
+    assert plain.exit_code == 0, plain.stderr
+    project.write(pipeline)
+    assert project.python("pipeline.py").stdout == plain.stdout
+
+    assert tutorial.type("jpipe run", "--json")[:2] == (0, {"estimate": 6, "summary": 1})
+    assert "3.1" in tutorial.type("jpipe show summary")[2]
+    assert tutorial.type("jpipe run", "--json")[:2] == (0, {})
+
+    project.edit("pipeline.py", "< 1\n", "<= 1\n")
+    why = tutorial.type("jpipe plan --why")[2]
+    assert "throw" in why
+    assert "<= 1" in why
+    assert tutorial.type("jpipe run", "--json")[:2] == (0, {"estimate": 6})
+    project.edit("pipeline.py", "<= 1\n", "< 1\n")
+    assert tutorial.type("jpipe run", "--json")[:2] == (0, {})
+    assert tutorial.type("jpipe run --set seeds=8", "--json")[:2] == (0, {"estimate": 2, "summary": 1})
+
+    project.edit("pipeline.py", "    return 4 *", f"{tutorial.failing}    return 4 *")
+    code, ran, text = tutorial.type("jpipe run", "--json")
+    assert (code, ran) == (1, {"estimate": 5})
+    assert "the dart board fell off" in text
+    project.edit("pipeline.py", tutorial.failing, "")
+    assert tutorial.type("jpipe run", "--json")[:2] == (0, {})
+
+    assert "throw" in tutorial.type("jpipe explain estimate")[2]
+    assert "estimate" in tutorial.type("jpipe graph")[2]
+    assert "up to date" in tutorial.type("jpipe status")[2]
+    assert tutorial.commands == []

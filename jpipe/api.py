@@ -31,6 +31,7 @@ from jpipe.scheduler import Limits, ResultLost, Scheduler
 from jpipe.session import Session, load_state, prepare
 from jpipe.store import MissingEntry
 from jpipe.tally import Tally
+from jpipe.upkeep import tidy
 
 COMPARED = 500
 """Of a run of at most so many calls the journal notes the results even if nothing ran."""
@@ -143,6 +144,8 @@ def run(
     seconds = time.perf_counter() - begun
     emit(scheduler.tally.run_ended(outcome, seconds, scheduler.slowest, scheduler.largest))
     _remember(session, ledger, scheduler, name, outcome)
+    if outcome is not Outcome.CACHED:
+        tidy(session.store, session.identity, name, ledger.states.values())
     if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
         _leave_answer(asked, session, targets, ledger if outcome is Outcome.CACHED else None)
     journal.close(_results(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())

@@ -324,6 +324,7 @@ class Scheduler:
 
     def _builder(self) -> ChunkBuilder:
         if self._folder is None:
+            self.store.pin()
             self._folder = RunFolder()
             self._watchdog = Watchdog(self._folder)
             self._chunk_builder = self._make_builder(str(self._folder.path))

@@ -76,6 +76,10 @@ class Bars:
         self._write(self._erase(shutil.get_terminal_size((80, 24)).columns))
         self._drawn = []
 
+    def abandon(self) -> None:
+        """Leave the frame where it is, because something else wrote below it; the next one is drawn anew."""
+        self._drawn = []
+
     def _erase(self, columns: int) -> str:
         """Escape codes that bring the cursor to the frame's first column and row and clear from there on.
 

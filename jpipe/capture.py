@@ -9,6 +9,7 @@ because the streams outlive the item.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 import warnings
@@ -136,7 +137,7 @@ def _enter(capture: Capture) -> None:
             return
         _streams[0].real, _streams[1].real, _hook = sys.stdout, sys.stderr, sys.breakpointhook
         _point_handlers({id(sys.stdout): _streams[0], id(sys.stderr): _streams[1]})
-        sys.stdout, sys.stderr, sys.breakpointhook = *_streams, _break  # type: ignore[assignment]
+        sys.stdout, sys.stderr, sys.breakpointhook = *_streams, _break
 
 
 def _leave(capture: Capture) -> None:
@@ -157,10 +158,14 @@ def _restore() -> None:
 
 
 def _break(*args: Any, **kwargs: Any) -> Any:
-    """What ``breakpoint()`` calls in an item: a debugger needs the terminal."""
+    """What ``breakpoint()`` calls in an item: the debugger gets the terminal, and pdb stops in the step, not here."""
     _current.capture = None
     _captures.clear()
     sys.stdout, sys.stderr, sys.breakpointhook = _streams[0].real, _streams[1].real, _hook
+    if _hook is sys.__breakpointhook__ and os.environ.get("PYTHONBREAKPOINT", "") in ("", "pdb.set_trace"):
+        import pdb
+
+        return pdb.Pdb().set_trace(sys._getframe(1))
     return sys.breakpointhook(*args, **kwargs)
 
 

@@ -50,6 +50,9 @@ class Block:
     def clear(self) -> None:
         """Nothing: the block stays, and its last state has no bars."""
 
+    def abandon(self) -> None:
+        """Nothing: what else is written stands elsewhere."""
+
     def _display(self, text: str) -> None:
         if not text:
             return

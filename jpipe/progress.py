@@ -156,7 +156,10 @@ class Progress:
             if self._ticker is None:
                 return
             if self._bars is not None:
-                self._guarded(lambda: self._show([]))
+                if _in_debugger():
+                    self._bars.abandon()
+                else:
+                    self._guarded(lambda: self._show([]))
             elif self._clock() - self._last_line >= self._heartbeat and isinstance(self._teller, LogTeller):
                 lines = self._teller.beat(self._elapsed())
                 self._guarded(lambda: self._show(lines))
@@ -211,6 +214,16 @@ def default_observer(environment: Mapping[str, str] | None = None) -> Progress |
     if choice == "auto" and not paper.is_terminal:
         return None
     return Progress(paper, mode_for(choice, paper, environment))
+
+
+def _in_debugger() -> bool:
+    """Whether the main thread is in a debugger, as after ``breakpoint()`` in a run without workers."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_globals.get("__name__") in ("bdb", "cmd", "pdb"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _OnlyTheEnd:

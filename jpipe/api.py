@@ -390,7 +390,7 @@ def _pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, A
     def make(threads: bool) -> Any:
         from jpipe.pool import Pool
 
-        wanted = -1 if n_jobs is None and backend is None and not _configured() else n_jobs
+        wanted = -1 if n_jobs is None and not _configured() else n_jobs
         if threads:
             return Pool(wanted if wanted is not None else -1, "threading")
         return Pool(wanted, backend, options=options)

@@ -14,7 +14,7 @@ _done = False
 
 
 def belong_to(main: int) -> None:
-    """Make this process a worker of the process `main`, unless it is that process itself; asked before each chunk.
+    """Make this process a worker of its parent, the process `main`, unless it is that itself; asked before each chunk.
 
     A terminal sends Ctrl-C to workers too. They leave it to the main process, which asks them to stop after their
     item. It is handled by doing nothing instead of being ignored, because programs that a step starts would inherit
@@ -27,7 +27,7 @@ def belong_to(main: int) -> None:
     signal.signal(signal.SIGINT, _leave_it)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if sys.platform == "linux" and os.getppid() == main:
+    if sys.platform == "linux":
         _die_with_parent(main)
 
 

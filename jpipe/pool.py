@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
@@ -90,6 +91,11 @@ class Pool:
         return type(self._backend).__module__.startswith("joblib._parallel_backends")
 
     @property
+    def _has_children(self) -> bool:
+        """Whether workers are processes that this one starts itself."""
+        return self.is_local and not self.shares_memory
+
+    @property
     def tells_losses(self) -> bool:
         """Whether tasks fail with `WorkersLost` when their worker dies; else nothing is ever heard of them."""
         return type(self._backend).__name__ != "MultiprocessingBackend"
@@ -113,7 +119,7 @@ class Pool:
             else:
                 done(result, None)
 
-        calls = [(_in_worker, (os.getpid(), task), {})]
+        calls = [(_in_worker, (os.getpid() if self._has_children else None, task), {})]
         batch = BatchedCalls(calls, backend.get_nested_backend(), self._mark_context, {})
         try:
             with blocked():
@@ -158,6 +164,9 @@ class Pool:
             self._parallel = Parallel(**arguments)
         with blocked():
             self._parallel.__enter__()
+        if self._has_children and os.name == "posix":
+            # Until Python 3.12 its start lets Ctrl-C through again, also to workers that are started beside it.
+            resource_tracker.ensure_running()
         self.n_jobs = self._parallel._effective_n_jobs()
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
@@ -189,8 +198,9 @@ def configured() -> dict[str, Any]:
     return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
 
 
-def _in_worker(main: int, task: Callable[[], Any]) -> Any:
-    belong_to(main)
+def _in_worker(main: int | None, task: Callable[[], Any]) -> Any:
+    if main is not None:
+        belong_to(main)
     return task()
 
 

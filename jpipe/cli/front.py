@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,7 +52,11 @@ def group(context: click.Context, version: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave the process with its exit code."""
-    sys.exit(int(call(sys.argv[1:] if arguments is None else list(arguments))))
+    code = int(call(sys.argv[1:] if arguments is None else list(arguments)))
+    if code == ExitCode.INTERRUPTED:
+        # Another Ctrl-C while the interpreter takes itself down would change the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -83,7 +83,7 @@ def test_a_record_comes_back_with_all_that_was_published(store: Store) -> None:
     assert (record.arguments, record.reads) == (new.arguments, (read,))
     assert (record.seconds, record.peak_memory, record.extra) == (1.5, 4096, b"more")
     assert len(record.parts or ()) == 3
-    assert [path for path in published] == published.paths
+    assert list(published) == published.paths
     assert store.load(published.places[0]) == store.load(record.where) == [1, "two", 3.0]
 
 
@@ -372,7 +372,8 @@ def test_threads_share_a_store(store: Store) -> None:
 
 
 def test_importing_the_store_is_light() -> None:
-    script = "import sys, jpipe.store; print([m for m in ('numpy', 'joblib', 'filelock', 'cloudpickle') if m in sys.modules])"
+    heavy = ("numpy", "joblib", "filelock", "cloudpickle")
+    script = f"import sys, jpipe.store; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 

@@ -9,7 +9,23 @@ if TYPE_CHECKING:
     from jpipe.store.claims import Claim, Holder
     from jpipe.store.family import Family, Matches
     from jpipe.store.notes import NoteKind
-    from jpipe.store.records import BlobPlace, CacheWarning, CorruptEntry, Held, Inline, MissingEntry, NewRecord, PackPlace, Published, PutOptions, Read, Record, Stored, UnreadableEntry, Where
+    from jpipe.store.records import (
+        BlobPlace,
+        CacheWarning,
+        CorruptEntry,
+        Held,
+        Inline,
+        MissingEntry,
+        NewRecord,
+        PackPlace,
+        Published,
+        PutOptions,
+        Read,
+        Record,
+        Stored,
+        UnreadableEntry,
+        Where,
+    )
     from jpipe.store.signing import SigningKey
     from jpipe.store.store import Store
 

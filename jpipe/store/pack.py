@@ -15,6 +15,7 @@ bytes, or a blob's id.
 
 from __future__ import annotations
 
+import hmac
 import json
 import struct
 from collections.abc import Iterator
@@ -252,8 +253,8 @@ class PackBuilder:
             self._payload_size += length
 
 
-def read_pack(path: str, family: bytes, pack: str, key: SigningKey) -> list[Segment]:
-    """Read a pack and check every segment of it.
+def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> list[Segment]:
+    """Read a pack and check every segment of it; without a key, only so far that its numbers can be used.
 
     Raises
     ------
@@ -276,7 +277,7 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey) -> list[Segm
         system.close_read(descriptor)
 
 
-def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey) -> Segment:
+def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
     head = read_exactly(descriptor, min(4096, size - start), start)
     control_size = _sizes(head, size - start)[0]
     if _HEADER.size + control_size > len(head):
@@ -296,13 +297,15 @@ def _sizes(head: bytes, available: int) -> tuple[int, int]:
     return control, payload
 
 
-def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: SigningKey) -> Segment:
+def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
     control_size, payload_size = _sizes(head, size - start)
     *fixed, signature = _HEADER.unpack_from(head)
     control = head[_HEADER.size : _HEADER.size + control_size]
-    if fixed[1] != key.id:
+    if len(control) != control_size:
+        raise TornPack("cut off")
+    if key is not None and fixed[1] != key.id:
         raise ForeignPack("signed with another key")
-    if len(control) != control_size or signature != _sign(key, family, tuple(fixed), control):
+    if key is not None and not hmac.compare_digest(signature, _sign(key, family, tuple(fixed), control)):
         raise TornPack("wrong signature")
     payload = start + _HEADER.size + control_size
     return Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)

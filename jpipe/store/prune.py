@@ -105,9 +105,7 @@ class _Prune:
 
     def _orphans(self) -> None:
         """Blobs that no record names, left by processes that died between the two."""
-        orphans = {blob for blob in self.blobs if blob not in self.references}
-        if not any(pack.foreign for pack in self.packs):
-            self._drop_blobs(orphans)
+        self._drop_blobs({blob for blob in self.blobs if blob not in self.references})
 
     def _least_recently_used(self) -> None:
         goal = int(self.limit * _DOWN_TO)
@@ -131,7 +129,7 @@ class _Prune:
             return
         self.removed_packs += 1
         self.total -= pack.size
-        self._release(Counter(blob for segment in pack.segments or () for blob in segment.blobs()))
+        self._release(Counter(pack.blobs))
 
     def _thin_out(self, pack: PackFile) -> None:
         """Keep only what runs reached of a pack that is mostly something else."""

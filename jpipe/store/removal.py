@@ -31,7 +31,7 @@ def unlink(path: str) -> bool:
 
 def blob_references(packs: Iterable[PackFile]) -> Counter[bytes]:
     """How many records name each blob."""
-    return Counter(blob for pack in packs for segment in pack.segments or () for blob in segment.blobs())
+    return Counter(blob for pack in packs for blob in pack.blobs)
 
 
 def remove(disk: Disk, family: bytes, keys: set[bytes]) -> None:

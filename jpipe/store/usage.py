@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ __all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "mea
 class PackFile:
     """A pack on disk: its size in bytes, when it was last used (seconds since 1970), and its segments.
 
-    `segments` is None for a pack that is torn, and `foreign` says that another key signed it.
+    `segments` is None for a pack that does not count: one that is torn, or `foreign`, signed with another key.
+    `blobs` are those that it names; of a foreign pack too, so that they are kept for their owner.
     """
 
     family: bytes
@@ -26,7 +28,8 @@ class PackFile:
     size: int
     used: float
     segments: list[Segment] | None
-    foreign: bool = False
+    foreign: bool
+    blobs: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,22 @@ def pack_files(disk: Disk) -> Iterator[PackFile]:
         for entry in disk.packs(folder):
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)
-                segments, foreign = None, False
-                try:
-                    segments = read_pack(entry.path, family, entry.name, disk.key)
-                except ForeignPack:
-                    foreign = True
-                except TornPack:
-                    pass
-                yield PackFile(family, entry.path, entry.name, status.st_size, status.st_mtime, segments, foreign)
+                segments, foreign = _segments(disk, family, entry)
+                blobs = [blob for segment in segments for blob in segment.blobs()]
+                counted = None if foreign or not segments else segments
+                yield PackFile(family, entry.path, entry.name, status.st_size, status.st_mtime, counted, foreign, blobs)
+
+
+def _segments(disk: Disk, family: bytes, entry: os.DirEntry[str]) -> tuple[list[Segment], bool]:
+    """The segments of a pack, none if it is torn, and whether it is foreign."""
+    try:
+        return read_pack(entry.path, family, entry.name, disk.key), False
+    except ForeignPack:
+        with contextlib.suppress(TornPack):
+            return read_pack(entry.path, family, entry.name, None), True
+        return [], True
+    except TornPack:
+        return [], False
 
 
 def entries(disk: Disk) -> Iterator[Entry]:

@@ -102,7 +102,7 @@ def _check_pack(disk: Disk, pack: PackFile, blobs: set[bytes], problems: list[Pr
             unlink(pack.path)
         return 0
     damaged = _damaged_values(pack)
-    missing = {blob for segment in pack.segments for blob in segment.blobs()} - blobs
+    missing = set(pack.blobs) - blobs
     if damaged:
         problems.append(Problem("damaged value", path))
         if repair:

@@ -1,7 +1,7 @@
 """Every call that the store makes to the system fails once, in every way, and nothing is wrong or lost afterwards.
 
-Each case is a process of its own: it stores results, and its N-th call is made to fail, for N = 1, 2, ... until it makes
-no more calls. Then a clean process looks at what is there (the invariants of the design's fault table):
+Each case is a process of its own: it stores results, and its N-th call is made to fail, for N = 1, 2, ... until it
+makes no more calls. Then a clean process looks at what is there (the invariants of the design's fault table):
 
 * a result that is found is the one that was computed;
 * storing never raises because the disk does not work, and never swallows Ctrl-C;
@@ -39,9 +39,7 @@ VALUES: dict[bytes, Any] = {
     b"4" * 32: np.arange(200_000.0),
     b"5" * 32: [np.ones(700), "in one piece"],
 }
-CALLS = (
-    "open close write fstat lstat link rename replace unlink mkdir utime listdir pread fsync scan".split()
-)
+CALLS = "open close write fstat lstat link rename replace unlink mkdir utime listdir pread fsync scan".split()
 DIES = ("before", "after", "half")
 FAILS = {
     name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EACCES", "ESTALE", "EMFILE", "ENOMEM")
@@ -222,9 +220,7 @@ def test_a_fault_at_any_call(folder: Path, how: str) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("unnamed", [True, False], ids=["unnamed files", "named files"])
 @pytest.mark.parametrize("how", USUAL + RARE)
-def test_every_fault_at_every_call(
-    folder: Path, how: str, unnamed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_fault_at_every_call(folder: Path, how: str, unnamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not unnamed:
         monkeypatch.setattr(system, "UNNAMED", None)
     assert sweep(folder, how, 1, 1) > 60

@@ -18,12 +18,10 @@ ROOT = Path(__file__).parents[1]
 
 def measured(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
     """`python -m benchmarks --small`; what it measured, by workload."""
-    home = str(Path(jpipe.__file__).parents[1])
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path.append({str(ROOT)!r}); import runpy;"
-               " runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)"]  # fmt: skip
+    installed = str(Path(jpipe.__file__).parents[1])
     done = subprocess.run(
-        [*command, "--small", "--quiet", "--results", str(folder), *arguments],
-        env={**os.environ, "PYTHONPATH": home},
+        [sys.executable, "-P", "-m", "benchmarks", "--small", "--quiet", "--results", str(folder), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([installed, str(ROOT)])},
         capture_output=True,
         encoding="utf-8",
         timeout=600,
@@ -56,5 +54,5 @@ def test_every_workload_runs_and_jpipe_does_what_is_needed(tmp_path: Path) -> No
     """A wrong number of executions makes the command exit with 1."""
     found = measured(tmp_path, "--rounds", "1", "--contender", "jpipe", "--contender", "jpipe.map")
     assert {"items", "many", "chain", "arrays", "payload", "tiny", "branches", "idle"} <= found.keys()
-    assert all(workload["wrong"] == {} for workload in found.values())
+    assert [workload["wrong"] for workload in found.values() if any(workload["wrong"].values())] == []
     assert all(workload["seconds"] for name, workload in found.items() if name != "start")

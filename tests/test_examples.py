@@ -35,7 +35,7 @@ def test_the_digits_example_tells_the_whole_story(project: Project) -> None:
 
     project.edit("pipeline.py", "cv=2 + 2", "cv=5")
     assert project.run().counts == (0, 14)
-    project.edit("pipeline.py", "    X, y = digits()", "    # The pictures, and which digits they show.\n    X, y = digits()")
+    project.edit("pipeline.py", "    X, y = digits()", "    # Pictures and labels.\n    X, y = digits()")
     assert project.run().counts == (0, 14)
 
     more = project.run("--set", "ks=8,16,32,64")
@@ -101,5 +101,5 @@ def test_every_example_has_a_readme_that_says_what_to_edit(name: str) -> None:
     readme = (EXAMPLES / name / "README.md").read_text("utf-8")
     assert f"jpipe run examples/{name}/pipeline.py" in readme
     code = (EXAMPLES / name / "pipeline.py").read_text("utf-8")
-    for edited in re.findall(r"^\| `([^`]+)` to `", readme, re.M):
+    for edited in re.findall(r"^\| `([^`]+)` to `", readme, re.MULTILINE):
         assert edited in code, f"the README of {name} edits {edited!r}, which is not in the code"

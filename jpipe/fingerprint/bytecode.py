@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import marshal
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 from jpipe.fingerprint.hashing import combine
+
+_PYC_HEADER = 16
+"""Bytes."""
 
 
 def codes_of(text: bytes | str, path: str) -> dict[tuple[int, str], list[types.CodeType]]:
@@ -21,6 +26,15 @@ def codes_of(text: bytes | str, path: str) -> dict[tuple[int, str], list[types.C
         found.setdefault((code.co_firstlineno, code.co_name), []).append(code)
         stack.extend(c for c in code.co_consts if isinstance(c, types.CodeType))
     return found
+
+
+def bytecode_fits(compiled: str, text: bytes | str, path: str) -> bool:
+    """Does a `.pyc` hold what compiling the source gives? It is a file that the interpreter itself trusts and runs."""
+    try:
+        code = marshal.loads(Path(compiled).read_bytes()[_PYC_HEADER:])
+        return isinstance(code, types.CodeType) and same_code(code, compile(text, path, "exec", dont_inherit=True))
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError):
+        return False
 
 
 def same_code(one: types.CodeType, other: types.CodeType) -> bool:

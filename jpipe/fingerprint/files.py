@@ -6,18 +6,23 @@ import importlib.util
 import linecache
 import os
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
 from jpipe.fingerprint.boundary import Boundary
-from jpipe.fingerprint.bytecode import codes_of, same_code
+from jpipe.fingerprint.bytecode import bytecode_fits, codes_of, same_code
 from jpipe.fingerprint.outline import FromImport, PlainImport
-from jpipe.fingerprint.parse_cache import ParseCache, stamp_of
+from jpipe.fingerprint.parse_cache import ParseCache, Stamp, stamp_of
 from jpipe.fingerprint.processes import started_at
 from jpipe.fingerprint.source import SourceFile
 
 _NO_PROJECT_FOLDERS = frozenset({"site-packages", "dist-packages", "__pycache__", "venv", "node_modules", "cache"})
+
+
+_SETTLED = 50_000_000
+"""Nanoseconds; a file that was read sooner after its last change may change again under the same time stamp."""
 
 
 class SourceFiles:
@@ -40,6 +45,7 @@ class SourceFiles:
         self._parsed: dict[str, SourceFile] = {}
         self._codes: dict[str, dict[tuple[int, str], list[types.CodeType]]] = {}
         self._suspect: dict[str, bool] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._targets: dict[tuple[str, str, int], str | None] = {}
         self._imports: dict[str, tuple[str, ...]] = {}
         self._relative: dict[str, str] = {}
@@ -60,6 +66,8 @@ class SourceFiles:
         if found is None:
             stamp = stamp_of(path)
             known = self._cache.get(path, stamp) if stamp else None
+            if stamp and time.time_ns() - max(stamp[:2]) > _SETTLED:
+                self._stamps[path] = stamp
             found = self._parsed[path] = SourceFile(lambda: self.text(path), known)
         return found
 
@@ -85,8 +93,8 @@ class SourceFiles:
     def save(self) -> None:
         """Keep what was found out, for files that are still as they were when they were parsed."""
         for path, parsed in self._parsed.items():
-            stamp = stamp_of(path) if parsed.grown else None
-            if stamp is not None and not self.suspect(path):
+            stamp = self._stamps.get(path)
+            if parsed.grown and stamp is not None and stamp == stamp_of(path):
                 self._cache.put(path, stamp, parsed.known)
         self._cache.save()
 
@@ -186,8 +194,22 @@ class SourceFiles:
         """
         answer = self._suspect.get(path)
         if answer is None:
-            answer = self._suspect[path] = _suspect(path)
+            answer = self._suspect[path] = _touched_since_start(path) or not self._compiled_fits(path)
         return answer
+
+    def _compiled_fits(self, path: str) -> bool:
+        """Does the `.pyc` hold what the source says? Where time stamps leave a doubt they are compared, once."""
+        compiled = _doubtful_bytecode(path)
+        if compiled is None:
+            return True
+        known = self.parsed(path).known
+        stamp = stamp_of(compiled)
+        if known.get("compiled") != stamp:
+            if not bytecode_fits(compiled, self.text(path), path):
+                return False
+            known["compiled"] = stamp
+            self.parsed(path).grown = True
+        return True
 
 
 def is_package(path: str) -> bool:
@@ -216,16 +238,20 @@ def _parents(path: str) -> list[str]:
     return found
 
 
-def _suspect(path: str) -> bool:
+def _touched_since_start(path: str) -> bool:
     try:
-        source = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return False
-    changed = max(source.st_mtime, source.st_ctime)
-    if changed > started_at():
-        return True
+    return max(status.st_mtime, status.st_ctime) > started_at()
+
+
+def _doubtful_bytecode(path: str) -> str | None:
+    """The `.pyc` of a source that was last changed in or after the second in which the `.pyc` was written."""
     try:
-        compiled = os.stat(importlib.util.cache_from_source(path))
-    except (OSError, NotImplementedError):
-        return False
-    return compiled.st_mtime < max(int(source.st_mtime) + 1, source.st_ctime)
+        source = os.stat(path)
+        compiled = importlib.util.cache_from_source(path)
+        written = os.stat(compiled).st_mtime
+    except (OSError, ValueError, NotImplementedError):
+        return None
+    return compiled if written < max(int(source.st_mtime) + 1, source.st_ctime) else None

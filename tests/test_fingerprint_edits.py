@@ -1,0 +1,52 @@
+"""The conformance suite: after an edit jpipe runs what the edit made necessary, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+_SUITE = Path(__file__).parent / "edits" / "run.py"
+_spec = importlib.util.spec_from_file_location("edit_suite", _SUITE)
+assert _spec is not None and _spec.loader is not None
+suite = importlib.util.module_from_spec(_spec)
+sys.modules["edit_suite"] = suite
+_spec.loader.exec_module(suite)
+
+CASES = {case.name: case for case in suite.cases()}
+EVERYDAY = (
+    "helper_other_module_from_import",
+    "decorator_wrapper_body_changed",
+    "class_attribute_from_global",
+    "upstream_sklearn_pipeline_userclass",
+    "function_level_import_constant",
+    "docstring_changed_step",
+    "third_party_upgrade_other",
+    "revert_hits_cache",
+    "z_black",
+    "e_read_1",
+)
+
+
+@pytest.mark.parametrize("name", EVERYDAY)
+def test_everyday_edits(name: str) -> None:
+    judgement = suite.judge(suite.TOOLS["jpipe"], CASES[name])
+    assert judgement.exact, str(judgement)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("tool", ["jpipe", "jpipe-decorated"])
+def test_all_edits(tool: str) -> None:
+    wrong = [
+        j for j in suite.judge_all(suite.TOOLS[tool], list(CASES.values()), 4) if not j.exact and not j.case.is_hole
+    ]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_the_cases_tell_tools_apart() -> None:
+    judged = {name: list(suite.judge_all(suite.TOOLS[name], list(CASES.values()), 4)) for name in ("always", "never")}
+    assert not any(j.stale for j in judged["always"])
+    assert sum(bool(j.needless) for j in judged["always"]) > 250
+    assert sum(bool(j.stale) for j in judged["never"]) > 350

@@ -21,7 +21,6 @@ from jpipe.capture import Capture, captured, forget_warnings
 from jpipe.digest import digest
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import Boundary, File, FileDigests, Read, Watch, watching
-from jpipe.fingerprint import Fingerprinter
 from jpipe.functions import FunctionReference, SourceStamp, stale_sources
 from jpipe.interrupts import interruptible
 from jpipe.options import StepOptions
@@ -363,7 +362,7 @@ class _Execution:
             self._file(File(value), outputs)
         try:
             stored = self.work.store.put(
-                value, options=step.put, parts=self.work.wants_parts, hashers=hashers, fingerprint=_fingerprinter(step.root)
+                value, options=step.put, parts=self.work.wants_parts, hashers=hashers, fingerprint=_code_below(step.root)
             )
         except (UnstorableResult, UndigestibleError) as error:
             if not self.work.in_main:
@@ -440,14 +439,34 @@ _NO_OPTIONS = StepOptions()
 _folders: dict[str, FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
 _slots: dict[tuple[str, int], Slot] = {}
-_fingerprinters: dict[str, Fingerprinter] = {}
+_own_code: dict[str, _OwnCode] = {}
 
 
-def _fingerprinter(root: str) -> Fingerprinter:
-    known = _fingerprinters.get(root)
-    if known is None:
-        known = _fingerprinters[root] = Fingerprinter(Path(root))
-    return known
+class _OwnCode:
+    """Fingerprints of code inside results: most results hold none, and then a worker need not import the room."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._fingerprinter: Any = None
+
+    def _loaded(self) -> Any:
+        if self._fingerprinter is None:
+            from jpipe.fingerprint import Fingerprinter
+
+            self._fingerprinter = Fingerprinter(Path(self._root))
+        return self._fingerprinter
+
+    def of_object(self, obj: Any) -> bytes:
+        """As in `Fingerprinter`."""
+        return self._loaded().of_object(obj)  # type: ignore[no-any-return]
+
+    def is_own(self, obj: Any) -> bool:
+        """As in `Fingerprinter`."""
+        return self._loaded().is_own(obj)  # type: ignore[no-any-return]
+
+
+def _code_below(root: str) -> _OwnCode:
+    return _own_code.setdefault(root, _OwnCode(root))
 
 
 def _digests_below(root: str) -> FileDigests:

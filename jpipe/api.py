@@ -14,7 +14,7 @@ from jpipe.answer import Asked
 from jpipe.chunks import ChunkBuilder, own_folders
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.events import Event, Observer, RunStarted, StepEnded, everyone
-from jpipe.evidence import Explainer
+from jpipe.evidence import Explainer, texts_of
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.history import EarlierCall, LastRun
 from jpipe.journal import Journal, StepResult, opening_of
@@ -119,7 +119,7 @@ def run(
     journal = Journal(journal_folder(session.store.root), opening_of(session, name))
     emit = _Once(everyone([journal, observer or _ignore]))
 
-    def attempt() -> tuple[Scheduler, Ledger, Outcome]:
+    def attempt(heals: bool) -> tuple[Scheduler, Ledger, Outcome]:
         scheduler = Scheduler(
             session.store,
             limits,
@@ -127,6 +127,8 @@ def run(
             emit=emit,
             seconds=dict(session.last_run.seconds),
             priorities=lambda: _priorities(session),
+            failed_before=session.last_run.failed,
+            heals=heals,
         )
         ledger = session.ledger(
             session.wanted(targets), forced=force, on_stale=_selected(scheduler, session, targets, items, failed), on_cached=scheduler.cached
@@ -249,13 +251,13 @@ def _ignore(event: Event) -> None:
     """Take an event and do nothing."""
 
 
-def _healed(attempt: Callable[[], tuple[Scheduler, Ledger, Outcome]]) -> tuple[Scheduler, Ledger, Outcome]:
+def _healed(attempt: Callable[[bool], tuple[Scheduler, Ledger, Outcome]]) -> tuple[Scheduler, Ledger, Outcome]:
     for _ in range(HEALING):
         try:
-            return attempt()
+            return attempt(True)
         except (ResultLost, MissingEntry):
             continue
-    return attempt()
+    return attempt(False)
 
 
 def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStarted:
@@ -344,8 +346,8 @@ def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str,
         session.history.note_family(state.call.step.name, state.fingerprint)
         entries = calls.setdefault(state.call.step.name, [])
         key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
-        if key is not None and len(entries) < LastRun.LIMIT:
-            entries.append(EarlierCall(state.fingerprint.digest, key, dict(state.fixed)))
+        if key is not None and state.is_done and len(entries) < LastRun.LIMIT:
+            entries.append(EarlierCall(state.fingerprint.digest, key, dict(state.fixed), texts_of(state.call)))
     seconds = {**session.last_run.seconds, **scheduler.pace}
     session.history.note_run(
         session.identity, LastRun(name, time.time(), calls, frozenset(scheduler.failed_keys), seconds)

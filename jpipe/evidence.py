@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import linecache
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from jpipe.fingerprint import Change, difference
-from jpipe.history import EarlierCall, History, LastRun, nearest
+from jpipe.codechanges import code_changes
+from jpipe.fingerprint import Change
+from jpipe.history import EarlierCall, History, LastRun
 from jpipe.keys import item_key
-from jpipe.layout import needs_of
-from jpipe.ledger import CallState, Ledger
+from jpipe.layout import Call, Output, needs_of
+from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Verdict
 from jpipe.reasons import Reason
 from jpipe.rebuilder import ArgumentChange, Evidence, reasons
 from jpipe.store import Record
 
-__all__ = ["Explainer"]
+__all__ = ["Explainer", "texts_of"]
+
+_SCALARS = (int, float, str, bool, type(None))
+_LONGEST_TEXT = 30
+_MOST_COMPARED = 2000
+_DEFINITION = re.compile(r"\s*(async\s+def|def)\b")
+_MOST_DECORATORS = 50
 
 
 class Explainer:
@@ -33,65 +44,92 @@ class Explainer:
         self._history = history
         self._last_run = last_run
         self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
-        self._taken: frozenset[bytes] | None = None
+        self._neighbours: dict[str, _Neighbours] = {}
+        self._told: dict[tuple[int, int], tuple[Reason, ...]] = {}
 
     def reasons(self, state: CallState, index: int) -> tuple[Reason, ...]:
         """Why an item whose key is known must run."""
-        return reasons(self._evidence(state, index))
+        place = (state.call.number, index)
+        known = self._told.get(place)
+        if known is None:
+            known = self._told[place] = reasons(self._evidence(state, index))
+        return known
 
     def verdict_while_pending(self, state: CallState) -> tuple[Verdict, tuple[Reason, ...]]:
         """What can be said of a call whose needs are not known: with code that never ran it is stale for certain."""
-        step = state.call.step.name
-        evidence = Evidence(step, forced=step in self._ledger.forced)
+        evidence = self._own(state)
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
-        families = self._history.families(step)
+        families = self._history.families(evidence.step)
         if not families:
             return Verdict.STALE, reasons(evidence)
-        if state.fingerprint.digest in families or state.call.step.declared.cache is False:
+        if state.fingerprint.digest in families or not state.call.step.declared.cache:
             return Verdict.PENDING, ()
-        return Verdict.STALE, reasons(Evidence(step, earlier=True, changes=self._changes(state, families[0])))
+        return Verdict.STALE, reasons(replace(evidence, earlier=True, changes=self._changes(state, families[0])))
+
+    def _own(self, state: CallState) -> Evidence:
+        step = state.call.step
+        file, line = _place_of(step.function)
+        forced = step.name in self._ledger.forced
+        return Evidence(step.name, self._ledger.files.short(file) if file else None, line, forced=forced)
 
     def _evidence(self, state: CallState, index: int) -> Evidence:
-        step = state.call.step
         key = state.keys[index]
         assert key is not None
-        own = Evidence(step.name, failed=key in self._last_run.failed, forced=step.name in self._ledger.forced)
-        if own.forced or not step.declared.cache:
+        own = self._own(state)
+        if own.forced or not state.call.step.declared.cache:
             return own
         records = self._ledger.store.family(state.fingerprint.digest).find(key)
         if records:
             return self._unusable(own, state, records[0])
+        if key in self._last_run.failed:
+            return replace(own, failed=True)
         arguments = self._arguments(state, index)
-        for family in self._history.families(step.name):
-            if family == state.fingerprint.digest:
-                continue
-            if self._ledger.store.family(family).find(item_key(family, list(arguments.items()))):
-                return Evidence(step.name, earlier=True, changes=self._changes(state, family), failed=own.failed)
-        earlier = self._nearest(state, arguments)
-        if earlier is None:
-            return own
-        return Evidence(
-            step.name,
-            earlier=True,
-            changes=self._changes(state, earlier.family),
-            arguments=tuple(self._changed_arguments(state, arguments, earlier)),
-            missing=earlier.key == key,
-            failed=own.failed,
-        )
+        for family in self._history.families(own.step):
+            if family != state.fingerprint.digest and self._has_run(family, arguments):
+                return replace(own, earlier=True, changes=self._changes(state, family))
+        return self._compared(own, state, index, arguments)
+
+    def _has_run(self, family: bytes, arguments: Mapping[str, bytes]) -> bool:
+        return bool(self._ledger.store.family(family).find(item_key(family, list(arguments.items()))))
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires
         expired = expires is not None and self._ledger.now - record.created >= expires
         files = tuple(read for read in record.reads if not self._ledger.unchanged(read))
-        return Evidence(
-            own.step,
-            earlier=True,
-            files=files,
-            missing=not files and not expired,
-            expired_after=expires if expired else None,
-            failed=own.failed,
-        )
+        missing = not files and not expired
+        return replace(own, earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
+
+    def _compared(self, own: Evidence, state: CallState, index: int, arguments: Mapping[str, bytes]) -> Evidence:
+        step = own.step
+        if step not in self._neighbours:
+            self._neighbours[step] = self._neighbours_of(step)
+        earlier, is_new = self._neighbours[step].nearest(state, arguments)
+        if earlier is None:
+            return own
+        if earlier.key in (state.keys[index], state.whole_key):
+            return replace(own, earlier=True, missing=True)
+        changed = tuple(self._changed_arguments(state, index, arguments, earlier, is_new))
+        return replace(own, earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
+
+    def _neighbours_of(self, step: str) -> _Neighbours:
+        states = [state for state in self._ledger.states.values() if state.call.step.name == step]
+        keys = {state.whole_key if state.call.is_mapped else key for state in states for key in (state.keys or [None])}
+        found = _Neighbours()
+        now: set[Arguments] = set()
+        for state in states:
+            for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
+                if state.keys[index] is None or len(now) >= _MOST_COMPARED:
+                    continue
+                arguments = self._arguments(state, index)
+                now.add(frozenset(arguments.items()))
+                if state.status[index] in (Status.CACHED, Status.RAN):
+                    texts = texts_of(state.call, index)
+                    found.related.append(EarlierCall(state.fingerprint.digest, b"", arguments, texts))
+        for call in self._last_run.calls.get(step, ()):
+            is_kept = call.key in keys or frozenset(call.arguments.items()) in now
+            (found.related if is_kept else found.gone).append(call)
+        return found
 
     def _arguments(self, state: CallState, index: int) -> dict[str, bytes]:
         known = dict(state.fixed)
@@ -101,33 +139,106 @@ class Explainer:
                 known[name] = digest
         return {name: known[name] for name in state.call.arguments if name in known}
 
-    def _nearest(self, state: CallState, arguments: Mapping[str, bytes]) -> EarlierCall | None:
-        if self._taken is None:
-            states = self._ledger.states.values()
-            self._taken = frozenset(key for s in states for key in (*s.keys, s.whole_key) if key is not None and s.is_done)
-        earlier = self._last_run.calls.get(state.call.step.name, ())
-        own = frozenset(key for key in state.keys if key is not None)
-        missing = [call for call in earlier if call.key in own]
-        return missing[0] if missing and not state.call.is_mapped else nearest(earlier, arguments, self._taken)
-
     def _changed_arguments(
-        self, state: CallState, arguments: Mapping[str, bytes], earlier: EarlierCall
-    ) -> Sequence[ArgumentChange]:
-        place = state.call.location
-        changed = []
-        for name, digest in arguments.items():
-            if earlier.arguments.get(name) != digest and earlier.key != state.keys[0]:
-                needs = list(needs_of(state.call.arguments[name]))
-                upstream = needs[0].call.step.name if needs else None
-                changed.append(ArgumentChange(name, upstream, place.file, place.line))
-        return changed
+        self, state: CallState, index: int, arguments: Mapping[str, bytes], earlier: EarlierCall, is_new: bool
+    ) -> Iterator[ArgumentChange]:
+        file = self._ledger.files.short(state.call.location.file)
+        texts = texts_of(state.call, index)
+        differing = [name for name, digest in arguments.items() if earlier.arguments.get(name) != digest]
+        # A mapped call is noted without the elements of its lists: they are told where nothing else is different.
+        constant = [name for name in differing if name not in state.call.over]
+        for name in constant or differing:
+            upstream = next((need.call.step.name for need in needs_of(_element(state.call, name, index))), None)
+            detail = _detail(earlier.texts.get(name), texts.get(name), is_new or not constant)
+            yield ArgumentChange(name, upstream, file, state.call.location.line, None if upstream else detail)
 
     def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
-        if family == state.fingerprint.digest:
+        now = state.fingerprint
+        if family == now.digest:
             return ()
-        known = self._differences.get((family, state.fingerprint.digest))
+        known = self._differences.get((family, now.digest))
         if known is None:
             old = self._history.parts(family)
-            known = tuple(difference(old, state.fingerprint.parts)) if old is not None else ()
-            self._differences[family, state.fingerprint.digest] = known
+            step = state.call.step
+            known = () if old is None else code_changes(old, now.parts, step.name, step.address[0])
+            self._differences[family, now.digest] = known
         return known
+
+
+Arguments = frozenset[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class _Neighbours:
+    """The calls of a step that one can be compared with.
+
+    Attributes
+    ----------
+    gone
+        Calls of the last run that are not made any more.
+    related
+        Calls that are still made, and items that are fresh now.
+    """
+
+    gone: list[EarlierCall] = field(default_factory=list)
+    related: list[EarlierCall] = field(default_factory=list)
+
+    def nearest(self, state: CallState, arguments: Mapping[str, bytes]) -> tuple[EarlierCall | None, bool]:
+        """The call with the most equal arguments, and whether it is still made, so that this one came beside it.
+
+        A call that is not made any more is what became of one call only.
+        """
+        own = {*state.keys, state.whole_key} - {None}
+        lost = next((call for call in self.related if call.key in own and _equal(call, arguments) == len(call.arguments)), None)
+        if lost is not None:
+            return lost, False
+        gone = max(self.gone, key=lambda call: _equal(call, arguments), default=None)
+        related = max(self.related, key=lambda call: _equal(call, arguments), default=None)
+        if gone is not None and (related is None or _equal(gone, arguments) >= _equal(related, arguments)):
+            if not state.call.is_mapped:
+                self.gone.remove(gone)
+            return gone, False
+        return related, True
+
+
+def _equal(call: EarlierCall, arguments: Mapping[str, bytes]) -> int:
+    return sum(call.arguments.get(name) == digest for name, digest in arguments.items())
+
+
+def texts_of(call: Call, index: int | None = None) -> dict[str, str]:
+    """The arguments of a call that are short scalars, as text; of an item its own too."""
+    found = {}
+    for name in call.arguments:
+        if name not in call.over or index is not None:
+            value = _element(call, name, index or 0)
+            if type(value) in _SCALARS and len(text := repr(value)) <= _LONGEST_TEXT:
+                found[name] = text
+    return found
+
+
+def _element(call: Call, name: str, index: int) -> Any:
+    value = call.arguments[name]
+    if name not in call.over or type(value) is Output:
+        return value
+    return value[index] if index < len(value) else None
+
+
+def _detail(old: str | None, new: str | None, is_new: bool) -> str | None:
+    if is_new:
+        return f"new item {new}" if new is not None else "new item"
+    return f"{old} → {new}" if old is not None and new is not None else None
+
+
+def _place_of(function: Any) -> tuple[str | None, int | None]:
+    """The file of a function, and the line of its ``def``."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None, None
+    first: int = code.co_firstlineno
+    for line in range(first, first + _MOST_DECORATORS):
+        text = linecache.getline(code.co_filename, line)
+        if not text:
+            break
+        if _DEFINITION.match(text):
+            return code.co_filename, line
+    return code.co_filename, first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +28,14 @@ class EarlierCall:
         The fingerprint of its step, and its key.
     arguments
         The digests of its arguments, by parameter.
+    texts
+        Those of its arguments that are short scalars, as text.
     """
 
     family: bytes
     key: bytes
     arguments: Mapping[str, bytes]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class History:
     def note_run(self, pipeline: str, run: LastRun) -> None:
         """Write down what a run did."""
         calls = {
-            step: [[c.family.hex(), c.key.hex(), {n: d.hex() for n, d in c.arguments.items()}] for c in entries]
+            step: [_call_to_json(call) for call in entries]
             for step, entries in run.calls.items()
         }
         value = {
@@ -145,27 +148,24 @@ def _part_from_json(raw: Sequence[Any]) -> Part:
     return Part(PartKind(kind), name, file, line, bytes.fromhex(digest), text, via, tuple((a, b) for a, b in uses))
 
 
-def nearest(calls: Iterable[EarlierCall], arguments: Mapping[str, bytes], taken: frozenset[bytes]) -> EarlierCall | None:
-    """The earlier call with the most equal arguments, leaving out those that are still in use under their key."""
-    best, most = None, -1
-    for call in calls:
-        if call.key in taken:
-            continue
-        equal = sum(call.arguments.get(name) == digest for name, digest in arguments.items())
-        if equal > most:
-            best, most = call, equal
-    return best
-
-
 def _run_from_json(loaded: Any) -> LastRun:
     if loaded is None:
         return LastRun()
     calls = {
-        step: [
-            EarlierCall(bytes.fromhex(f), bytes.fromhex(k), {n: bytes.fromhex(d) for n, d in arguments.items()})
-            for f, k, arguments in entries
-        ]
+        step: [_call_from_json(*entry) for entry in entries]
         for step, entries in loaded["calls"].items()
     }
     failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
     return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
+
+
+def _call_to_json(call: EarlierCall) -> list[Any]:
+    arguments = {name: digest.hex() for name, digest in call.arguments.items()}
+    return [call.family.hex(), call.key.hex(), arguments, dict(call.texts)]
+
+
+def _call_from_json(
+    family: str, key: str, arguments: Mapping[str, str], texts: Mapping[str, str] | None = None
+) -> EarlierCall:
+    known = {name: bytes.fromhex(digest) for name, digest in arguments.items()}
+    return EarlierCall(bytes.fromhex(family), bytes.fromhex(key), known, dict(texts or {}))

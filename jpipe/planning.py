@@ -11,7 +11,7 @@ from jpipe.layout import Call, Output, expected_items, needs_of
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Verdict
 from jpipe.plan import Plan, StepPlan
-from jpipe.reasons import Reason
+from jpipe.reasons import Reason, together
 
 __all__ = ["make_plan"]
 
@@ -49,7 +49,7 @@ def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds
         fresh=verdicts[Verdict.FRESH],
         stale=verdicts[Verdict.STALE],
         pending=verdicts[Verdict.PENDING],
-        reasons=tuple(reasons.items()),
+        reasons=together(reasons),
         seconds=seconds * waiting,
         seconds_saved=sum(state.seconds for state in states),
         nbytes=sum(state.nbytes for state in states),

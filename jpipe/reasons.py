@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-__all__ = ["Reason", "ReasonKind"]
+__all__ = ["Reason", "ReasonKind", "together"]
 
 
 class ReasonKind(str, Enum):
@@ -55,6 +56,11 @@ class Reason:
     diff: str | None = None
     detail: str | None = None
 
+    @property
+    def is_new_item(self) -> bool:
+        """Whether a parameter has an item more, and nothing that was there changed."""
+        return self.kind is ReasonKind.PARAMETER and (self.detail or "").startswith(_NEW)
+
     def to_json(self) -> dict[str, Any]:
         """The reason as the object that ``plan --json`` prints."""
         return {
@@ -74,7 +80,7 @@ class Reason:
             ReasonKind.CODE: f"its code changed{place}",
             ReasonKind.HELPER: f"its helper {self.object} changed{place}",
             ReasonKind.CONSTANT: f"constant {self.object} changed{place}",
-            ReasonKind.PARAMETER: f"parameter {self.object} changed",
+            ReasonKind.PARAMETER: f"parameter {self.object}{'' if self.is_new_item else ' changed'}",
             ReasonKind.INPUT_FILE: f"input file {self.object} changed",
             ReasonKind.UPSTREAM: f"the result of {self.object} changed",
             ReasonKind.PACKAGE: f"package {self.object} changed",
@@ -85,3 +91,32 @@ class Reason:
             ReasonKind.FORCED: "forced",
         }[self.kind]
         return f"{text}: {self.detail}" if self.detail else text
+
+
+def together(counted: Mapping[Reason, int]) -> tuple[tuple[Reason, int], ...]:
+    """Reasons with the number of items that each holds for, in the order of `ReasonKind`.
+
+    The changes of one parameter, a value or an item each, become one reason.
+    """
+    groups: dict[tuple[object, ...], list[Reason]] = {}
+    for reason in counted:
+        alike = (reason.kind, reason.object, reason.file, reason.line, reason.via, reason.is_new_item)
+        own = () if reason.kind is ReasonKind.PARAMETER else (reason.diff, reason.detail)
+        groups.setdefault((*alike, *own), []).append(reason)
+    order = list(ReasonKind)
+    found = [(_joined(group), sum(counted[reason] for reason in group)) for group in groups.values()]
+    return tuple(sorted(found, key=lambda entry: order.index(entry[0].kind)))
+
+
+def _joined(group: list[Reason]) -> Reason:
+    if len(group) == 1:
+        return group[0]
+    details = [reason.detail.removeprefix(f"{_NEW} ") for reason in group if reason.detail]
+    shown = ", ".join(details[:_MOST_TOLD])
+    if len(details) > _MOST_TOLD:
+        shown += f" and {len(details) - _MOST_TOLD} more"
+    return replace(group[0], detail=f"{_NEW}s {shown}" if group[0].is_new_item else shown or None)
+
+
+_NEW = "new item"
+_MOST_TOLD = 3

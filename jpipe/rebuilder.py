@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jpipe.files import Read
-from jpipe.fingerprint import Change, PartKind
+from jpipe.fingerprint import Change, ChangeKind, PartKind
 from jpipe.outcomes import Verdict
 from jpipe.reasons import Reason, ReasonKind
 from jpipe.store import Record
@@ -89,12 +89,15 @@ class ArgumentChange:
         The step whose result it is, or None for a value that the pipeline gives.
     file, line
         Where the call stands.
+    detail
+        The values before and now, or that it is an item more.
     """
 
     name: str
     upstream: str | None
     file: str | None = None
     line: int | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Evidence:
 
     Parameters
     ----------
+    step, file, line
+        The step, and where it is defined.
     earlier
         Whether there is an earlier call to compare with.
     changes
@@ -119,11 +124,11 @@ class Evidence:
         It failed in the last run.
     forced
         The user asked for it.
-    step
-        The step's name.
     """
 
     step: str
+    file: str | None = None
+    line: int | None = None
     earlier: bool = False
     changes: tuple[Change, ...] = ()
     arguments: tuple[ArgumentChange, ...] = ()
@@ -135,8 +140,10 @@ class Evidence:
 
 
 def reasons(evidence: Evidence) -> tuple[Reason, ...]:
-    """Every reason that holds, in the order of `ReasonKind`."""
-    return tuple(reason for rule in _RULES for reason in rule(evidence))
+    """Every reason that holds, in the order of `ReasonKind`; never none."""
+    found = tuple(reason for rule in _RULES for reason in rule(evidence))
+    # The parts of an older fingerprint may be lost, and a step may say that its results are never kept.
+    return found or (_about(evidence, ReasonKind.CODE if evidence.earlier else ReasonKind.NEVER_RAN),)
 
 
 def reasons_of_code(step: str, changes: tuple[Change, ...]) -> tuple[Reason, ...]:
@@ -144,11 +151,16 @@ def reasons_of_code(step: str, changes: tuple[Change, ...]) -> tuple[Reason, ...
     return reasons(Evidence(step, earlier=True, changes=changes))
 
 
+def _about(evidence: Evidence, kind: ReasonKind, detail: str | None = None) -> Reason:
+    """A reason whose object is the step itself."""
+    return Reason(kind, evidence.step, evidence.file, evidence.line, detail=detail)
+
+
 def _never_ran(evidence: Evidence) -> list[Reason]:
     known = evidence.earlier or evidence.files or evidence.missing or evidence.expired_after is not None
     if known or evidence.failed or evidence.forced:
         return []
-    return [Reason(ReasonKind.NEVER_RAN, evidence.step)]
+    return [_about(evidence, ReasonKind.NEVER_RAN)]
 
 
 def _code(evidence: Evidence) -> list[Reason]:
@@ -165,7 +177,7 @@ def _constant(evidence: Evidence) -> list[Reason]:
 
 def _parameter(evidence: Evidence) -> list[Reason]:
     changed = [change for change in evidence.arguments if change.upstream is None]
-    return [Reason(ReasonKind.PARAMETER, change.name, change.file, change.line) for change in changed]
+    return [Reason(ReasonKind.PARAMETER, c.name, c.file, c.line, detail=c.detail) for c in changed]
 
 
 def _input_file(evidence: Evidence) -> list[Reason]:
@@ -190,21 +202,21 @@ def _environment(evidence: Evidence) -> list[Reason]:
 
 
 def _result_missing(evidence: Evidence) -> list[Reason]:
-    return [Reason(ReasonKind.RESULT_MISSING, evidence.step)] if evidence.missing else []
+    return [_about(evidence, ReasonKind.RESULT_MISSING)] if evidence.missing else []
 
 
 def _expired(evidence: Evidence) -> list[Reason]:
     if evidence.expired_after is None:
         return []
-    return [Reason(ReasonKind.EXPIRED, evidence.step, detail=f"after {evidence.expired_after:g} s")]
+    return [_about(evidence, ReasonKind.EXPIRED, f"after {evidence.expired_after:g} s")]
 
 
 def _failed(evidence: Evidence) -> list[Reason]:
-    return [Reason(ReasonKind.FAILED, evidence.step)] if evidence.failed else []
+    return [_about(evidence, ReasonKind.FAILED)] if evidence.failed else []
 
 
 def _forced(evidence: Evidence) -> list[Reason]:
-    return [Reason(ReasonKind.FORCED, evidence.step)] if evidence.forced else []
+    return [_about(evidence, ReasonKind.FORCED)] if evidence.forced else []
 
 
 _RULES: tuple[Callable[[Evidence], list[Reason]], ...] = (
@@ -248,9 +260,14 @@ def _of_parts(evidence: Evidence, kind: ReasonKind) -> list[Reason]:
 
 
 def _detail(change: Change) -> str | None:
-    if change.part not in (PartKind.CONSTANT, PartKind.PACKAGE, PartKind.VERSION):
-        return None
     old, new = change.old_text, change.new_text
+    if change.kind is ChangeKind.REBOUND:
+        return f"{old} → {new}"
+    if change.part not in _WITH_VALUE:
+        return {ChangeKind.ADDED: "newly used", ChangeKind.REMOVED: "not used any more"}.get(change.kind)
     if old is None or new is None:
-        return f"now {new}" if old is None and new is not None else f"was {old}" if old is not None else None
+        return f"now {new}" if new is not None else f"was {old}" if old is not None else None
     return f"{old} → {new}" if old != new else None
+
+
+_WITH_VALUE = (PartKind.CONSTANT, PartKind.PACKAGE, PartKind.VERSION)

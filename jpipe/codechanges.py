@@ -1,0 +1,88 @@
+"""Changes of code as whoever reads a plan would name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from jpipe.fingerprint import Change, ChangeKind, Part, PartKind, difference
+
+__all__ = ["code_changes"]
+
+_DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
+_ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
+
+
+def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: str) -> tuple[Change, ...]:
+    """What changed between two fingerprints of a step.
+
+    Names are those of the file that the step is in: what stands there goes without the module's name, and the step
+    itself under its own. `via` tells the whole way from the step. Parts that are newly or no longer used because of
+    another change are left out.
+
+    Parameters
+    ----------
+    old, new
+        The parts of both fingerprints.
+    step, module
+        The step's name, and the module of its function.
+    """
+    parts = {part.name: part for part in [*old, *new]}
+    found = list(difference(old, new))
+    causes = {_cause(change) for change in found if change.kind not in _ONE_SIDED}
+    told = [c for c in found if c.kind not in _ONE_SIDED or not any(name in causes for name in _way(c.via, parts))]
+    return tuple(_named(change, parts, step, module) for change in told or found)
+
+
+def _cause(change: Change) -> str:
+    """The part that a change is in."""
+    return change.name.rpartition(": ")[0] if change.kind is ChangeKind.REBOUND else change.name
+
+
+def _way(via: str | None, parts: Mapping[str, Part]) -> Iterator[str]:
+    """The parts through which one is reached, the nearest first."""
+    seen: set[str] = set()
+    while via is not None and via not in seen:
+        seen.add(via)
+        yield via
+        part = parts.get(via)
+        via = part.via if part is not None else None
+
+
+def _named(change: Change, parts: Mapping[str, Part], step: str, module: str) -> Change:
+    def short(name: str) -> str:
+        part = parts.get(name)
+        if part is not None and part.kind is PartKind.CODE:
+            return step
+        return name.removeprefix(f"{module}.")
+
+    way = [short(name) for name in _way(change.via, parts)]
+    told = replace(change, via=" → ".join(reversed(way)) or None, line=_line(change, parts))
+    if change.kind is ChangeKind.REBOUND:
+        return _rebound(told, parts)
+    if change.part is PartKind.ENVIRONMENT:
+        return replace(told, name=change.name.removeprefix("environ "))
+    return replace(told, name=step if change.part is PartKind.CODE else short(change.name))
+
+
+def _rebound(change: Change, parts: Mapping[str, Part]) -> Change:
+    """A name that means something else: it is of the kind of what it means now."""
+    name = change.name.rpartition(": ")[2]
+    target = parts.get(change.new_text or "")
+    kind = target.kind if target is not None else PartKind.HELPER
+    return replace(change, part=PartKind.HELPER if kind is PartKind.CODE else kind, name=name)
+
+
+def _line(change: Change, parts: Mapping[str, Part]) -> int | None:
+    """The line of ``def`` or ``class`` where a part begins with decorators."""
+    part = parts.get(_cause(change))
+    if change.line is None or part is None or part.text is None or part.kind not in _DEFINED:
+        return change.line
+    for offset, text in enumerate(part.text.splitlines()):
+        if _DEFINITION.match(text):
+            return change.line + offset
+    return change.line
+
+
+_DEFINED = (PartKind.CODE, PartKind.HELPER, PartKind.CLASS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 
-__all__ = ["belong_to"]
+__all__ = ["belong_to", "is_worker"]
 
 _PR_SET_PDEATHSIG = 1
 _done = False
@@ -27,8 +28,14 @@ def belong_to(main: int) -> None:
     signal.signal(signal.SIGINT, _leave_it)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    faulthandler.enable(2)
     if sys.platform == "linux":
         _die_with_parent(main)
+
+
+def is_worker() -> bool:
+    """Whether this process is a worker of another."""
+    return _done
 
 
 def _leave_it(number: int, frame: object) -> None:

@@ -6,6 +6,7 @@ that runs in this process is interrupted at once, as in a plain script. A second
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class Interrupts:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.asked = 0
         self._wake = wake
+        self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -61,10 +63,20 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            self._in_fork(number)
+            return
         self.asked += 1
         self._wake()
         if self.asked > 1 or _users_code:
             raise KeyboardInterrupt
+
+
+    def _in_fork(self, number: int) -> None:
+        """In a process that was forked off during the run, the signal does what it does without this class."""
+        handler = self._before.get(number, signal.SIG_DFL)
+        signal.signal(number, handler)
+        os.kill(os.getpid(), number)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
+from jpipe.descriptors import last_words
 from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.failures import failure_of, label_of
 from jpipe.interrupts import Interrupts
@@ -106,8 +107,10 @@ class Scheduler:
         By step, what one item took in earlier runs.
     priorities
         By call, the longest remaining path; asked for when there is a choice.
-    explain
-        Why an item is stale.
+    failed_before
+        The keys of items that failed in the last run.
+    heals
+        Whether to raise `ResultLost` for what cannot be read; else its consumer fails.
     """
 
     def __init__(
@@ -119,6 +122,8 @@ class Scheduler:
         emit: Observer,
         seconds: dict[str, float],
         priorities: Callable[[], dict[int, float]],
+        failed_before: frozenset[bytes] = frozenset(),
+        heals: bool = True,
     ) -> None:
         self.store = store
         self.limits = limits
@@ -130,6 +135,8 @@ class Scheduler:
         self.largest: tuple[str, int] | None = None
         self._make_pool = make_pool
         self._seconds = seconds
+        self._failed_before = failed_before
+        self._heals = heals
         self._priorities = priorities
         self._ranked = False
         self._queues: dict[int, StepQueue] = {}
@@ -295,7 +302,7 @@ class Scheduler:
     def _runs_here(self, entry: StepQueue) -> bool:
         if self.limits.n_jobs == 1:
             return True
-        if self._running or self._losses.happened:
+        if self._running or self._losses.happened or self._may_kill():
             return False
         ready = sum(len(other.ready) for other in self._queues.values())
         if ready == 1 and not self._delayed:
@@ -304,6 +311,12 @@ class Scheduler:
             return False
         expected = sum(len(q.ready) * q.pace.seconds if q.pace.seconds is not None else SHORT_RUN for q in self._queues.values() if q.ready)
         return expected < SHORT_RUN
+
+    def _may_kill(self) -> bool:
+        """Whether items are ready that failed last time: one that kills its process is not to kill this one."""
+        if not self._failed_before:
+            return False
+        return any(self._key(item) in self._failed_before for queue_ in self._queues.values() for item in queue_.ready)
 
     def _pool(self, entry: StepQueue) -> Pool:
         threads = entry.options.prefer == "threads"
@@ -415,7 +428,7 @@ class Scheduler:
         """Whether a failed item is tried once more."""
         assert item.error is not None
         state, index = chunk.items[item.position]
-        if item.error.kind == "missing":
+        if item.error.kind == "missing" and self._heals:
             raise ResultLost(item.error.message)
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [(state, index)]))
@@ -529,7 +542,8 @@ class Scheduler:
         peak = max(self._watchdog.memory.get(pid, 0), blame.slot.peak_memory if blame.slot is not None else 0)
         assert self._folder is not None
         worker = self._folder.number_of(pid) if pid else 0
-        self._fail(*item, error, timeout or 0.0, worker, "", peak, blame.detail)
+        output = last_words(str(self._folder.path), pid)
+        self._fail(*item, error, timeout or 0.0, worker, output, peak, blame.detail)
 
     def _try_alone(self) -> None:
         """Try the next suspect of a loss, once nothing else is in flight."""

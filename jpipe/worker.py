@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jpipe.belonging import is_worker
 from jpipe.capture import Capture, captured, forget_warnings
-from jpipe.digest import digest
+from jpipe.descriptors import Descriptors
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import Boundary, File, FileDigests, Read, Watch, watching
 from jpipe.functions import FunctionReference, SourceStamp, stale_sources
@@ -287,7 +288,12 @@ def _execute(key: str, work: Work) -> Receipt:
     if edited := stale_sources(work.step.sources):
         return _refused(work, receipt, edited)
     execution = _Execution(work, function, receipt)
-    with captured(work.capture) as capture, preserved() if work.in_main else nullcontext():
+    native = execution.native
+    with (
+        captured(work.capture) as capture,
+        native.redirected() if native is not None else nullcontext(),
+        preserved() if work.in_main else nullcontext(),
+    ):
         for position, item in enumerate(work.items):
             if execution.stopped():
                 receipt.items.append(ItemReceipt(position, interrupted=True))
@@ -314,6 +320,7 @@ class _Execution:
         self.receipt = receipt
         self.source = ValueSource(work.store, work.step.mmap_mode)
         self.slot = _slot(work.slots)
+        self.native = _native(work.slots) if work.capture and is_worker() else None
         self.files = _digests_below(work.step.root)
         self.boundary = _boundary(work.step.root, str(work.store.root))
         self._stop = False
@@ -339,7 +346,7 @@ class _Execution:
         except BaseException as error:
             receipt.seconds = time.perf_counter() - clock
             receipt.error = record_error(error, _kind_of(error), receipt.seconds)
-        receipt.output = capture.take()
+        receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
         receipt.peak_memory = _peak_memory()
         if self.slot is not None:
             self.slot.end(self.work.number, started, receipt.peak_memory)
@@ -440,6 +447,7 @@ _folders: dict[str, FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
 _slots: dict[tuple[str, int], Slot] = {}
 _own_code: dict[str, _OwnCode] = {}
+_natives: dict[str, Descriptors] = {}
 
 
 class _OwnCode:
@@ -493,3 +501,17 @@ def _slot(folder: str | None) -> Slot | None:
         except OSError:
             return None
     return _slots[place]
+
+
+def _native(folder: str | None) -> Descriptors | None:
+    """Where this worker's streams go; None where the run's folder is on another machine."""
+    if folder is None:
+        return None
+    if folder not in _natives:
+        while _natives:
+            _natives.popitem()[1].close()
+        try:
+            _natives[folder] = Descriptors(folder)
+        except OSError:
+            return None
+    return _natives[folder]

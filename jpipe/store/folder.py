@@ -116,12 +116,20 @@ def _version(root: str) -> int | None:
         return None
     except OSError as error:
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
-    if len(words) != 3 or words[:2] != [b"jpipe", b"cache"] or not words[2].isdigit():
-        raise CacheFolderError(
-            f"the file {root}/format is damaged",
-            hint=f"printf '{_FORMAT_LINE[:-1]}\\n' > {shlex.quote(root + '/format')}",
-        )
-    return int(words[2])
+    if len(words) == 3 and words[:2] == [b"jpipe", b"cache"] and words[2].isdigit() and int(words[2]) >= FORMAT:
+        return int(words[2])
+    return _healed(root)
+
+
+def _healed(root: str) -> int | None:
+    """The version of a cache whose `format` file is damaged: there is only one, which is written down again."""
+    with contextlib.suppress(OSError):
+        system.unlink(f"{root}/format")
+        return None
+    raise CacheFolderError(
+        f"the file {root}/format is damaged",
+        hint=f"printf '{_FORMAT_LINE[:-1]}\\n' > {shlex.quote(root + '/format')}",
+    )
 
 
 def _refuse_strangers(root: str) -> None:

@@ -65,12 +65,11 @@ def claim(
         the claim. What it raises ends the wait.
     """
     folder = writer.folder.path("locks")
-    path = f"{folder}/{name.hex()}"
-    try:
+    with contextlib.suppress(OSError):
         writer.make_folder(folder)
-        lock, waited = _acquired(path, wait)
-    except OSError:
-        yield Claim(waited=False, held=False)
+    lock, waited = _acquired(f"{folder}/{name.hex()}", wait)
+    if lock is None:
+        yield Claim(waited, held=False)
         return
     try:
         lock.describe(step)
@@ -79,17 +78,23 @@ def claim(
         lock.release(remove=True)
 
 
-def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> tuple[Lock, bool]:
+def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> tuple[Lock | None, bool]:
+    """The lock, as soon as nobody else has it, and whether somebody had; no lock where locks cannot be had."""
     begun = said = time.monotonic()
     pause = 0.0
-    while (lock := Lock.take(path)) is None:
+    while True:
+        try:
+            lock = Lock.take(path)
+        except OSError:
+            return None, pause > 0.0
+        if lock is not None:
+            return lock, pause > 0.0
         now = time.monotonic()
         if wait is not None and (pause == 0.0 or now - said >= _SAY_EVERY):
             wait(_holder(path), now - begun)
             said = now
         pause = min(_LONGEST_WAIT, pause * 2 or _FIRST_WAIT)
         time.sleep(pause)
-    return lock, pause > 0.0
 
 
 def _holder(path: str) -> Holder | None:

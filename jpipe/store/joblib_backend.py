@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import sys
 import threading
 import time
 import warnings
@@ -22,6 +23,7 @@ from joblib import StoreBackendBase, register_store_backend
 
 from jpipe.errors import JpipeError
 from jpipe.options import parse_bytes
+from jpipe.store.livecode import function_of_caller, text_for
 from jpipe.store.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
 from jpipe.store.store import Store
 
@@ -57,15 +59,15 @@ class AnyCode(str):
     """
 
     __slots__ = ("learn",)
-    learn: Callable[[object], None]
+    learn: Callable[[str], None]
 
-    def __new__(cls, learn: Callable[[object], None]) -> Self:
+    def __new__(cls, learn: Callable[[str], None]) -> Self:
         text = super().__new__(cls, "")
         text.learn = learn
         return text
 
     def __eq__(self, other: object) -> bool:
-        self.learn(other)
+        self.learn(text_for(str(other), function_of_caller(sys._getframe(1))))
         return True
 
     def __ne__(self, other: object) -> bool:
@@ -236,7 +238,8 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         """Learn the code of a function."""
         if func_code is not None:
             first, _, rest = func_code.partition("\n")
-            self._learn(call_id[0], rest if first.startswith("# first line:") else func_code)
+            source = rest if first.startswith("# first line:") else func_code
+            self._learn(call_id[0], text_for(source, function_of_caller(sys._getframe(1))))
 
     def get_cached_func_code(self, call_id: CallId) -> str:
         """A text that joblib finds equal to the code of the function."""
@@ -303,7 +306,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
     def _is_own(self, call_id: CallId) -> bool:
         return self._state.work is not None and _own_function(call_id[0])
 
-    def _learn(self, function: str, code: Any) -> None:
+    def _learn(self, function: str, code: str) -> None:
         _seen.setdefault(function, set()).add(code)
         self._state.compared[function] = code
 

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,9 @@ def test_the_story_of_a_first_session(study: Project) -> None:
     assert frozen.exit_code == ExitCode.OUT_OF_DATE
     assert "out of date: power, table" in frozen.stderr
     assert study.run().ran == {"power": 3, "table": 1}
-    assert study.command("status", "--check").exit_code == 0
+    fine = study.command("status", "--check")
+    assert fine.exit_code == 0
+    assert fine.stdout == "main  ✓ up to date: numbers, power, table\nlast run just now, ok\n"
 
 
 def test_json_is_the_designs_events_and_nothing_else(study: Project) -> None:
@@ -310,10 +311,9 @@ def test_ctrl_c_keeps_what_finished_and_exits_130(project: Project) -> None:
         def main(n: int = 100):
             return [nap(i) for i in range(n)]
     """)
-    with project.start("run", "-j", "2", "--progress", "plain") as run:
+    with project.start("run", "-j", "2", "--progress", "plain", "-v") as run:
         assert run.stderr is not None
-        next(line for line in run.stderr if "to run" in line)
-        time.sleep(3)
+        next(line for line in run.stderr if "nap[i=" in line and "ran" in line)
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=20)
     assert run.returncode == ExitCode.INTERRUPTED, err

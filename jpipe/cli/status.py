@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +16,11 @@ from jpipe.cli.plan import plan_for
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import dim, line
 from jpipe.render.plans import status_line
+from jpipe.render.words import ago
+from jpipe.rows import ROWS, journal_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["command"]
 
@@ -36,5 +43,21 @@ def command(
         sys.stdout.write("\n")
     elif not quiet:
         why = None if plan.up_to_date else call.commands.text("plan", "--why")
-        call.out.write(status_line(plan), *([line(dim(f"{why}  for reasons"))] if why else []))
+        facts = [_last_run(call.cache_dir, plan.pipeline), f"{why}  for reasons" if why else ""]
+        call.out.write(status_line(plan), *(line(dim(fact)) for fact in facts if fact))
     return ExitCode.OUT_OF_DATE if check and not plan.up_to_date else ExitCode.OK
+
+
+def _last_run(cache: Path, pipeline: str) -> str:
+    """When the pipeline ran last and what came of it; nothing where no row tells."""
+    try:
+        lines = (journal_folder(cache) / ROWS).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    for text in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            row = json.loads(text)
+            if row["pipeline"].rpartition(":")[2] == pipeline:
+                outcome = "ok" if row["outcome"] in ("ran", "cached") else row["outcome"]
+                return f"last run {ago(time.time() - row['when'])}, {outcome}"
+    return ""

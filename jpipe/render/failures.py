@@ -186,7 +186,7 @@ def _what_next(failure: Failure, commands: Commands) -> list[Line]:
 def _more_like_it(group: Sequence[Failure]) -> list[Line]:
     if len(group) == 1:
         return []
-    others = [str(failure.item) for failure in group[1:]]
+    others = list(map(str, sorted(failure.item for failure in group[1:])))
     listed_items = ", ".join(others[:6]) + (" …" if len(others) > 6 else "")
     return [(), line(warn(f"  … and {len(others):,} more like it"), f" (items {listed_items})")]
 

@@ -124,7 +124,10 @@ def wrap(one: Line, width: int, indent: int) -> list[Line]:
         if used + width_of(word.rstrip()) > width and used > indent:
             done.append(tuple(current))
             current, used = [(" " * indent, Style.PLAIN)], indent
-        current.append((word, style))
+        if current and current[-1][1] is style:
+            current[-1] = (current[-1][0] + word, style)
+        else:
+            current.append((word, style))
         used += width_of(word)
     return [*done, line(*current)]
 

@@ -253,7 +253,7 @@ INTERRUPTED = """
     from jpipe.parallel import p_map
 
     def slow(number, table=None):
-        print("begun", flush=True)
+        os.write(1, b"begun\\n")
         time.sleep(100)
 
     try:

@@ -76,9 +76,9 @@ class _Flight:
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """An item that was in work, or the first of a chunk nobody had begun, when workers were lost."""
+    """The item that was in work when workers were lost, or, where nobody knows, all those of a chunk."""
 
-    index: int
+    items: range
     begun: bool
     died: bool
 
@@ -249,8 +249,10 @@ class Engine:
 
     def _lose(self, flight: _Flight, event: Event) -> None:
         running = self._tasks.running(flight.place)
-        index = flight.first if running is None else running[1]
-        self._lost.append(_Loss(index, running is not None, event.died))
+        items = (
+            range(flight.first, flight.first + flight.count) if running is None else range(running[1], running[1] + 1)
+        )
+        self._lost.append(_Loss(items, running is not None, event.died))
         self._lost_because = self._lost_because or event.error
         self._failed_at = self._failed_at or time.monotonic()
 
@@ -354,8 +356,9 @@ def _is_dead(pid: int) -> bool:
 def _worker_lost(lost: list[_Loss]) -> WorkerLostError:
     """The error for lost items, naming as few as possible."""
     likely = [loss for loss in lost if loss.died] or [loss for loss in lost if loss.begun] or lost
-    items = sorted(loss.index for loss in likely)
-    named = f"item {items[0]}" if len(items) == 1 else f"one of the items {', '.join(map(str, items))}"
+    runs = sorted((loss.items for loss in likely), key=lambda items: items.start)
+    named = ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    named = f"item {named}" if sum(map(len, runs)) == 1 else f"one of the items {named}"
     return WorkerLostError(
         f"the worker process of {named} was killed before it finished",
         hint="a crash in native code, or the system out of memory; n_jobs=1 runs the item in this process",

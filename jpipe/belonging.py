@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
@@ -29,7 +30,9 @@ def belong_to(main: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable(2)
-    if sys.platform == "linux":
+    # The signal comes when the *thread* that started this process ends. multiprocessing.Pool starts new workers, which
+    # are daemons, from a thread that ends before they may: killed with a lock in hand, they block the pool for good.
+    if sys.platform == "linux" and not multiprocessing.current_process().daemon:
         _die_with_parent(main)
 
 

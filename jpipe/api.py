@@ -119,6 +119,8 @@ def run(
     journal = Journal(journal_folder(session.store.root), opening_of(session, name))
     emit = _Once(everyone([journal, observer or _ignore]))
 
+    distrusted: set[bytes] = set()
+
     def attempt(heals: bool) -> tuple[Scheduler, Ledger, Outcome]:
         scheduler = Scheduler(
             session.store,
@@ -131,7 +133,7 @@ def run(
             heals=heals,
         )
         ledger = session.ledger(
-            session.wanted(targets), forced=force, on_stale=_selected(scheduler, session, targets, items, failed), on_cached=scheduler.cached
+            session.wanted(targets), forced=force, distrusted=distrusted, on_stale=_selected(scheduler, session, targets, items, failed), on_cached=scheduler.cached
         )
         explainer = Explainer(ledger, session.history, session.last_run)
         tally = Tally(ledger.states.values(), emit)
@@ -142,7 +144,7 @@ def run(
             raise _out_of_date(session, ledger, explainer)
         return scheduler, ledger, scheduler.run()
 
-    scheduler, ledger, outcome = _healed(attempt)
+    scheduler, ledger, outcome = _healed(session, attempt)
     seconds = time.perf_counter() - begun
     emit(scheduler.tally.run_ended(outcome, seconds, scheduler.slowest, scheduler.largest))
     _remember(session, ledger, scheduler, name, outcome)
@@ -251,12 +253,13 @@ def _ignore(event: Event) -> None:
     """Take an event and do nothing."""
 
 
-def _healed(attempt: Callable[[bool], tuple[Scheduler, Ledger, Outcome]]) -> tuple[Scheduler, Ledger, Outcome]:
+def _healed(session: Session, attempt: Callable[[bool], tuple[Scheduler, Ledger, Outcome]]) -> tuple[Scheduler, Ledger, Outcome]:
     for _ in range(HEALING):
         try:
             return attempt(True)
         except (ResultLost, MissingEntry):
-            continue
+            for step in {id(call.step): call.step for call in session.layout.calls}.values():
+                session.store.family(session.fingerprint(step).digest).refresh()
     return attempt(False)
 
 

@@ -125,6 +125,8 @@ class Ledger:
         Digests of files.
     forced
         Names of steps that run whatever their records say.
+    distrusted
+        Keys of mapped calls whose record turned out to name items that are gone; added to.
     now
         Seconds since 1970.
     on_stale
@@ -143,6 +145,7 @@ class Ledger:
         fingerprinter: Any,
         files: FileDigests,
         forced: Iterable[str] = (),
+        distrusted: set[bytes] | None = None,
         now: float = 0.0,
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
@@ -152,6 +155,7 @@ class Ledger:
         self.files = files
         self.now = now
         self.forced = frozenset(forced)
+        self._distrusted = distrusted if distrusted is not None else set()
         self._fingerprints = fingerprints
         self._fingerprinter = fingerprinter
         self._on_stale = on_stale
@@ -501,6 +505,8 @@ class Ledger:
     def _take_whole(self, state: CallState) -> bool:
         """Use the record of a mapped call as a whole, which answers for all its items."""
         assert state.whole_key is not None
+        if state.whole_key in self._distrusted:
+            return False
         records = self._look_up(state, [state.whole_key])[0]
         decision = decide(self.question(state, state.whole_key), records, self.unchanged, self._is_there)
         record = decision.record
@@ -526,6 +532,8 @@ class Ledger:
         for index, (key, records) in enumerate(zip(keys, found, strict=True)):
             decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
             if decision.record is None:
+                if state.whole_key is not None:
+                    self._distrusted.add(state.whole_key)
                 raise MissingEntry(f"an item of {state.call.step.name} is gone")
             state.contents[index] = decision.record.content
             state.places[index] = decision.record.where

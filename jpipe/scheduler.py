@@ -14,7 +14,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
@@ -428,8 +428,10 @@ class Scheduler:
         """Whether a failed item is tried once more."""
         assert item.error is not None
         state, index = chunk.items[item.position]
-        if item.error.kind == "missing" and self._heals:
-            raise ResultLost(item.error.message)
+        if item.error.kind == "missing":
+            if self._heals:
+                raise ResultLost(item.error.message)
+            item.error = replace(item.error, kind="raised")
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [(state, index)]))
             return True

@@ -121,7 +121,13 @@ class Step(Generic[P, R_co]):
 
     @functools.cached_property
     def _has_rest(self) -> bool:
-        return any(kind is inspect.Parameter.VAR_POSITIONAL for _, kind, _ in self._parameters)
+        """Whether it takes any number of positional arguments; a decorator's ``wrapper(*args)`` may take nothing else."""
+        try:
+            own = inspect.signature(self.function, follow_wrapped=False).parameters.values()
+        except (ValueError, TypeError):
+            own = self.signature.parameters.values()
+        kinds = {parameter.kind for parameter in (*own, *self.signature.parameters.values())}
+        return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def _checked(options: StepOptions, changes: Mapping[str, Any]) -> StepOptions:

@@ -316,7 +316,8 @@ class Scheduler:
         """Whether items are ready that failed last time: one that kills its process is not to kill this one."""
         if not self._failed_before:
             return False
-        return any(self._key(item) in self._failed_before for queue_ in self._queues.values() for item in queue_.ready)
+        ready = (item for entry in self._queues.values() for item in entry.ready)
+        return any(state.keys[index] in self._failed_before for state, index in ready)
 
     def _pool(self, entry: StepQueue) -> Pool:
         threads = entry.options.prefer == "threads"

@@ -65,6 +65,8 @@ class Boundary:
         module = sys.modules.get(name) if isinstance(name, str) else None
         if module is None:
             return False
+        if module is types and vars(types).get(cls.__name__) is not cls:
+            return True  # made at run time; Python files such classes under `types`
         file = module_file(module)
         return self.owns_file(file) if file else name == "__main__"
 

@@ -42,6 +42,8 @@ def fill_own_instance(graph: Graph, node: Node, obj: Any, kind: type) -> None:
         state = _state(obj, kind)
         edges += [(f".{name}", graph.value(state[name])) for name in sorted(state, key=str)]
         edges += _base_content(graph, obj)
+        if callable(obj) and any(not graph.boundary.owns_class(c) for c in kind.__mro__[1:-1]):
+            edges += _held_code(graph, obj)  # a base in C may hide what it wraps
     node.put(combine("instance"), edges, data=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -40,7 +41,7 @@ class Packages:
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
         self._files: dict[str, str] = {}
-        self._owners: dict[str, list[tuple[str, str]]] | None = None
+        self._owners: dict[str, list[tuple[str, str, Path]]] | None = None
         self._by_name: dict[str, tuple[str, str, Path]] | None = None
 
     def version(self, top: str) -> str:
@@ -61,14 +62,14 @@ class Packages:
         return self._stray(top)
 
     def _stray(self, top: str) -> str:
-        """A module without a distribution counts by its file's content."""
-        module = sys.modules.get(top)
-        if module is None:
+        """A module without a distribution counts by the content of its file or folder."""
+        file = _file_of(top)
+        if not file or not os.path.exists(file):
             return f"{top}==None"
-        version = vars(module).get("__version__")
-        file = module_file(module)
-        text = f"{top}=={version if isinstance(version, str) else None}"
-        return f"{text}#{self._content(file)}" if file and os.path.exists(file) else text
+        if os.path.basename(file) != "__init__.py":
+            return f"{top}==#{self._content(file)}"
+        inside = sorted(Path(file).parent.rglob("*.py"))
+        return f"{top}==#{combine(*(self._content(str(p)) for p in inside)).hex()}"
 
     def module_version(self, module: types.ModuleType) -> str:
         """As `version`; a compiled module of the user's own counts by its file."""
@@ -85,7 +86,7 @@ class Packages:
     def distribution(self, name: str) -> str | None:
         """`name==version` of a distribution by its own name, None when it is not installed."""
         found = self._distributions().get(normalised(name))
-        return None if found is None else f"{found[0]}=={found[1]}"
+        return None if found is None else f"{found[0]}=={_version(found[2], found[1])}"
 
     def counted(self, version: str, allowed: Policy) -> str:
         """What of a version counts under a policy: all of it, or the names alone."""
@@ -117,13 +118,13 @@ class Packages:
         """
         near = self._distributions().get(normalised(top))
         if near is not None and top in _provided(near[2], near[0]) and not _is_shared(top):
-            return [near[:2]]
+            return [(near[0], _version(near[2], near[1]))]
         if self._owners is None:
             self._owners = {}
             for name, version, path in self._distributions().values():
                 for provided in _provided(path, name):
-                    self._owners.setdefault(provided, []).append((name, version))
-        return self._owners.get(top, [])
+                    self._owners.setdefault(provided, []).append((name, version, path))
+        return [(name, _version(path, version)) for name, version, path in self._owners.get(top, [])]
 
 
 def _is_shared(top: str) -> bool:
@@ -142,6 +143,28 @@ def _listing(folder: str) -> list[str]:
 def _has_metadata(info: Path) -> bool:
     """False for the empty folder that an uninstalled version may leave behind."""
     return (info / "METADATA").exists() or (info / "PKG-INFO").exists() or (info / "RECORD").exists()
+
+
+def _version(info: Path, named: str) -> str:
+    """The version that the metadata gives, or else the folder's name."""
+    for line in (_text(info / "METADATA") or _text(info / "PKG-INFO")).splitlines():
+        if line.lower().startswith("version:"):
+            return line.partition(":")[2].strip()
+        if not line:
+            break  # the description follows
+    return named
+
+
+def _file_of(top: str) -> str | None:
+    """The file of a top-level module, loaded or not, without importing it."""
+    module = sys.modules.get(top)
+    if module is not None:
+        return module_file(module)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec.origin if spec else None
 
 
 def _provided(info: Path, name: str) -> set[str]:

@@ -15,17 +15,7 @@ from jpipe.fingerprint.template import Reference, Template
 
 BUILTINS = frozenset(vars(builtins))
 _ABOUT_THE_MODULE = frozenset(
-    {
-        "__name__",
-        "__package__",
-        "__path__",
-        "__spec__",
-        "__loader__",
-        "__cached__",
-        "__builtins__",
-        "__debug__",
-        "__doc__",
-    }
+    {"__name__", "__package__", "__path__", "__spec__", "__loader__", "__cached__", "__builtins__", "__debug__"}
 )
 _ENVIRONMENT = tuple(
     o for o in (os.environ, getattr(os, "environb", None), os.getenv, getattr(os, "getenvb", None)) if o is not None

@@ -429,10 +429,8 @@ def test_a_cache_of_a_newer_jpipe_is_refused(store: Store) -> None:
     with pytest.raises(NewerFormatError, match="format 99"):
         Store.open(store.root, key=KEY)
     (store.root / "format").write_text("???")
-    with pytest.raises(CacheFolderError, match="damaged") as caught:
-        Store.open(store.root, key=KEY)
-    subprocess.run(str(caught.value.hint), shell=True, check=True)
     Store.open(store.root, key=KEY)
+    assert (store.root / "format").read_text() == "jpipe cache 1\n", "there is only one format that it can have been"
 
 
 @pytest.fixture

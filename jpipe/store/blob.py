@@ -90,7 +90,7 @@ class Blobs:
         folder, name = blob_name(blob)
         folder = self._writer.folder.path("blobs", folder)
         status = self._writer.publish(folder, name, list(_chunks(encoded, table, end, control)))
-        if status is not None and mapped:
+        if status is not None:
             identity = identity_of(status)
             self._remember(blob, identity)
             self._seals.write(folder, name, blob, identity, durable=False)
@@ -115,6 +115,24 @@ class Blobs:
             raise
         except Exception as error:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+
+    def is_sound(self, blob: bytes) -> bool:
+        """Whether a blob is there and as it was written; it is read only if its file was touched since."""
+        path = self.path(blob)
+        try:
+            identity = identity_of(system.lstat(path))
+        except OSError:
+            return False
+        if self._known(path, blob, identity):
+            return True
+        try:
+            self._opened(blob, None)
+        except CorruptEntry:
+            self.set_aside(blob)
+            return False
+        except MissingEntry:
+            return False
+        return True
 
     def check(self, blob: bytes) -> None:
         """Read every byte of a blob; raises like `load` and leaves the file where it is."""
@@ -164,8 +182,7 @@ class Blobs:
             buffers = _buffers(descriptor, control, identity.size, path, mode if control.mapped else None)
             if not known:
                 _check_buffers(control, buffers)
-                if control.mapped:
-                    self._trust(descriptor, blob, identity)
+                self._trust(descriptor, blob, identity)
         return control, buffers
 
     def _known(self, path: str, blob: bytes, identity: Identity) -> bool:
@@ -201,14 +218,14 @@ class Blobs:
         try:
             if system.lstat(path).st_size != size:
                 raise CorruptEntry(path)
-            control, _ = self._opened(blob, "r")
+            self._opened(blob, "r")
         except FileNotFoundError:
             return False
         except MissingEntry:
             self.set_aside(blob)
             return False
         try:
-            system.utime(path + ".seal" if control.mapped else path)
+            system.utime(path + ".seal")
         except OSError:
             return os.path.lexists(path)
         return True

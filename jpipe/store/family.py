@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from bisect import bisect_right
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from jpipe.store import system
-from jpipe.store.pack import Segment, TornPack, read_pack
+from jpipe.store.pack import ForeignPack, Segment, TornPack, read_pack
 from jpipe.store.records import MissingEntry, PackPlace, Read, Record
 from jpipe.store.signing import SigningKey
 
@@ -210,13 +212,22 @@ class Family:
         for name in names:
             try:
                 index.add(name, read_pack(f"{self.folder}/{name}", self.digest, name, self._key))
+            except ForeignPack:
+                self._refused.add(name)
             except TornPack:
                 self._refused.add(name)
+                self._set_aside(name)
             except FileNotFoundError:
                 missed = True
             except OSError:
                 continue
         return missed
+
+    def _set_aside(self, name: str) -> None:
+        """Move a damaged pack out of the way; its results are computed again."""
+        quarantine = os.path.join(self.folder, *[os.pardir] * 3, "quarantine")
+        with contextlib.suppress(OSError):
+            system.replace(f"{self.folder}/{name}", f"{quarantine}/{name}")
 
     def _mark_used(self, packs: set[str]) -> None:
         """Note on disk, at most once an hour, that packs are in use: what was not used for longest is pruned first."""

@@ -42,6 +42,10 @@ Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
 Details = tuple[bytes, bytes, bytes]
 
 
+_CHECKED_UP_TO = 1 << 20
+"""Of packs up to this size the values are checked when the pack is read; of larger ones each when it is loaded."""
+
+
 class TornPack(Exception):
     """A pack that is cut off, damaged or not signed as it should be."""
 
@@ -145,33 +149,40 @@ class Segment:
 
     def record(self, entry: int) -> Record:
         """An entry in full."""
-        check, offset, length, shape, at, parts, extra, seconds, created, peak_memory, nbytes = self._row(entry)
+        control, count = self.control, self.count
+        keys_at = _DETAILS_SIZE.size + 32 * entry
+        contents_at = keys_at + 32 * count
+        rows_at = _DETAILS_SIZE.size + 64 * count
+        row = _ROW.unpack_from(control, rows_at + _ROW.size * entry)
+        check, offset, length, shape, details, parts, extra, seconds, created, peak_memory, nbytes = row
         names, code, reads = self.shapes()[shape]
-        control, key = self.control, self.key(entry)
-        at += self._details_at
-        after_arguments = at + 32 * len(names)
-        arguments = tuple([(name, control[at + 32 * i : at + 32 * i + 32]) for i, name in enumerate(names)])
-        parts_digests, part_code = _parts_from(control[after_arguments : after_arguments + parts])
+        key = control[keys_at : keys_at + 32]
+        at = rows_at + _ROW.size * count + details
+        arguments = []
+        for name in names:
+            arguments.append((name, control[at : at + 32]))
+            at += 32
+        part_digests, part_code = _parts_from(control[at : at + parts]) if parts else (None, {})
+        at += parts
         where: Where
         if offset == _IN_BLOB:
             where = BlobPlace(check)
         else:
             where = PackPlace(self.family, key, self.pack, self.payload + offset, length, check)
-        after_parts = after_arguments + parts
         return Record(
             key,
-            self.content(entry),
+            control[contents_at : contents_at + 32],
             code,
-            parts_digests,
+            part_digests,
             part_code,
-            arguments,
+            tuple(arguments),
             reads,
             seconds,
             peak_memory,
             nbytes,
             created,
             where,
-            control[after_parts : after_parts + extra],
+            control[at : at + extra],
         )
 
     def _row(self, entry: int) -> tuple[Any, ...]:
@@ -259,7 +270,8 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
     Raises
     ------
     TornPack
-        If a byte of what is signed is wrong; `ForeignPack` if it was signed with another key.
+        If a byte of what is signed is wrong, or, in a small pack, of a value; `ForeignPack` if it was signed with
+        another key.
     FileNotFoundError
         If it was merged or pruned.
     """
@@ -272,9 +284,24 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
             segment = _read_segment(descriptor, start, size, family, pack, key)
             segments.append(segment)
             start = segment.stop
+        if key is not None and size <= _CHECKED_UP_TO:
+            content = memoryview(read_exactly(descriptor, size, 0))
+            for segment in segments:
+                _check_values(segment, content)
         return segments
     finally:
         system.close_read(descriptor)
+
+
+def _check_values(segment: Segment, content: memoryview) -> None:
+    """Check every value in a small pack, so that damage is found although nobody loads the value."""
+    start = _DETAILS_SIZE.size + 64 * segment.count
+    rows = memoryview(segment.control)[start : start + _ROW.size * segment.count]
+    for check, offset, length, *_ in _ROW.iter_unpack(rows):
+        if offset != _IN_BLOB:
+            at = segment.payload + offset
+            if blake3(content[at : at + length]).digest() != check:
+                raise TornPack("damaged value")
 
 
 def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
@@ -336,9 +363,7 @@ def _parts_to(stored: Stored) -> bytes:
     return json.dumps([[name, digest.hex(), code.get(name, ())] for name, digest in stored.parts.items()]).encode()
 
 
-def _parts_from(data: bytes) -> tuple[dict[Any, bytes] | None, dict[Any, Code]]:
-    if not data:
-        return None, {}
+def _parts_from(data: bytes) -> tuple[dict[Any, bytes], dict[Any, Code]]:
     parts = json.loads(data)
     codes = {name: tuple((module, inside) for module, inside in code) for name, _, code in parts if code}
     return {name: bytes.fromhex(digest) for name, digest, _ in parts}, codes

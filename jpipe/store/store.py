@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import warnings
@@ -204,8 +203,8 @@ class Store:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
 
     def has(self, where: Where) -> bool:
-        """Whether the file of a value is there; its bytes are not looked at. A pack is there when its record is."""
-        return not isinstance(where, BlobPlace) or os.path.exists(self.disk.blobs.path(where.id))
+        """Whether a value can be had: a blob is looked into only if its file was touched since it was written."""
+        return not isinstance(where, BlobPlace) or self.disk.blobs.is_sound(where.id)
 
     def inline(self, where: Where) -> Where:
         """The place of a small value with the value in it, for a process that shall not look for it."""

@@ -16,7 +16,7 @@ from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.events import Event, Observer, RunStarted, StepEnded, everyone
 from jpipe.evidence import Explainer, texts_of
 from jpipe.functions import SourceStamp, source_stamps
-from jpipe.history import EarlierCall, LastRun
+from jpipe.history import EarlierCall, LastRun, with_earlier
 from jpipe.journal import Journal, StepResult, opening_of
 from jpipe.layout import expected_items
 from jpipe.leaving import leave_answer
@@ -344,17 +344,25 @@ def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str,
     session.fingerprinter.save()
     if outcome is Outcome.CACHED and session.last_run.run:
         return
-    calls: dict[str, list[EarlierCall]] = {}
-    for state in ledger.states.values():
-        session.history.note_family(state.call.step.name, state.fingerprint)
-        entries = calls.setdefault(state.call.step.name, [])
-        key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
-        if key is not None and state.is_done and len(entries) < LastRun.LIMIT:
-            entries.append(EarlierCall(state.fingerprint.digest, key, dict(state.fixed), texts_of(state.call)))
+    calls = _noted_calls(session, ledger)
     seconds = {**session.last_run.seconds, **scheduler.pace}
     session.history.note_run(
         session.identity, LastRun(name, time.time(), calls, frozenset(scheduler.failed_keys), seconds)
     )
+
+
+def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall]]:
+    """By step, what there is to compare with: the calls of this run, and where it did not finish them those before."""
+    calls: dict[str, list[EarlierCall]] = {call.step.name: [] for call in session.layout.calls}
+    for state in ledger.states.values():
+        session.history.note_family(state.call.step.name, state.fingerprint)
+        entries = calls[state.call.step.name]
+        key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
+        if key is not None and len(entries) < LastRun.LIMIT:
+            texts = texts_of(state.call)
+            entries.append(EarlierCall(state.fingerprint.digest, key, dict(state.fixed), texts, state.is_done))
+    before = session.last_run.calls
+    return {step: with_earlier(entries, before.get(step, ())) for step, entries in calls.items()}
 
 
 def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:

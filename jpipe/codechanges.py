@@ -28,11 +28,44 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
     step, module
         The step's name, and the module of its function.
     """
+    old, new = _unwrapped(old), _unwrapped(new)
     parts = {part.name: part for part in [*old, *new]}
     found = list(difference(old, new))
     causes = {_cause(change) for change in found if change.kind not in _ONE_SIDED}
     told = [c for c in found if c.kind not in _ONE_SIDED or not any(name in causes for name in _way(c.via, parts))]
     return tuple(_named(change, parts, step, module) for change in told or found)
+
+
+def _unwrapped(parts: Sequence[Part]) -> list[Part]:
+    """The parts, without repetition; of a decorated step what the user wrote is its code, and the wrapper is a helper."""
+    found = list(dict.fromkeys(parts))
+    code = next((part for part in found if part.kind is PartKind.CODE), None)
+    if code is None:
+        return found
+    inner = [part for part in found if part.kind is PartKind.HELPER and part.name == code.name]
+    if not inner:
+        return found
+    innermost = inner[-1]
+    told = []
+    for part in found:
+        if part is innermost:
+            told.append(replace(part, kind=PartKind.CODE, via=None))
+        elif part in inner and (part.file, part.line) == (innermost.file, innermost.line):
+            continue
+        elif part is code or part in inner:
+            told.append(replace(part, kind=PartKind.HELPER, name=_defined_name(part), via=code.name))
+        else:
+            told.append(part)
+    return told
+
+
+def _defined_name(part: Part) -> str:
+    """The name in the ``def`` of a part, with its module: a wrapper has the name of what it wraps."""
+    for text in (part.text or "").splitlines():
+        found = _DEFINITION.match(text)
+        if found:
+            return f"{part.name.rpartition('.')[0]}.{text[found.end() :].strip().partition('(')[0]}"
+    return part.name
 
 
 def _cause(change: Change) -> str:
@@ -75,8 +108,8 @@ def _rebound(change: Change, parts: Mapping[str, Part]) -> Change:
 
 
 def _line(change: Change, parts: Mapping[str, Part]) -> int | None:
-    """The line of ``def`` or ``class`` where a part begins with decorators."""
-    part = parts.get(_cause(change))
+    """The line of ``def`` or ``class`` where a part begins with decorators; a default is where its function is."""
+    part = parts.get(_cause(change).partition("(")[0])
     if change.line is None or part is None or part.text is None or part.kind not in _DEFINED:
         return change.line
     for offset, text in enumerate(part.text.splitlines()):

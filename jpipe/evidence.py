@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from jpipe.reasons import Reason
 from jpipe.rebuilder import ArgumentChange, Evidence, reasons
 from jpipe.store import Record
 
-__all__ = ["Explainer", "texts_of"]
+__all__ = ["Explainer", "place_of", "texts_of"]
 
 _SCALARS = (int, float, str, bool, type(None))
 _LONGEST_TEXT = 30
@@ -69,7 +70,7 @@ class Explainer:
 
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
-        file, line = _place_of(step.function)
+        file, line = place_of(step.function)
         forced = step.name in self._ledger.forced
         return Evidence(step.name, self._ledger.files.short(file) if file else None, line, forced=forced)
 
@@ -108,7 +109,7 @@ class Explainer:
         if earlier is None:
             return own
         if earlier.key in (state.keys[index], state.whole_key):
-            return replace(own, earlier=True, missing=True)
+            return replace(own, earlier=earlier.has_result, missing=earlier.has_result)
         changed = tuple(self._changed_arguments(state, index, arguments, earlier, is_new))
         return replace(own, earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
 
@@ -189,7 +190,8 @@ class _Neighbours:
         A call that is not made any more is what became of one call only.
         """
         own = {*state.keys, state.whole_key} - {None}
-        lost = next((call for call in self.related if call.key in own and _equal(call, arguments) == len(call.arguments)), None)
+        candidates = (call for call in self.related if call.key in own)
+        lost = next((call for call in candidates if _equal(call, arguments) == len(call.arguments)), None)
         if lost is not None:
             return lost, False
         gone = max(self.gone, key=lambda call: _equal(call, arguments), default=None)
@@ -229,8 +231,9 @@ def _detail(old: str | None, new: str | None, is_new: bool) -> str | None:
     return f"{old} → {new}" if old is not None and new is not None else None
 
 
-def _place_of(function: Any) -> tuple[str | None, int | None]:
-    """The file of a function, and the line of its ``def``."""
+def place_of(function: Any) -> tuple[str | None, int | None]:
+    """The file of a function as the user wrote it, below its decorators, and the line of its ``def``."""
+    function = inspect.unwrap(function) if callable(function) else function
     code = getattr(function, "__code__", None)
     if code is None:
         return None, None

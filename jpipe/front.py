@@ -240,8 +240,9 @@ def _values(store: Store, name: str, call: EarlierCall) -> list[Any]:
 
 def _last_calls(store: Store, name: str) -> list[EarlierCall]:
     history = History(store)
-    runs = [run for run in history.last_runs() if name in run.calls]
-    return list(max(runs, key=lambda run: run.when).calls[name]) if runs else []
+    runs = [run for run in history.last_runs() if run.calls.get(name)]
+    calls = max(runs, key=lambda run: run.when).calls[name] if runs else []
+    return [call for call in calls if call.has_result] or list(calls)
 
 
 def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blake3 import blake3
@@ -12,7 +12,7 @@ from blake3 import blake3
 from jpipe.fingerprint import Fingerprint, Part, PartKind
 from jpipe.store import NoteKind, Store
 
-__all__ = ["EarlierCall", "History", "LastRun"]
+__all__ = ["EarlierCall", "History", "LastRun", "with_earlier"]
 
 REMEMBERED = 20
 """How many versions of the code of a step are compared with."""
@@ -30,12 +30,26 @@ class EarlierCall:
         The digests of its arguments, by parameter.
     texts
         Those of its arguments that are short scalars, as text.
+    has_result
+        Whether the last run had its result; False for what failed then, and for what it left from runs before.
     """
 
     family: bytes
     key: bytes
     arguments: Mapping[str, bytes]
     texts: Mapping[str, str] = field(default_factory=dict)
+    has_result: bool = True
+
+
+def with_earlier(now: Sequence[EarlierCall], before: Sequence[EarlierCall]) -> list[EarlierCall]:
+    """The calls of a run, and those of runs before that have no place among them.
+
+    So that what was not asked for, or failed, can be compared with what it was when it last ran.
+    """
+    if now and all(call.has_result for call in now):
+        return list(now)
+    keys = {call.key for call in now}
+    return [*now, *(replace(call, has_result=False) for call in before if call.key not in keys)][: LastRun.LIMIT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +105,11 @@ class History:
         self._save(NoteKind.STEP, _named("step", step), [family.hex() for family in reversed(families)])
 
     def parts(self, family: bytes) -> tuple[Part, ...] | None:
-        """The parts of an earlier fingerprint."""
-        loaded = self._load(NoteKind.MANIFEST, family)
-        return None if loaded is None else tuple(map(_part_from_json, loaded))
+        """The parts of an earlier fingerprint; None where they are not known any more."""
+        try:
+            return tuple(map(_part_from_json, self._load(NoteKind.MANIFEST, family)))
+        except (TypeError, ValueError):
+            return None
 
     def last_run(self, pipeline: str) -> LastRun:
         """The last run of a pipeline; an empty one when there is none."""
@@ -149,23 +165,22 @@ def _part_from_json(raw: Sequence[Any]) -> Part:
 
 
 def _run_from_json(loaded: Any) -> LastRun:
-    if loaded is None:
+    """What a note says; nothing where it says it in another way than this version does."""
+    try:
+        calls = {step: [_call_from_json(*entry) for entry in entries] for step, entries in loaded["calls"].items()}
+        failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
+        return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
+    except (TypeError, ValueError, KeyError, AttributeError):
         return LastRun()
-    calls = {
-        step: [_call_from_json(*entry) for entry in entries]
-        for step, entries in loaded["calls"].items()
-    }
-    failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
-    return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
 
 
 def _call_to_json(call: EarlierCall) -> list[Any]:
     arguments = {name: digest.hex() for name, digest in call.arguments.items()}
-    return [call.family.hex(), call.key.hex(), arguments, dict(call.texts)]
+    return [call.family.hex(), call.key.hex(), arguments, dict(call.texts), call.has_result]
 
 
 def _call_from_json(
-    family: str, key: str, arguments: Mapping[str, str], texts: Mapping[str, str] | None = None
+    family: str, key: str, arguments: Mapping[str, str], texts: Mapping[str, str], has_result: bool
 ) -> EarlierCall:
     known = {name: bytes.fromhex(digest) for name, digest in arguments.items()}
-    return EarlierCall(bytes.fromhex(family), bytes.fromhex(key), known, dict(texts or {}))
+    return EarlierCall(bytes.fromhex(family), bytes.fromhex(key), known, dict(texts), has_result)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jpipe.evidence import Explainer
+from jpipe.evidence import Explainer, place_of
 from jpipe.layout import Call, Output, expected_items, needs_of
 from jpipe.ledger import CallState, Ledger, Status
 from jpipe.outcomes import Verdict
@@ -39,12 +39,12 @@ def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds
     reasons: Counter[Reason] = Counter()
     for state in states:
         _count(state, explainer, verdicts, reasons)
-    code = getattr(states[0].call.step.function, "__code__", None)
+    file, line = place_of(states[0].call.step.function)
     waiting = verdicts[Verdict.STALE] + verdicts[Verdict.PENDING]
     return StepPlan(
         name=name,
-        file=code.co_filename if code else states[0].call.location.file,
-        line=code.co_firstlineno if code else states[0].call.location.line,
+        file=file or states[0].call.location.file,
+        line=line or states[0].call.location.line,
         items=sum(verdicts.values()),
         fresh=verdicts[Verdict.FRESH],
         stale=verdicts[Verdict.STALE],

@@ -141,7 +141,7 @@ class Evidence:
 
 def reasons(evidence: Evidence) -> tuple[Reason, ...]:
     """Every reason that holds, in the order of `ReasonKind`; never none."""
-    found = tuple(reason for rule in _RULES for reason in rule(evidence))
+    found = tuple(dict.fromkeys(reason for rule in _RULES for reason in rule(evidence)))
     # The parts of an older fingerprint may be lost, and a step may say that its results are never kept.
     return found or (_about(evidence, ReasonKind.CODE if evidence.earlier else ReasonKind.NEVER_RAN),)
 

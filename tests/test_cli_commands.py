@@ -123,7 +123,7 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(study: Project) -> None:
         import sys
         from jpipe.cli.front import call
         code = call(["run"])
-        heavy = {"rich", "tqdm", "networkx", "joblib", "numpy", "asyncio", "multiprocessing", "tomllib"}
+        heavy = {"rich", "tqdm", "networkx", "joblib", "numpy"}
         print(code, sorted(heavy & set(sys.modules)))
     """
     result = study.python("-c", "\n".join(line.strip() for line in script.strip().splitlines()))

@@ -76,7 +76,7 @@ def findings(pipeline: Pipeline[..., Any]) -> list[Finding]:
     reader = _Reader(function.__globals__, pipeline.file, first - 1)
     for statement in body.body:
         reader.visit(statement)
-    return sorted(set(reader.found), key=lambda finding: finding.location.line)
+    return sorted(dict.fromkeys(reader.found), key=lambda finding: finding.location.line)
 
 
 class _Reader(ast.NodeVisitor):
@@ -252,9 +252,10 @@ class _Reader(ast.NodeVisitor):
                 return self._box(parts)
             case ast.ListComp(elt=part) | ast.GeneratorExp(elt=part) | ast.DictComp(value=part):
                 return self._box([part])
-            case ast.Subscript(value=value):
+            case ast.Subscript(value=value, slice=part):
                 inner = self._kind(value)
-                return inner if inner is Kind.VALUE else Kind.RESULT
+                kept = inner is Kind.VALUE or (inner is Kind.BOX and isinstance(part, ast.Slice))
+                return inner if kept else Kind.RESULT
             case ast.IfExp(body=one, orelse=other):
                 return max(self._kind(one), self._kind(other), key=list(Kind).index)
             case ast.NamedExpr(value=value) | ast.Starred(value=value):

@@ -404,3 +404,32 @@ def test_the_log_of_a_failed_item_is_its_failure(study: Project) -> None:
     assert study.run("-j", "1").exit_code == ExitCode.FAILED
     told = study.command("log", "power", "--item", "0").stdout
     assert "power[n=10, p=1]" in told and "ZeroDivisionError" in told and "dividing 45" in told
+
+
+def test_verify_names_what_is_damaged_and_repair_heals_it(study: Project) -> None:
+    study.run()
+    pack = max(study.cache.rglob("*.pack"), key=lambda file: file.stat().st_size)
+    pack.chmod(0o600)
+    raw = bytearray(pack.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    pack.write_bytes(raw)
+    found = study.command("cache", "verify")
+    assert found.exit_code == ExitCode.FAILED
+    assert pack.name in found.stdout and "--repair" in found.stdout
+    assert json.loads(study.command("cache", "verify", "--json").stdout)["sound"] is False
+    assert study.command("cache", "verify", "--repair").exit_code == 0
+    assert study.command("cache", "verify").exit_code == 0
+    again = study.run()
+    assert again.exit_code == 0 and again.end["ran"] >= 1
+
+
+def test_check_in_json(study: Project) -> None:
+    study.edit("pipeline.py", "    return table([", "    print(f'{values}')\n    return table([")
+    document = json.loads(study.command("check", "--json").stdout)
+    assert [(one["line"], one["hint"]) for one in document["mistakes"]] == [(23, "build the text in a step")]
+    study.edit("pipeline.py", "    print(f'{values}')\n", "")
+    study.edit("helper.py", "    return x / 2", "    return eval('x / 2')")
+    (spot,) = json.loads(study.command("check", "--json").stdout)["unseen"]
+    assert (spot["step"], spot["file"]) == ("power", "helper.py") and spot["remedy"]
+    told = study.command("check").stdout
+    assert "this cannot be watched" in told and "can be laid out" in told

@@ -428,9 +428,19 @@ def test_a_cache_of_a_newer_jpipe_is_refused(store: Store) -> None:
     (store.root / "format").write_text("jpipe cache 99\n")
     with pytest.raises(NewerFormatError, match="format 99"):
         Store.open(store.root, key=KEY)
-    (store.root / "format").write_text("???")
-    Store.open(store.root, key=KEY)
-    assert (store.root / "format").read_text() == "jpipe cache 1\n", "there is only one format that it can have been"
+
+
+def test_a_damaged_format_file_is_mended_where_the_rest_is_a_cache(store: Store, tmp_path: Path) -> None:
+    store.publish(FAMILY, [NewRecord(b"a" * 32, store.put(1))])
+    for damaged in ("", "???", "jpipe cache 0\n"):
+        (store.root / "format").write_text(damaged)
+        assert Store.open(store.root, key=KEY).family(FAMILY).find(b"a" * 32)
+        assert (store.root / "format").read_text() == "jpipe cache 1\n", "there is only one that it can have been"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "format").write_text("A4")
+    with pytest.raises(CacheFolderError, match="format"):
+        Store.open(tmp_path / "mine", key=KEY)
+    assert (tmp_path / "mine" / "format").read_text() == "A4"
 
 
 @pytest.fixture

@@ -43,13 +43,16 @@ class _Index:
             numbers = range(self.count, self.count + segment.count)
             self.count += segment.count
             fresh = dict(zip(keys, numbers, strict=True))
-            if len(fresh) == len(keys) and self.newest.keys().isdisjoint(fresh):
+            whole = len(fresh) == len(keys) and not segment.damaged
+            if whole and self.newest.keys().isdisjoint(fresh):
                 self.newest.update(fresh)
             else:
-                self._add_one_by_one(keys, numbers)
+                self._add_one_by_one(segment, keys, numbers)
 
-    def _add_one_by_one(self, keys: list[bytes], numbers: range) -> None:
-        for key, number in zip(keys, numbers, strict=True):
+    def _add_one_by_one(self, segment: Segment, keys: list[bytes], numbers: range) -> None:
+        for entry, (key, number) in enumerate(zip(keys, numbers, strict=True)):
+            if entry in segment.damaged:
+                continue
             other = self.newest.get(key)
             if other is None:
                 self.newest[key] = number
@@ -125,7 +128,8 @@ class Family:
         """All records, in no order."""
         for segment in list(self._loaded().segments):
             for entry in range(segment.count):
-                yield segment.record(entry)
+                if entry not in segment.damaged:
+                    yield segment.record(entry)
 
     def keys(self) -> set[bytes]:
         """The keys of all records."""

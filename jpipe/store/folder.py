@@ -109,6 +109,7 @@ def open_folder(folder: Path, *, create: bool, shared: bool) -> Folder:
 
 
 def _version(root: str) -> int | None:
+    """The format that a cache says it has; None where it does not say so, or nothing that makes sense."""
     try:
         with os.fdopen(system.open(f"{root}/format", system.READ), "rb") as file:
             words = file.read(64).split()
@@ -118,18 +119,7 @@ def _version(root: str) -> int | None:
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
     if len(words) == 3 and words[:2] == [b"jpipe", b"cache"] and words[2].isdigit() and int(words[2]) >= FORMAT:
         return int(words[2])
-    return _healed(root)
-
-
-def _healed(root: str) -> int | None:
-    """The version of a cache whose `format` file is damaged: there is only one, which is written down again."""
-    with contextlib.suppress(OSError):
-        system.unlink(f"{root}/format")
-        return None
-    raise CacheFolderError(
-        f"the file {root}/format is damaged",
-        hint=f"printf '{_FORMAT_LINE[:-1]}\\n' > {shlex.quote(root + '/format')}",
-    )
+    return None
 
 
 def _refuse_strangers(root: str) -> None:
@@ -142,7 +132,8 @@ def _refuse_strangers(root: str) -> None:
         names = {"a file of that name"}
     except OSError as error:
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
-    own = {name for name in names if name in {*_FILES, f"v{FORMAT}"} or name.startswith(".jpipe-")}
+    known = {*_FILES, f"v{FORMAT}", *({"format"} if f"v{FORMAT}" in names else ())}
+    own = {name for name in names if name in known or name.startswith(".jpipe-")}
     if names - own or ("README" in names and not _is_our_readme(root)):
         example = min(names - own or names)
         raise CacheFolderError(
@@ -195,7 +186,7 @@ def make_folder(path: str, mode: int) -> None:
 
 
 def _write_once(root: str, name: str, text: str) -> None:
-    if os.path.lexists(f"{root}/{name}"):
+    if os.path.lexists(f"{root}/{name}") and not (name == "format" and _version(root) is None):
         return
     beside = f"{root}/.jpipe-{os.getpid()}-{secrets.token_hex(6)}"
     descriptor = system.open(beside, system.CREATE, 0o644)

@@ -41,7 +41,6 @@ _IN_BLOB = (1 << 64) - 1
 Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
 Details = tuple[bytes, bytes, bytes]
 
-
 _CHECKED_UP_TO = 1 << 20
 """Of packs up to this size the values are checked when the pack is read; of larger ones each when it is loaded."""
 
@@ -80,6 +79,7 @@ class Segment:
     """A segment whose signature was checked.
 
     `pack` is the name of its file, `start` where it begins there, `payload` where its values begin, `stop` its end.
+    `damaged` are entries whose values are known to be damaged: they do not count.
     """
 
     family: bytes
@@ -89,6 +89,7 @@ class Segment:
     stop: int
     count: int
     control: bytes = field(repr=False)
+    damaged: frozenset[int] = frozenset()
     _shapes: list[Shape] | None = None
 
     def keys(self) -> list[bytes]:
@@ -270,8 +271,7 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
     Raises
     ------
     TornPack
-        If a byte of what is signed is wrong, or, in a small pack, of a value; `ForeignPack` if it was signed with
-        another key.
+        If a byte of what is signed is wrong; `ForeignPack` if it was signed with another key.
     FileNotFoundError
         If it was merged or pruned.
     """
@@ -287,21 +287,23 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
         if key is not None and size <= _CHECKED_UP_TO:
             content = memoryview(read_exactly(descriptor, size, 0))
             for segment in segments:
-                _check_values(segment, content)
+                segment.damaged = _damaged(segment, content)
         return segments
     finally:
         system.close_read(descriptor)
 
 
-def _check_values(segment: Segment, content: memoryview) -> None:
-    """Check every value in a small pack, so that damage is found although nobody loads the value."""
+def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:
+    """The entries of a small pack whose values are damaged, so that this is known although nobody loads them."""
     start = _DETAILS_SIZE.size + 64 * segment.count
     rows = memoryview(segment.control)[start : start + _ROW.size * segment.count]
-    for check, offset, length, *_ in _ROW.iter_unpack(rows):
+    found = []
+    for entry, (check, offset, length, *_) in enumerate(_ROW.iter_unpack(rows)):
         if offset != _IN_BLOB:
             at = segment.payload + offset
             if blake3(content[at : at + length]).digest() != check:
-                raise TornPack("damaged value")
+                found.append(entry)
+    return frozenset(found)
 
 
 def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:

@@ -20,8 +20,8 @@ register_store_backend("local", JpipeStoreBackend)
 """
 
 FILES = "looks at joblib's files (output.pkl, func_code.py, folders by function), which this store does not have"
-NO_COLLISIONS = "expects a warning that results are mixed up or wiped; here the code is part of the address, so none are"
-PLAIN_ARRAYS = "wants np.memmap objects; here mapped arrays are plain ndarrays over a mapping, and tiny ones are not mapped"
+NO_COLLISIONS = "expects a warning that results are wiped; here the code is part of the address, so none are"
+PLAIN_ARRAYS = "wants np.memmap objects; here they are plain ndarrays over a mapping, and tiny ones are not mapped"
 
 DOES_NOT_APPLY = {
     "test_parallel_call_cached_function_defined_in_jupyter": FILES,
@@ -32,7 +32,7 @@ DOES_NOT_APPLY = {
     "test_memory_recomputes_after_an_error_while_loading_results": FILES,
     "test_memory_clear": "wants an empty folder; an empty store still says what it is",
     "test_memory_creates_gitignore": "the .gitignore says that jpipe made it",
-    "test__get_items_to_delete": "calls a private method of joblib's mixin; `reduce_size` is tested in test_store_joblib.py",
+    "test__get_items_to_delete": "calls a private method; `reduce_size` is tested in test_store_joblib.py",
     "test_memory_reduce_size_bytes_limit": "the results are smaller here, so three of them fit where two were expected",
     "test_memory_pickle_dump_load": "compares private attributes of the backend by identity",
     "test_memory_name_collision": NO_COLLISIONS,

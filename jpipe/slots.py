@@ -7,11 +7,13 @@ to stop after their current item.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import shutil
 import struct
 import tempfile
+import time
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ __all__ = ["RunFolder", "Slot", "SlotState"]
 _LAYOUT = struct.Struct("<QIIdQ")
 _SIZE = 64
 IDLE = 0xFFFFFFFF
+_PREFIX = "jpipe-run-"
+LEFTOVER_AFTER = 60.0
+"""Folders of dead runs are removed when they were not touched for so long, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class RunFolder:
     """The main process's side: a temporary folder with one slot a worker."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="jpipe-run-"))
+        _remove_leftovers()
+        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._numbers: dict[int, int] = {}
 
     def states(self) -> list[SlotState]:
@@ -122,3 +128,25 @@ class RunFolder:
         """Process and path of each slot."""
         named = [(path.name.partition("-"), path) for path in self.path.iterdir()]
         return [(int(pid), path) for (pid, dash, _), path in named if dash and pid.isdigit()]
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of runs that were killed."""
+    with contextlib.suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+            old = time.time() - path.stat().st_mtime > LEFTOVER_AFTER
+            if old and pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

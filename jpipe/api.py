@@ -357,12 +357,23 @@ def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall
     for state in ledger.states.values():
         session.history.note_family(state.call.step.name, state.fingerprint)
         entries = calls[state.call.step.name]
-        key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
-        if key is not None and len(entries) < LastRun.LIMIT:
-            texts = texts_of(state.call)
-            entries.append(EarlierCall(state.fingerprint.digest, key, dict(state.fixed), texts, state.is_done))
+        for family, key in _filed(state):
+            if len(entries) < LastRun.LIMIT:
+                entries.append(EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done))
     before = session.last_run.calls
     return {step: with_earlier(entries, before.get(step, ())) for step, entries in calls.items()}
+
+
+def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
+    """The fingerprint and the key under which the result of a call is; of some mapped calls those of each item."""
+    own = state.fingerprint.digest
+    if state.accepted_whole is not None:
+        return [state.accepted_whole]
+    if state.accepted:
+        filed = [state.accepted.get(index, (own, key)) for index, key in enumerate(state.keys)]
+        return [(family, key) for family, key in filed if key is not None]
+    key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
+    return [(own, key)] if key is not None else []
 
 
 def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:

@@ -64,7 +64,8 @@ class Explainer:
         families = self._history.families(evidence.step)
         if not families:
             return Verdict.STALE, reasons(evidence)
-        if state.fingerprint.digest in families or not state.call.step.declared.cache:
+        known = state.fingerprint.digest in families or state.fingerprint.digest in self._ledger.accepted
+        if known or not state.call.step.declared.cache:
             return Verdict.PENDING, ()
         return Verdict.STALE, reasons(replace(evidence, earlier=True, changes=self._changes(state, families[0])))
 
@@ -85,7 +86,7 @@ class Explainer:
             return self._unusable(own, state, records[0])
         if key in self._last_run.failed:
             return replace(own, failed=True)
-        arguments = self._arguments(state, index)
+        arguments = self._ledger.arguments_of(state, index)
         for family in self._history.families(own.step):
             if family != state.fingerprint.digest and self._has_run(family, arguments):
                 return replace(own, earlier=True, changes=self._changes(state, family))
@@ -122,7 +123,7 @@ class Explainer:
             for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
                 if state.keys[index] is None or len(now) >= _MOST_COMPARED:
                     continue
-                arguments = self._arguments(state, index)
+                arguments = self._ledger.arguments_of(state, index)
                 now.add(frozenset(arguments.items()))
                 if state.status[index] in (Status.CACHED, Status.RAN):
                     texts = texts_of(state.call, index)
@@ -131,14 +132,6 @@ class Explainer:
             is_kept = call.key in keys or frozenset(call.arguments.items()) in now
             (found.related if is_kept else found.gone).append(call)
         return found
-
-    def _arguments(self, state: CallState, index: int) -> dict[str, bytes]:
-        known = dict(state.fixed)
-        for name in state.call.over:
-            digest = state.sources[name][index]
-            if digest is not None and name not in state.call.step.declared.ignore:
-                known[name] = digest
-        return {name: known[name] for name in state.call.arguments if name in known}
 
     def _changed_arguments(
         self, state: CallState, index: int, arguments: Mapping[str, bytes], earlier: EarlierCall, is_new: bool
@@ -155,7 +148,7 @@ class Explainer:
 
     def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
         now = state.fingerprint
-        if family == now.digest:
+        if family == now.digest or family in self._ledger.accepted.get(now.digest, ()):
             return ()
         known = self._differences.get((family, now.digest))
         if known is None:

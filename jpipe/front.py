@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from jpipe.acceptance import accepted_families
 from jpipe.arguments import Digester, file_parameters
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.errors import CacheMiss, JpipeError, Location, StepError
@@ -123,6 +124,7 @@ class _Remembering:
             fingerprinter=self._fingerprinter,
             files=self._files,
             now=_now(),
+            accepted=accepted_families(self._store),
             on_stale=lambda state, indices: stale.append(state),
         )
         ledger.begin()
@@ -255,7 +257,14 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
         step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages
     )
     ledger = Ledger(
-        layout, [0], store=store, fingerprints=lambda _: fingerprint, fingerprinter=fingerprinter, files=FileDigests(root), now=_now()
+        layout,
+        [0],
+        store=store,
+        fingerprints=lambda _: fingerprint,
+        fingerprinter=fingerprinter,
+        files=FileDigests(root),
+        now=_now(),
+        accepted=accepted_families(store),
     )
     ledger.begin()
     if not ledger.states[0].is_done:

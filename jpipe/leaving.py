@@ -147,7 +147,8 @@ def _store_files(session: Session, ledger: Ledger) -> Iterator[str]:
     """The files that hold the records and the results."""
     disk = session.store.disk
     yield os.path.join(str(session.store.root), "format")
-    for family in {state.fingerprint.digest for state in ledger.states.values()}:
+    older = {family for state in ledger.states.values() for family in ledger.accepted.get(state.fingerprint.digest, ())}
+    for family in {state.fingerprint.digest for state in ledger.states.values()} | older:
         folder = disk.family_folder(family)
         yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
     for state in ledger.states.values():

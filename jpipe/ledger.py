@@ -71,6 +71,9 @@ class CallState:
         It had to wait for a result that was not known before the run.
     held
         A result of it could not be stored and is in memory: what takes it cannot be recorded.
+    accepted, accepted_whole
+        The (fingerprint, key) of records of older code that answered because the user accepted them: by item, and for
+        the call as a whole.
     """
 
     call: Call
@@ -95,6 +98,8 @@ class CallState:
     nbytes: int = 0
     was_pending: bool = False
     held: bool = False
+    accepted: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    accepted_whole: tuple[bytes, bytes] | None = None
 
     @property
     def is_done(self) -> bool:
@@ -129,6 +134,8 @@ class Ledger:
         Keys of mapped calls whose record turned out to name items that are gone; added to.
     now
         Seconds since 1970.
+    accepted
+        By fingerprint, the older ones whose records the user wants to count too.
     on_stale
         Told of items that must run: (state, indices).
     on_cached
@@ -147,6 +154,7 @@ class Ledger:
         forced: Iterable[str] = (),
         distrusted: set[bytes] | None = None,
         now: float = 0.0,
+        accepted: Mapping[bytes, Sequence[bytes]] | None = None,
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
     ) -> None:
@@ -155,6 +163,7 @@ class Ledger:
         self.files = files
         self.now = now
         self.forced = frozenset(forced)
+        self.accepted = accepted or {}
         self._distrusted = distrusted if distrusted is not None else set()
         self._fingerprints = fingerprints
         self._fingerprinter = fingerprinter
@@ -330,7 +339,7 @@ class Ledger:
         if all(found is not None for found in lists.values()):
             over = [(name, found) for name, found in lists.items() if found is not None]
             state.whole_key = map_key(state.fingerprint.digest, state.fixed, over)
-            if self._take_whole(state):
+            if self._take_whole(state) or self._take_accepted_whole(state, over):
                 return
         counts = [self._source_count(state.call, name) for name in state.call.over]
         if any(count is None for count in counts):
@@ -459,10 +468,12 @@ class Ledger:
     def _is_there(self, record: Record) -> bool:
         return self.store.has(record.where)
 
-    def _look_up(self, state: CallState, keys: Sequence[bytes]) -> list[Sequence[Record]]:
+    def _look_up(
+        self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
+    ) -> list[Sequence[Record]]:
         if not self.keeps(state):
             return [()] * len(keys)
-        family = self.store.family(state.fingerprint.digest)
+        family = self.store.family(fingerprint or state.fingerprint.digest)
         if len(keys) == 1:
             return [family.find(keys[0])]
         return list(family.find_many(keys))
@@ -475,12 +486,13 @@ class Ledger:
             decision = Decision(Verdict.STALE)
             if records:
                 decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            if decision.record is None:
+            record = decision.record or self._accepted_record(state, index)
+            if record is None:
                 state.status[index] = Status.STALE
                 stale.append(index)
                 continue
-            self._take(state, index, decision.record)
-            seconds += decision.record.seconds
+            self._take(state, index, record)
+            seconds += record.seconds
             cached += 1
         if cached:
             state.seconds += seconds
@@ -502,13 +514,48 @@ class Ledger:
             state.parts, state.part_code = record.parts, record.part_code
             state.record = record
 
-    def _take_whole(self, state: CallState) -> bool:
-        """Use the record of a mapped call as a whole, which answers for all its items."""
+    def _accepted_record(self, state: CallState, index: int) -> Record | None:
+        """A record of older code that the user accepted, for the same arguments."""
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            key = item_key(fingerprint, list(self.arguments_of(state, index).items()))
+            records = self._look_up(state, [key], fingerprint)[0]
+            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
+            if decision.record is not None:
+                state.accepted[index] = fingerprint, key
+                return decision.record
+        return None
+
+    def arguments_of(self, state: CallState, index: int) -> dict[str, bytes]:
+        """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
+        known = dict(state.fixed)
+        for name in state.call.over:
+            digest = state.sources[name][index]
+            if digest is not None and name not in state.call.step.declared.ignore:
+                known[name] = digest
+        return {name: known[name] for name in state.call.arguments if name in known}
+
+    def _take_accepted_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            key = map_key(fingerprint, state.fixed, over)
+            if self._take_whole(state, (fingerprint, key)):
+                state.accepted_whole = fingerprint, key
+                return True
+        return False
+
+    def _take_whole(self, state: CallState, filed: tuple[bytes, bytes] | None = None) -> bool:
+        """Use the record of a mapped call as a whole, which answers for all its items.
+
+        Parameters
+        ----------
+        filed
+            The (fingerprint, key) that it is filed under; default the call's own.
+        """
         assert state.whole_key is not None
-        if state.whole_key in self._distrusted:
+        fingerprint, key = filed or (state.fingerprint.digest, state.whole_key)
+        if key in self._distrusted:
             return False
-        records = self._look_up(state, [state.whole_key])[0]
-        decision = decide(self.question(state, state.whole_key), records, self.unchanged, self._is_there)
+        records = self._look_up(state, [key], fingerprint)[0]
+        decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
         record = decision.record
         if record is None:
             return False
@@ -526,14 +573,15 @@ class Ledger:
         if state.contents or not state.call.is_mapped or state.record is None:
             return
         keys = unpack_keys(self.store.load(state.record.where))
-        found = self._look_up(state, keys)
+        filed = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
+        found = self._look_up(state, keys, filed[0])
         state.keys = list(keys)
         state.contents, state.places = [None] * len(keys), [None] * len(keys)
         for index, (key, records) in enumerate(zip(keys, found, strict=True)):
             decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
             if decision.record is None:
-                if state.whole_key is not None:
-                    self._distrusted.add(state.whole_key)
+                if filed[1] is not None:
+                    self._distrusted.add(filed[1])
                 raise MissingEntry(f"an item of {state.call.step.name} is gone")
             state.contents[index] = decision.record.content
             state.places[index] = decision.record.where
@@ -632,7 +680,7 @@ class Ledger:
 
     def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
         """File that these items are what the mapped call gives, so that the next run need not ask for each."""
-        if state.held or not self.keeps(state) or not self._whole_key(state):
+        if state.held or state.accepted or not self.keeps(state) or not self._whole_key(state):
             return
         assert state.whole_key is not None
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))

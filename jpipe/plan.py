@@ -32,6 +32,8 @@ class StepPlan:
         Names of the steps that it takes results from.
     axes
         Names of the parameters that differ between its items.
+    accepted
+        How many of the fresh items are so because the user accepted old results despite an edit.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StepPlan:
     nbytes: int
     needs: tuple[str, ...]
     axes: tuple[str, ...]
+    accepted: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``plan --json`` prints it."""
@@ -58,6 +61,7 @@ class StepPlan:
             "fresh": self.fresh,
             "stale": self.stale,
             "pending": self.pending,
+            "accepted": self.accepted,
             "reasons": [{**reason.to_json(), "items": count} for reason, count in self.reasons],
             "seconds": round(self.seconds, 6),
             "needs": list(self.needs),

@@ -55,6 +55,7 @@ def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds
         nbytes=sum(state.nbytes for state in states),
         needs=_needs(states),
         axes=_axes([state.call for state in states]),
+        accepted=sum((s.count or 0) if s.accepted_whole else len(s.accepted) for s in states),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jpipe.acceptance import accepted_families
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprint, Fingerprinter
@@ -110,6 +111,7 @@ class Session:
             fingerprinter=self.fingerprinter,
             files=self.files,
             now=time.time(),
+            accepted=accepted_families(self.store),
             **options,
         )
 

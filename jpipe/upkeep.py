@@ -38,6 +38,8 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
         keys += [key for key in state.keys if key is not None]
         if state.whole_key is not None:
             keys.append(state.whole_key)
+        for family, key in [*state.accepted.values(), *filter(None, [state.accepted_whole])]:
+            reached.setdefault(family, []).append(key)
     store.mark_reached(blake3(pipeline.encode()).digest(), blake3(run.encode()).digest(), reached)
     store.merge(reached)
     if _is_due(store):

@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "Print a result from the cache.",
     "log": "Show what items printed, and what they failed with.",
     "debug": "Run one item with its real inputs under the debugger.",
+    "accept": "Keep the old results of a step despite an edit.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

@@ -141,10 +141,12 @@ def _results(plan: StepPlan) -> Line:
 
 
 def _now(plan: StepPlan) -> list[Line]:
+    kept = f"{counted(plan.accepted, 'old result')} accepted despite an edit (jpipe accept --list)"
+    accepted = [line(warn(kept))] if plan.accepted else []
     if not (plan.stale or plan.pending):
-        return [line("up to date")]
+        return [line("up to date"), *accepted]
     facts = [f"{plan.stale:,} to run" if plan.stale else "", f"{plan.pending:,} may run" if plan.pending else ""]
     lines = [line(warn(", ".join(filter(None, facts))), f", {about(plan.seconds)}" if plan.seconds else "")]
     for reason, _ in plan.reasons:
         lines += reason_lines(reason)
-    return lines
+    return [*lines, *accepted]

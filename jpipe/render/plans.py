@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jpipe.plan import Plan, StepPlan
     from jpipe.render.commands import Commands
 
-__all__ = ["mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
+__all__ = ["accepted_line", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
 
 _MOST_DIFF = 20
 
@@ -21,14 +21,14 @@ _MOST_DIFF = 20
 def plan_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
     """What a run would do, a line a step."""
     if plan.up_to_date:
-        return [_summary(plan, jobs)]
+        return [_summary(plan, jobs), *_accepted(plan, commands)]
     rows = [
         (line(mark_of(step), " ", name(step.name)), line(_verdict(step)), _first_reason(step)) for step in plan.steps
     ]
     why = commands.text("plan", "--why")
     has_diff = any(reason.diff for step in plan.steps for reason, _ in step.reasons)
     more = [(), line(dim(f"{why}  shows what changed"))] if why and has_diff else []
-    return [_summary(plan, jobs), (), *columns(rows, gap=3), *more]
+    return [_summary(plan, jobs), (), *columns(rows, gap=3), *_accepted(plan, commands), *more]
 
 
 def why_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
@@ -37,6 +37,7 @@ def why_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
     for step in plan.steps:
         if step.stale or step.pending:
             lines += [(), line(mark_of(step), " ", name(step.name), "   ", _verdict(step)), *_whys(step)]
+    lines += _accepted(plan, commands)
     if plan.up_to_date:
         return lines
     accept = [step.name for step in plan.steps if step.stale and any(reason.diff for reason, _ in step.reasons)]
@@ -45,12 +46,26 @@ def why_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
     return [*lines, (), line(dim(f"nothing else would run{hint}"))]
 
 
+def accepted_line(step: StepPlan, commands: Commands) -> Line:
+    """That old results of a step count despite an edit."""
+    undo = commands.text("accept", "--undo", step.name)
+    how = f"   {undo}  takes it back" if undo else ""
+    return line(warn("≈ "), name(step.name), f"   {counted(step.accepted, 'old result')} accepted despite an edit", dim(how))
+
+
+def _accepted(plan: Plan, commands: Commands) -> list[Line]:
+    return [accepted_line(step, commands) for step in plan.steps if step.accepted]
+
+
 def status_line(plan: Plan) -> Line:
     """All steps in one line, by verdict."""
     fresh = [step.name for step in plan.steps if not (step.stale or step.pending)]
     parts: list[str | Piece | Line] = [strong(plan.pipeline)]
     if fresh:
         parts += ["  ", good("✓"), f" up to date: {listed(fresh, 6)}"]
+    accepted = [step.name for step in plan.steps if step.accepted]
+    if accepted:
+        parts += ["  ", warn("≈"), f" accepted: {listed(accepted, 6)}"]
     for step in plan.steps:
         if step.stale:
             parts += ["  ", warn("↻"), f" {step.stale:,} stale: {step.name}"]

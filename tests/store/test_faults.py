@@ -47,8 +47,8 @@ FAILS = {
 RAISES = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}
 USUAL = ["before", "after", "half", "short", "ENOSPC", "EIO", "KeyboardInterrupt"]
 RARE = ["EDQUOT", "EROFS", "EACCES", "ESTALE", "EMFILE", "ENOMEM", "MemoryError"]
-STEP = 9
-"""The usual test run takes every ninth call, starting at another one for each fault."""
+STEP = 15
+"""The usual test run takes every fifteenth call, starting at another one for each fault."""
 
 
 class Saboteur:

@@ -55,7 +55,7 @@ def content(value: Any, **options: Any) -> bytes:
         [],
         {},
     ],
-    ids=repr,
+    ids=lambda value: f"{type(value).__name__} of {len(value)}",
 )
 def test_a_part_has_the_digest_that_it_has_on_its_own(value: Any) -> None:
     told = digest(value, parts=True)

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from jpipe.store import NoteKind, Store
 
-__all__ = ["Acceptance", "accept", "accepted_families", "acceptances", "take_back"]
+__all__ = ["Acceptance", "accept", "acceptances", "accepted_families", "take_back"]
 
 
 @dataclass(frozen=True, slots=True)

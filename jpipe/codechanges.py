@@ -14,7 +14,9 @@ _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
 
 
-def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: str) -> tuple[Change, ...]:
+def code_changes(
+    old: Sequence[Part], new: Sequence[Part], step: str, module: str | None = None
+) -> tuple[Change, ...]:
     """What changed between two fingerprints of a step.
 
     Names are those of the file that the step is in: what stands there goes without the module's name, and the step
@@ -26,8 +28,10 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
     old, new
         The parts of both fingerprints.
     step, module
-        The step's name, and the module of its function.
+        The step's name, and the module of its function; by default what stands before the function's name.
     """
+    if module is None:
+        module = next((part.name.rpartition(".")[0] for part in new if part.kind is PartKind.CODE), "")
     old, new = _unwrapped(old), _unwrapped(new)
     parts = {part.name: part for part in [*old, *new]}
     found = list(difference(old, new))

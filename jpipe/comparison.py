@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jpipe.fingerprint import Change, difference
+from jpipe.codechanges import code_changes
 from jpipe.history import History
 from jpipe.journals import RunLog, RunRow, log_of
 from jpipe.reasons import Reason
@@ -124,5 +124,4 @@ def _code(step: str, before: RunLog, after: RunLog, history: History) -> tuple[R
     old_parts, new_parts = history.parts(old), history.parts(new)
     if old_parts is None or new_parts is None:
         return None
-    changes: list[Change] = difference(old_parts, new_parts)
-    return reasons_of_code(step, tuple(changes))
+    return reasons_of_code(step, code_changes(old_parts, new_parts, step))

@@ -6,14 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jpipe.pipeline import pipeline
+from jpipe.registration import register_backend
 from jpipe.step import step
 
 if TYPE_CHECKING:
     from jpipe import errors, parallel
     from jpipe.api import run
     from jpipe.files import File
-    from jpipe.front import cached, load, map
+    from jpipe.front import cached, load
     from jpipe.layout import Output
+    from jpipe.maps import map
     from jpipe.seeds import seed
 
 __version__ = "0.1.0"
@@ -25,10 +27,13 @@ _LAZY = {
     "Output": "jpipe.layout",
     "cached": "jpipe.front",
     "load": "jpipe.front",
-    "map": "jpipe.front",
+    "map": "jpipe.maps",
     "run": "jpipe.api",
     "seed": "jpipe.seeds",
 }
+
+
+register_backend()
 
 
 def __getattr__(name: str) -> Any:

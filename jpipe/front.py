@@ -1,21 +1,20 @@
-"""What users call outside of a run: map, cached, load."""
+"""What users call outside of a run: cached, load."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from jpipe.acceptance import accepted_families
-from jpipe.arguments import Digester, file_parameters
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
-from jpipe.errors import CacheMiss, JpipeError, Location, StepError
+from jpipe.errors import CacheMiss, Location, StepError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprinter
 from jpipe.functions import source_stamps
 from jpipe.history import EarlierCall, History
-from jpipe.layout import Call, Layout, users_line
+from jpipe.layout import Layout, users_line
 from jpipe.ledger import Ledger, unpack_keys
 from jpipe.project import default_cache_dir, find_root
 from jpipe.session import open_store
@@ -23,53 +22,9 @@ from jpipe.step import Step, recorder
 from jpipe.store import MissingEntry, Store
 from jpipe.worker import run_work
 
-__all__ = ["cached", "load", "map"]
+__all__ = ["cached", "load"]
 
-A = TypeVar("A")
 R = TypeVar("R")
-P = ParamSpec("P")
-
-
-def map(func: Callable[Concatenate[A, P], R], items: Iterable[A], /, *iterables: Any, **constants: Any) -> list[R]:
-    """Apply a function to each element of a list, in parallel.
-
-    Inside a pipeline it is one mapped call: each item is remembered on its own, and item *i* of a chained map starts
-    when item *i* of the first is done. The list may be the result of a step, of a length known only then. Outside of a
-    pipeline it runs at once, with a progress bar and without a cache, for any function.
-
-    Parameters
-    ----------
-    func
-        A step or, also inside a pipeline, a plain function. Its first parameters take the elements.
-    items, *iterables
-        What to map over; the shortest wins.
-    **constants
-        Arguments that are the same for all items; sent once, whatever they weigh.
-
-    Returns
-    -------
-    list
-        In the order of the items. Inside a pipeline an `Output` that stands for it.
-    """
-    active = recorder.get()
-    if isinstance(active, Layout):
-        step = func if isinstance(func, Step) else _as_step(func)
-        return active.map(step, (items, *iterables), constants)  # type: ignore[return-value]
-    from jpipe.mapping import map_with_bar
-
-    return map_with_bar(func, (items, *iterables), constants)
-
-
-_steps: dict[Any, Step[..., Any]] = {}
-
-
-def _as_step(func: Callable[..., Any]) -> Step[..., Any]:
-    from jpipe.options import StepOptions
-
-    try:
-        return _steps.setdefault(func, Step(func, StepOptions()))
-    except TypeError:
-        return Step(func, StepOptions())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.acceptance import accepted_families
+from jpipe.cells import home_of
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprint, Fingerprinter
@@ -22,6 +23,7 @@ from jpipe.parameters import check
 from jpipe.pipeline import Pipeline
 from jpipe.project import default_cache_dir, find_root
 from jpipe.report import unknown_step
+from jpipe.settings import Settings, settings_for
 from jpipe.step import Step
 from jpipe.store import Store
 
@@ -48,6 +50,8 @@ class Session:
         What earlier runs left.
     new_cache
         Whether the cache was made just now.
+    settings
+        What ``pyproject.toml`` and the environment say.
     """
 
     pipeline: Pipeline[..., Any]
@@ -61,6 +65,7 @@ class Session:
     history: History
     last_run: LastRun
     new_cache: bool
+    settings: Settings
     _fingerprints: dict[int, tuple[Any, Fingerprint]]
 
     def fingerprint(self, step: Step[..., Any]) -> Fingerprint:
@@ -75,10 +80,18 @@ class Session:
             known = self._fingerprints[id(step)] = step, found
         return known[1]
 
+    def configured(self, n_jobs: int | None, backend: str | None) -> tuple[int | None, str | None]:
+        """`n_jobs` and `backend`, from the settings where they are not given."""
+        return (
+            self.settings.jobs if n_jobs is None else n_jobs,
+            self.settings.backend if backend is None else backend,
+        )
+
     @property
     def identity(self) -> str:
         """What runs of this pipeline are filed under."""
-        return pipeline_id(self.files.short(os.path.abspath(self.pipeline.file)), self.pipeline.name)
+        home = home_of(self.pipeline.file, getattr(self.pipeline.function, "__globals__", {}))
+        return pipeline_id(self.files.short(home), self.pipeline.name)
 
     def wanted(self, targets: Sequence[str]) -> list[int]:
         """Numbers of the calls that take part: those of the target steps and all that they need.
@@ -91,15 +104,26 @@ class Session:
         calls = self.layout.calls
         if not targets:
             return [call.number for call in calls]
-        known = list(dict.fromkeys(call.step.name for call in calls))
-        for target in targets:
-            if target not in known:
-                raise unknown_step(target, known)
+        self.known_steps(targets)
         taken = {call.number for call in calls if call.step.name in targets}
         for call in reversed(calls):
             if call.number in taken:
                 taken.update(call.needs)
         return sorted(taken)
+
+    def known_steps(self, names: Iterable[str]) -> frozenset[str]:
+        """The names, checked.
+
+        Raises
+        ------
+        UsageError
+            For a name that is no step of the pipeline.
+        """
+        known = list(dict.fromkeys(call.step.name for call in self.layout.calls))
+        for name in names:
+            if name not in known:
+                raise unknown_step(name, known)
+        return frozenset(names)
 
     def ledger(self, wanted: Iterable[int], **options: Any) -> Ledger:
         """A ledger of the calls that take part."""
@@ -150,13 +174,15 @@ def prepare(
             location=Location(pipeline.file, pipeline.line),
             hint="mark the functions that it calls with @step",
         )
-    folder = Path(cache_dir) if cache_dir is not None else default_cache_dir(root)
+    settings = settings_for(root, {})
+    chosen = cache_dir if cache_dir is not None else settings.cache_dir
+    folder = Path(chosen) if chosen is not None else default_cache_dir(root)
     new = not folder.exists()
     store = open_store(folder, create=create)
     fingerprinter = Fingerprinter(root, store.root / "v1" / "parsed", key=store.disk.key.secret)
     history = History(store)
     session = Session(
-        pipeline, parameters, root, store, layout, result, fingerprinter, FileDigests(root), history, LastRun(), new, {}
+        pipeline, parameters, root, store, layout, result, fingerprinter, FileDigests(root), history, LastRun(), new, settings, {}
     )
     session.last_run = history.last_run(session.identity)
     return session

@@ -1,0 +1,116 @@
+"""What a run leaves behind: what later runs compare with, an orderly cache, and an instant answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from jpipe.answer import Asked
+from jpipe.evidence import Explainer, texts_of
+from jpipe.history import EarlierCall, LastRun, with_earlier
+from jpipe.journal import StepResult
+from jpipe.leaving import leave_answer
+from jpipe.ledger import CallState, Ledger
+from jpipe.outcomes import Outcome
+from jpipe.plan import Plan
+from jpipe.planning import make_plan
+from jpipe.scheduler import Scheduler
+from jpipe.session import Session
+from jpipe.store import MissingEntry
+from jpipe.upkeep import tidy
+
+__all__ = ["leave_behind", "plan_of", "results_of"]
+
+
+def leave_behind(
+    session: Session,
+    ledger: Ledger,
+    scheduler: Scheduler,
+    name: str,
+    outcome: Outcome,
+    asked: Asked | None,
+    targets: Sequence[str],
+) -> None:
+    """Everything that is due when a run is over.
+
+    Parameters
+    ----------
+    name, outcome
+        The run's name, and what became of it.
+    asked
+        What the command line asked for, or None.
+    targets
+        The steps that were asked for.
+    """
+    _remember(session, ledger, scheduler, name, outcome)
+    if outcome is not Outcome.CACHED:
+        tidy(session.store, session.identity, name, ledger.states.values())
+    if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
+        _leave_answer(asked, session, targets, ledger if outcome is Outcome.CACHED else None)
+
+
+def plan_of(session: Session, ledger: Ledger) -> Plan:
+    """What a ledger whose first decisions are taken says that a run would do."""
+    explainer = Explainer(ledger, session.history, session.last_run)
+    return make_plan(session.pipeline.name, ledger, explainer, session.last_run.seconds)
+
+
+def results_of(ledger: Ledger) -> list[StepResult]:
+    """By step, the digests of what its calls gave."""
+    by_step: dict[str, list[CallState]] = {}
+    for state in ledger.states.values():
+        by_step.setdefault(state.call.step.name, []).append(state)
+    return [
+        StepResult(step, states[0].fingerprint.digest, tuple(state.whole for state in states))
+        for step, states in by_step.items()
+    ]
+
+
+def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str, outcome: Outcome) -> None:
+    """Leave behind what later runs compare with; nothing when nothing happened."""
+    session.fingerprinter.save()
+    if outcome is Outcome.CACHED and session.last_run.run:
+        return
+    calls = _noted_calls(session, ledger)
+    seconds = {**session.last_run.seconds, **scheduler.pace}
+    session.history.note_run(
+        session.identity, LastRun(name, time.time(), calls, frozenset(scheduler.failed_keys), seconds)
+    )
+
+
+def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall]]:
+    """By step, what there is to compare with: the calls of this run, and where it did not finish them those before."""
+    calls: dict[str, list[EarlierCall]] = {call.step.name: [] for call in session.layout.calls}
+    for state in ledger.states.values():
+        session.history.note_family(state.call.step.name, state.fingerprint)
+        entries = calls[state.call.step.name]
+        for family, key in _filed(state):
+            if len(entries) < LastRun.LIMIT:
+                entries.append(EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done))
+    before = session.last_run.calls
+    return {step: with_earlier(entries, before.get(step, ())) for step, entries in calls.items()}
+
+
+def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
+    """The fingerprint and the key under which the result of a call is; of some mapped calls those of each item."""
+    own = state.fingerprint.digest
+    if state.accepted_whole is not None:
+        return [state.accepted_whole]
+    if state.accepted:
+        filed = [state.accepted.get(index, (own, key)) for index, key in enumerate(state.keys)]
+        return [(family, key) for family, key in filed if key is not None]
+    key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
+    return [(own, key)] if key is not None else []
+
+
+def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:
+    """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
+    try:
+        if ledger is None:
+            ledger = session.ledger(session.wanted(targets))
+            for family in {state.fingerprint.digest for state in ledger.states.values()}:
+                session.store.family(family).refresh()
+            ledger.begin()
+        leave_answer(asked, session, ledger, plan_of(session, ledger))
+    except MissingEntry:
+        return

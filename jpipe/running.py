@@ -1,0 +1,216 @@
+"""Carry a run out: plan it, run what must run, and plan anew where results turn out to be damaged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jpipe.aftermath import plan_of
+from jpipe.chunks import ChunkBuilder, own_folders
+from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
+from jpipe.events import Event, Observer, RunStarted, StepEnded
+from jpipe.evidence import Explainer
+from jpipe.functions import SourceStamp, source_stamps
+from jpipe.layout import expected_items
+from jpipe.ledger import CallState, Ledger
+from jpipe.outcomes import Outcome
+from jpipe.scheduler import Limits, ResultLost, Scheduler
+from jpipe.session import Session
+from jpipe.store import MissingEntry
+from jpipe.tally import Tally
+from jpipe.workforce import pool_maker
+
+__all__ = ["Once", "Request", "carry_out"]
+
+HEALING = 3
+"""How often a run is planned anew when results that it counted on turn out to be damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a run; the names are those of `jpipe.run`."""
+
+    limits: Limits
+    targets: Sequence[str] = ()
+    n_jobs: int | None = None
+    backend: str | None = None
+    backend_options: Mapping[str, Any] | None = None
+    force: Iterable[str] = ()
+    items: Sequence[int] | None = None
+    failed: bool = False
+    frozen: bool = False
+    capture: bool = True
+    distrusted: set[bytes] = field(default_factory=set)
+
+
+def carry_out(session: Session, request: Request, name: str, emit: Observer) -> tuple[Scheduler, Ledger, Outcome]:
+    """Run what must run.
+
+    Parameters
+    ----------
+    session
+        The pipeline, made ready.
+    request
+        What is asked.
+    name
+        The run's name.
+    emit
+        Takes the events.
+
+    Raises
+    ------
+    UsageError
+        For a selection that selects nothing.
+    OutOfDateError
+        When something would run although the request is `frozen`.
+    """
+    for _ in range(HEALING):
+        try:
+            return _attempt(session, request, name, emit, heals=True)
+        except (ResultLost, MissingEntry):
+            for step in {id(call.step): call.step for call in session.layout.calls}.values():
+                session.store.family(session.fingerprint(step).digest).refresh()
+    return _attempt(session, request, name, emit, heals=False)
+
+
+def _attempt(
+    session: Session, request: Request, name: str, emit: Observer, *, heals: bool
+) -> tuple[Scheduler, Ledger, Outcome]:
+    scheduler = Scheduler(
+        session.store,
+        request.limits,
+        make_pool=pool_maker(request.n_jobs, request.backend, request.backend_options),
+        emit=emit,
+        seconds=dict(session.last_run.seconds),
+        priorities=lambda: _priorities(session),
+        failed_before=session.last_run.failed,
+        heals=heals,
+    )
+    selection = _Selection(scheduler, session, request)
+    ledger = session.ledger(
+        session.wanted(request.targets),
+        forced=session.known_steps(request.force),
+        distrusted=request.distrusted,
+        on_stale=selection.stale,
+        on_cached=scheduler.cached,
+    )
+    tally = Tally(ledger.states.values(), emit)
+    explainer = Explainer(ledger, session.history, session.last_run)
+    scheduler.attach(ledger, tally, _builder_maker(session, ledger, request.capture), explainer.reasons)
+    emit(_started(session, ledger, name, request.limits.n_jobs))
+    ledger.begin()
+    if request.frozen and any(not state.is_done for state in ledger.states.values()):
+        raise _out_of_date(session, ledger)
+    selection.refuse_if_nothing(ledger)
+    return scheduler, ledger, scheduler.run()
+
+
+class _Selection:
+    """Which stale items may run: all, or only those that were selected.
+
+    Raises
+    ------
+    UsageError, NothingSelectedError
+        When the selection cannot mean anything.
+    """
+
+    def __init__(self, scheduler: Scheduler, session: Session, request: Request) -> None:
+        self._scheduler = scheduler
+        self._failed = session.last_run.failed if request.failed else None
+        self._items = None if request.items is None else frozenset(request.items)
+        self._targets = frozenset(request.targets)
+        if request.items is not None and not request.targets:
+            raise UsageError("items are selected of a step", hint="name the step: jpipe run STEP --item 3")
+        if request.failed and not session.last_run.failed:
+            raise NothingSelectedError("nothing failed in the last run", hint="run without --failed")
+
+    def stale(self, state: CallState, indices: Sequence[int]) -> None:
+        """Pass on those of the stale items that may run."""
+        chosen = [index for index in indices if self._may_run(state, index)]
+        if chosen:
+            self._scheduler.stale(state, chosen)
+
+    def refuse_if_nothing(self, ledger: Ledger) -> None:
+        """Raise `NothingSelectedError` when the target has no item of the numbers that were given."""
+        if self._items is None:
+            return
+        states = [state for state in ledger.states.values() if state.call.step.name in self._targets]
+        if any(state.count is None for state in states):
+            return
+        count = sum(state.count or 0 for state in states)
+        if not any(item < count for item in self._items):
+            step = ", ".join(sorted(self._targets))
+            raise NothingSelectedError(f"{step} has {count} items, from 0 to {count - 1}", hint="choose one of these")
+
+    def _may_run(self, state: CallState, index: int) -> bool:
+        if self._failed is not None:
+            return state.keys[index] in self._failed
+        if self._items is not None and state.call.step.name in self._targets:
+            return self._scheduler.ledger.first_item(state) + index in self._items
+        return True
+
+
+class Once:
+    """Passes events on, each `RunStarted` and `StepEnded` at most once although a run may be planned anew."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._started = False
+        self.steps: list[StepEnded] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            if self._started:
+                return
+            self._started = True
+        if isinstance(event, StepEnded):
+            if any(step.step == event.step for step in self.steps):
+                return
+            self.steps.append(event)
+        self._observer(event)
+
+
+def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStarted:
+    calls = [state.call for state in ledger.states.values()]
+    steps: dict[str, int] = {}
+    for call in calls:
+        steps[call.step.name] = steps.get(call.step.name, 0) + expected_items(call)
+    return RunStarted(
+        pipeline=session.pipeline.name,
+        run=name,
+        calls=len({(call.step.name, call.location) for call in calls}),
+        items=sum(steps.values()),
+        jobs=jobs,
+        cache_dir=str(session.store.root),
+        new_cache=session.new_cache,
+        expected_seconds=dict(session.last_run.seconds),
+        steps=steps,
+    )
+
+
+def _out_of_date(session: Session, ledger: Ledger) -> OutOfDateError:
+    names = ", ".join(step.name for step in plan_of(session, ledger).steps if step.stale or step.pending)
+    return OutOfDateError(f"{session.pipeline.name} is out of date: {names}", hint="run it without --frozen")
+
+
+def _builder_maker(session: Session, ledger: Ledger, capture: bool) -> Callable[[str | None], ChunkBuilder]:
+    def is_own(file: str) -> bool:
+        return session.fingerprinter.owns_file(file)
+
+    stamps: list[tuple[SourceStamp, ...]] = []
+
+    def sources() -> tuple[SourceStamp, ...]:
+        if not stamps:
+            stamps.append(source_stamps(is_own))
+        return stamps[0]
+
+    folders = own_folders(is_own, sys.path)
+    return lambda slots: ChunkBuilder(ledger, session.store, str(session.root), sources, folders, slots, capture)
+
+
+def _priorities(session: Session) -> dict[int, float]:
+    from jpipe.graph import Graph
+
+    return Graph(session.layout, session.pipeline.name).remaining(session.last_run.seconds)

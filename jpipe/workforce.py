@@ -1,0 +1,68 @@
+"""How many workers a run has, and the pool that holds them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jpipe.errors import UsageError
+
+__all__ = ["machine_memory", "pool_maker", "workers"]
+
+
+def workers(n_jobs: int | None) -> int:
+    """The number of workers that joblib's `n_jobs` means here.
+
+    Raises
+    ------
+    UsageError
+        For 0, and for what is no number.
+    """
+    if n_jobs is not None and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs == 0):
+        raise UsageError(
+            f"n_jobs={n_jobs!r}: it takes a number of workers", hint="1 for none beside this process, -1 for all cores"
+        )
+    if n_jobs is not None and n_jobs > 0:
+        return n_jobs
+    if n_jobs is None and _configured():
+        import joblib
+
+        return int(joblib.effective_n_jobs(None))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores + 1 + (n_jobs if n_jobs is not None else -1))
+
+
+def machine_memory() -> int:
+    """What items may need together, bytes: the machine's memory less a tenth."""
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.9)
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def pool_maker(
+    n_jobs: int | None, backend: str | None, options: Mapping[str, Any] | None
+) -> Callable[[bool], Any]:
+    """What opens a pool when one is needed; it is called with whether its workers are to be threads."""
+
+    def make(threads: bool) -> Any:
+        from jpipe.pool import Pool
+
+        wanted = -1 if n_jobs is None and not _configured() else n_jobs
+        if threads:
+            return Pool(wanted if wanted is not None else -1, "threading")
+        return Pool(wanted, backend, options=options)
+
+    return make
+
+
+def _configured() -> bool:
+    """Whether a ``joblib.parallel_config`` is active that says something of workers."""
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import get_active_backend
+
+    backend, jobs = get_active_backend()
+    return type(backend).__name__ != "LokyBackend" or jobs not in (None, 1)

@@ -94,7 +94,7 @@ def lowest_dependencies() -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types and the floors of the house."""
-    session.install("-e", ".[examples]", "import-linter>=2.1", "mypy>=1.11", "nox", "ruff>=0.9")
+    session.install("-e", ".[test]", "nox", "ruff>=0.9", "types-networkx", "types-tqdm")
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("lint-imports")

@@ -25,6 +25,8 @@ LONGER = {
 }
 """Modules above the ceiling, and the one idea that each of them holds."""
 
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
 
 def relative(module: Path) -> str:
     return module.relative_to(ROOT / "jpipe").as_posix()
@@ -33,7 +35,7 @@ def relative(module: Path) -> str:
 def test_imports_go_down_and_only_the_named_rooms_know_a_library() -> None:
     """The contracts are in pyproject.toml; imports inside functions count too."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"]
+    command = [sys.executable, "-c", LINT, "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jpipe.cells import cell_name
 from jpipe.codechanges import code_changes
 from jpipe.fingerprint import Change
 from jpipe.history import EarlierCall, History, LastRun
@@ -53,7 +54,7 @@ class Explainer:
         place = (state.call.number, index)
         known = self._told.get(place)
         if known is None:
-            known = self._told[place] = reasons(self._evidence(state, index))
+            known = self._told[place] = tuple(map(_in_cell, reasons(self._evidence(state, index))))
         return known
 
     def verdict_while_pending(self, state: CallState) -> tuple[Verdict, tuple[Reason, ...]]:
@@ -67,7 +68,8 @@ class Explainer:
         known = state.fingerprint.digest in families or state.fingerprint.digest in self._ledger.accepted
         if known or not state.call.step.declared.cache:
             return Verdict.PENDING, ()
-        return Verdict.STALE, reasons(replace(evidence, earlier=True, changes=self._changes(state, families[0])))
+        changes = self._changes(state, families[0])
+        return Verdict.STALE, tuple(map(_in_cell, reasons(replace(evidence, earlier=True, changes=changes))))
 
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
@@ -157,6 +159,16 @@ class Explainer:
             known = () if old is None else code_changes(old, now.parts, step.name, step.address[0])
             self._differences[family, now.digest] = known
         return known
+
+
+def _in_cell(reason: Reason) -> Reason:
+    """The reason with the names that people have for the cells of a notebook."""
+    if reason.file is None or (known := cell_name(reason.file)) == reason.file:
+        return reason
+    diff = reason.diff
+    if diff is not None:
+        diff = "".join(text for text in diff.splitlines(keepends=True) if not text.startswith(("--- ", "+++ ")))
+    return replace(reason, file=known, diff=diff)
 
 
 Arguments = frozenset[tuple[str, bytes]]

@@ -32,10 +32,10 @@ class Capture:
 
     def write(self, text: str) -> None:
         """Keep some text."""
-        if self._size < LIMIT // 2:
-            self._head.write(text)
-        else:
-            self._tail = (self._tail + text)[-LIMIT // 2 :]
+        room = max(0, LIMIT // 2 - self._size)
+        self._head.write(text[:room])
+        if len(text) > room:
+            self._tail = (self._tail + text[room:])[-LIMIT // 2 :]
         self._size += len(text)
 
     def take(self) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 __all__ = ["Descriptors", "last_words"]
 
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIMIT = 1 << 16
 """Of what an item writes, the last so many bytes are kept."""
 
@@ -56,9 +57,19 @@ def last_words(folder: str, pid: int) -> str:
     try:
         with open(_path(folder, pid), "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LIMIT))
-            return file.read().decode("utf-8", "replace")
+            return _without_own_frames(file.read().decode("utf-8", "replace"))
     except OSError:
         return ""
+
+
+def _without_own_frames(text: str) -> str:
+    """A crash report of the interpreter names the innermost frame first: it ends for the user where jpipe's begin."""
+    before, fatal, report = text.rpartition("Fatal Python error")
+    if not fatal:
+        return text
+    lines = report.splitlines(keepends=True)
+    end = next((number for number, line in enumerate(lines) if f'File "{_HERE}' in line), len(lines))
+    return before + fatal + "".join(lines[:end])
 
 
 def _path(folder: str, pid: int) -> str:

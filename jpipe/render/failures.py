@@ -21,6 +21,8 @@ __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headli
 _MOST_GROUPS = 5
 _MOST_OUTPUT = 12
 _MOST_MESSAGE = 12
+_LONGEST = 400
+"""Characters of a line that an item printed."""
 
 
 def failures_screen(failures: Sequence[Failure], commands: Commands, tb: str = "short") -> list[Line]:
@@ -167,7 +169,11 @@ def _output(failure: Failure) -> list[Line]:
         return []
     left_out = len(printed) - _MOST_OUTPUT
     first = f"  it printed{f' (the last {_MOST_OUTPUT} of {len(printed)} lines)' if left_out > 0 else ''}"
-    return [line(dim(first)), *(line(dim("  │ "), text) for text in printed[-_MOST_OUTPUT:]), ()]
+    return [line(dim(first)), *(line(dim("  │ "), _clipped(text)) for text in printed[-_MOST_OUTPUT:]), ()]
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _what_next(failure: Failure, commands: Commands) -> list[Line]:

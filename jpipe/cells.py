@@ -13,8 +13,8 @@ __all__ = ["cell_name", "home_of"]
 def home_of(file: str, namespace: Mapping[str, Any]) -> str:
     """The file that code belongs to: its own, or the notebook that it was typed into, absolute.
 
-    A kernel gives each cell a file name of its own, which changes with every edit; what runs leave behind is filed under
-    the notebook instead.
+    A kernel gives each cell a file name of its own, which changes with every edit; what runs leave behind is filed
+    under the notebook instead.
 
     Parameters
     ----------

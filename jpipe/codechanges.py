@@ -14,9 +14,7 @@ _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
 
 
-def code_changes(
-    old: Sequence[Part], new: Sequence[Part], step: str, module: str | None = None
-) -> tuple[Change, ...]:
+def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: str | None = None) -> tuple[Change, ...]:
     """What changed between two fingerprints of a step.
 
     Names are those of the file that the step is in: what stands there goes without the module's name, and the step
@@ -41,7 +39,7 @@ def code_changes(
 
 
 def _unwrapped(parts: Sequence[Part]) -> list[Part]:
-    """The parts, without repetition; of a decorated step what the user wrote is its code, and the wrapper is a helper."""
+    """The parts, each once; of a decorated step what the user wrote is its code, and the wrapper is a helper."""
     found = list(dict.fromkeys(parts))
     code = next((part for part in found if part.kind is PartKind.CODE), None)
     if code is None:

@@ -121,10 +121,7 @@ class History:
 
     def note_run(self, pipeline: str, run: LastRun) -> None:
         """Write down what a run did."""
-        calls = {
-            step: [_call_to_json(call) for call in entries]
-            for step, entries in run.calls.items()
-        }
+        calls = {step: [_call_to_json(call) for call in entries] for step, entries in run.calls.items()}
         value = {
             "run": run.run,
             "when": run.when,

@@ -5,9 +5,9 @@
     notes/journals/  runs.jsonl      one row a run, the newest last
                      <run>.jsonl     the whole of a run in which something ran: start, items, failures, steps, results
 
-A journal holds no values of arguments or results, only their digests. Three things in it are in clear: the parameters of
-the pipeline and the labels of items, which are what the user typed; what items printed; and what a failure screen shows.
-Lines are only ever appended, each with one write, so a run that is killed leaves everything up to its last line.
+A journal holds no values of arguments or results, only their digests. Three things in it are in clear: the parameters
+of the pipeline and the labels of items, which are what the user typed; what items printed; and what a failure screen
+shows. Lines are only ever appended, each with one write, so a run that is killed leaves everything up to its last line.
 """
 
 from __future__ import annotations

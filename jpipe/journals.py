@@ -153,7 +153,9 @@ def find_run(rows: Sequence[RunRow], text: str) -> RunRow:
             return chosen[0]
     chosen = [row for row in rows if text and row.run.startswith(text)]
     if len(chosen) != 1:
-        raise NothingSelectedError(f"there is no run {text}" if not chosen else f"{len(chosen)} runs begin with {text}", hint=hint)
+        raise NothingSelectedError(
+            f"there is no run {text}" if not chosen else f"{len(chosen)} runs begin with {text}", hint=hint
+        )
     return chosen[0]
 
 
@@ -176,7 +178,9 @@ def log_of(folder: Path, run: str) -> RunLog:
     return log
 
 
-def last_log_of(folder: Path, rows: Sequence[RunRow], step: str, item: int | None = None) -> tuple[RunRow, list[ItemLog]] | None:
+def last_log_of(
+    folder: Path, rows: Sequence[RunRow], step: str, item: int | None = None
+) -> tuple[RunRow, list[ItemLog]] | None:
     """The last run in which items of a step (or the one item) ran, and what they left."""
     for row in reversed(rows):
         if row.ran or row.failed or row.outcome != "cached":

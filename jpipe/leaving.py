@@ -12,8 +12,8 @@ from typing import Any
 from jpipe.answer import Asked, Facts, write
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprinter, PartKind
-from jpipe.layout import Layout
 from jpipe.journal import opening_of
+from jpipe.layout import Layout
 from jpipe.ledger import Ledger
 from jpipe.observation import observed
 from jpipe.plan import Plan
@@ -51,7 +51,9 @@ def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> 
             facts.add_folder(session.files.full(read.path))
     for name in _variables(session):
         facts.add_variable(name)
-    expiring = [s.call.step.declared.expires for s in ledger.states.values() if s.call.step.declared.expires is not None]
+    expiring = [
+        s.call.step.declared.expires for s in ledger.states.values() if s.call.step.declared.expires is not None
+    ]
     if expiring:
         return
     try:

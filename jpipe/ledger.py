@@ -644,7 +644,7 @@ class Ledger:
         """Which elements of a list of outputs come from `source`."""
         if source.whole is None:
             return []
-        found = set()
+        found: set[int] = set()
         for name in waiter.call.over:
             value = waiter.call.arguments[name]
             if type(value) is list:

@@ -182,7 +182,12 @@ def _parameter(evidence: Evidence) -> list[Reason]:
 
 def _input_file(evidence: Evidence) -> list[Reason]:
     found = [
-        Reason(ReasonKind.INPUT_FILE, read.path, read.path, detail="its output was changed or removed" if read.written else None)
+        Reason(
+            ReasonKind.INPUT_FILE,
+            read.path,
+            read.path,
+            detail="its output was changed or removed" if read.written else None,
+        )
         for read in evidence.files
     ]
     return found + _of_parts(evidence, ReasonKind.INPUT_FILE)
@@ -250,13 +255,8 @@ _KINDS = {
 
 
 def _of_parts(evidence: Evidence, kind: ReasonKind) -> list[Reason]:
-    found = []
-    for change in evidence.changes:
-        if _KINDS.get(change.part, ReasonKind.HELPER) is kind:
-            found.append(
-                Reason(kind, change.name, change.file, change.line, change.via, change.diff or None, _detail(change))
-            )
-    return found
+    changes = [change for change in evidence.changes if _KINDS.get(change.part, ReasonKind.HELPER) is kind]
+    return [Reason(kind, c.name, c.file, c.line, c.via, c.diff or None, _detail(c)) for c in changes]
 
 
 def _detail(change: Change) -> str | None:

@@ -155,7 +155,9 @@ def test_a_torn_or_foreign_line_is_passed_over(study: Project) -> None:
     study.run()
     folder = study.cache / "v1" / "notes" / "journals"
     with (folder / "runs.jsonl").open("ab") as rows:
-        rows.write(b'[1, 2]\n{"run": 5, "when": "x", "parameters": 3, "ran": 1e400, "changed": [1]}\n{"v":1,"run":"2026')
+        rows.write(
+            b'[1, 2]\n{"run": 5, "when": "x", "parameters": 3, "ran": 1e400, "changed": [1]}\n{"v":1,"run":"2026'
+        )
     (whole,) = (path for path in folder.iterdir() if path.name != "runs.jsonl")
     whole.write_bytes(whole.read_bytes()[:-20] + b"\xff\xfe")
     assert study.command("history").exit_code == 0

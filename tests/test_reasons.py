@@ -1,4 +1,4 @@
-"""Why something must run: after each kind of edit the plan names the right thing, its file and line, and what changed."""
+"""Why something must run: after each kind of edit the plan names the right thing, its place, and what changed."""
 
 from __future__ import annotations
 
@@ -380,7 +380,9 @@ def test_a_result_that_is_gone_or_damaged_is_missing(project: Project) -> None:
         """
     )
     assert project.run().ran == {"large": 2}
-    blobs = sorted(path for path in (project.cache / "v1" / "blobs").rglob("*") if path.is_file() and path.suffix != ".seal")
+    blobs = sorted(
+        path for path in (project.cache / "v1" / "blobs").rglob("*") if path.is_file() and path.suffix != ".seal"
+    )
     blobs[0].unlink()
     row = row_of(project.plan(), "large")
     assert (row["fresh"], row["stale"]) == (1, 1)

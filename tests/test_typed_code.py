@@ -50,7 +50,13 @@ def in_notebook(project: Project, *cells: str) -> list[Any]:
     pytest.importorskip("IPython")
     project.write({"shell.py": SHELL})
     done = subprocess.run(
-        [sys.executable, "shell.py"], cwd=project.root, input=json.dumps(cells), capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "shell.py"],
+        cwd=project.root,
+        input=json.dumps(cells),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return told(done.stdout)
@@ -59,7 +65,13 @@ def in_notebook(project: Project, *cells: str) -> list[Any]:
 def at_prompt(project: Project, *inputs: str) -> list[Any]:
     typed = "\n\n".join(textwrap.dedent(text).strip() + "\n" for text in inputs)
     done = subprocess.run(
-        [sys.executable, "-i", "-q"], cwd=project.root, input=typed, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-i", "-q"],
+        cwd=project.root,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return told(done.stdout)
@@ -123,5 +135,3 @@ def test_two_notebooks_with_functions_of_one_name_do_not_disturb_each_other(proj
     assert in_notebook(project, *CELLS.values(), RUN) == [FIRST]
     assert in_notebook(project, *other.values(), RUN) == [[{"second": 3}, [-4, -6, -8]]]
     assert in_notebook(project, *CELLS.values(), RUN) == [[FRESH, [4, 6, 8]]]
-
-

@@ -44,10 +44,21 @@ def tell_again(answer: dict[str, Any], observer: Observer, jobs: int, begun: flo
         counts = {"items": step["fresh"], "cached": step["fresh"], "ran": 0, "failed": 0, "blocked": 0}
         observer(
             StepEnded(
-                step["name"], Outcome.CACHED, **counts, seconds=0.0, nbytes=step["nbytes"], seconds_saved=step["seconds_saved"]
+                step["name"],
+                Outcome.CACHED,
+                **counts,
+                seconds=0.0,
+                nbytes=step["nbytes"],
+                seconds_saved=step["seconds_saved"],
             )
         )
     seconds = time.perf_counter() - begun
     observer(RunEnded(Outcome.CACHED, 0, items, 0, 0, seconds, seconds_saved=saved))
-    row = {**answer["row"], "run": name, "when": round(time.time(), 3), "outcome": "cached", "seconds": round(seconds, 6)}
+    row = {
+        **answer["row"],
+        "run": name,
+        "when": round(time.time(), 3),
+        "outcome": "cached",
+        "seconds": round(seconds, 6),
+    }
     append_row(journal_folder(Path(answer["cache_dir"])), {**row, "cached": items})

@@ -91,7 +91,9 @@ def _chosen(
     if items:
         found = [one for one in found if one.item in items]
     if step and not found:
-        raise NothingSelectedError(f"run #{row.number} ran no such item of {step}", hint="without --run it is the last that did")
+        raise NothingSelectedError(
+            f"run #{row.number} ran no such item of {step}", hint="without --run it is the last that did"
+        )
     return row, found
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["log_lines"]
 
 
-def log_lines(row: RunRow, items: Sequence[ItemLog], commands: Commands, *, whole: bool, tb: str = "short") -> list[Line]:
+def log_lines(
+    row: RunRow, items: Sequence[ItemLog], commands: Commands, *, whole: bool, tb: str = "short"
+) -> list[Line]:
     """What items left in a run.
 
     Parameters
@@ -60,7 +62,15 @@ def _printed(output: str) -> list[Line]:
 
 def failure_of(row: Mapping[str, Any]) -> Failure:
     """The failure that a journal tells of; what it lacks, or has of another type, is left at its default."""
-    known: dict[str, Any] = {"step": "", "label": "", "item": 0, "items": 1, "kind": "", "error_type": "", "message": ""}
+    known: dict[str, Any] = {
+        "step": "",
+        "label": "",
+        "item": 0,
+        "items": 1,
+        "kind": "",
+        "error_type": "",
+        "message": "",
+    }
     for one in fields(Failure):
         value = row.get(one.name)
         if one.name in ("frames", "arguments"):
@@ -77,5 +87,3 @@ def _table(value: Any, types: tuple[type, ...]) -> tuple[tuple[Any, ...], ...]:
         for row in rows
         if isinstance(row, list) and len(row) == len(types) and all(map(isinstance, row, types))
     )
-
-

@@ -89,7 +89,9 @@ def _between(found: Comparison) -> str:
 
 
 def _parameter(parameter: str, old: str | None, new: str | None) -> Line:
-    return line("  parameter ", name(parameter), f" {'absent' if old is None else old} → {'absent' if new is None else new}")
+    return line(
+        "  parameter ", name(parameter), f" {'absent' if old is None else old} → {'absent' if new is None else new}"
+    )
 
 
 def _step(step: StepComparison) -> list[Line]:

@@ -12,6 +12,7 @@ The id of a blob is the BLAKE3 of its control section. Through the digests in it
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import struct
 from collections.abc import Iterator
@@ -82,19 +83,23 @@ class Blobs:
 
         `mapped` values are mapped when they are loaded.
         """
-        table, end = _layout(encoded)
-        control = _control_section(encoded, table, mapped)
-        blob = hash_bytes(control)
-        if self._reuse(blob, end + len(control)):
-            return blob
-        folder, name = blob_name(blob)
-        folder = self._writer.folder.path("blobs", folder)
-        status = self._writer.publish(folder, name, list(_chunks(encoded, table, end, control)))
+        body = _Body(encoded, mapped)
+
+        def place() -> str | None:
+            if self._reuse(body.blob, body.size):
+                return None
+            self._writer.make_folder(os.path.dirname(self.path(body.blob)))
+            return self.path(body.blob)
+
+        if encoded.hashing is None and place() is None:
+            return body.blob
+        status = self._writer.publish_late(body, place if encoded.hashing else lambda: self.path(body.blob))
         if status is not None:
             identity = identity_of(status)
-            self._remember(blob, identity)
-            self._seals.write(folder, name, blob, identity, durable=False)
-        return blob
+            self._remember(body.blob, identity)
+            folder, name = blob_name(body.blob)
+            self._seals.write(self._writer.folder.path("blobs", folder), name, body.blob, identity, durable=False)
+        return body.blob
 
     def load(self, blob: bytes, mode: Mode) -> Any:
         """The value of a blob.
@@ -257,21 +262,42 @@ def _layout(encoded: Encoded) -> tuple[list[tuple[int, int]], int]:
     return table, end
 
 
-def _control_section(encoded: Encoded, table: list[tuple[int, int]], mapped: bool) -> bytes:
-    counts = _COUNTS.pack(encoded.codec, mapped, len(table))
-    entries = (_ENTRY.pack(*entry) for entry in table)
-    return b"".join((counts, *entries, *encoded.digests, encoded.stream))
+class _Body:
+    """The bytes of a blob, from the first to the last; what depends on the digests of the buffers comes last."""
 
+    def __init__(self, encoded: Encoded, mapped: bool) -> None:
+        self.encoded = encoded
+        self.mapped = mapped
+        self.table, self.end = _layout(encoded)
+        count = len(self.table)
+        self.control_size = _COUNTS.size + count * (_ENTRY.size + 32) + len(encoded.stream)
 
-def _chunks(encoded: Encoded, table: list[tuple[int, int]], end: int, control: bytes) -> Iterator[Buffer]:
-    yield _HEADER.pack(_MAGIC, end, len(control))
-    position = _HEADER.size
-    for (start, length), buffer in zip(table, encoded.buffers, strict=True):
-        if start > position:
-            yield bytes(start - position)
-        yield buffer
-        position = start + length
-    yield control
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return self.end + self.control_size
+
+    @functools.cached_property
+    def control(self) -> bytes:
+        """The control section."""
+        counts = _COUNTS.pack(self.encoded.codec, self.mapped, len(self.table))
+        entries = (_ENTRY.pack(*entry) for entry in self.table)
+        return b"".join((counts, *entries, *self.encoded.digests, self.encoded.stream))
+
+    @functools.cached_property
+    def blob(self) -> bytes:
+        """The id."""
+        return hash_bytes(self.control)
+
+    def __iter__(self) -> Iterator[Buffer]:
+        yield _HEADER.pack(_MAGIC, self.end, self.control_size)
+        position = _HEADER.size
+        for (start, length), buffer in zip(self.table, self.encoded.buffers, strict=True):
+            if start > position:
+                yield bytes(start - position)
+            yield buffer
+            position = start + length
+        yield self.control
 
 
 def _read_control(descriptor: int, size: int, blob: bytes) -> Control:

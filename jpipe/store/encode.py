@@ -10,6 +10,7 @@ import io
 import pickle
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
@@ -23,18 +24,50 @@ __all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
 
 BESIDE_FROM = 512
 """Buffers of this many bytes or more stay out of the pickle stream."""
+_BESIDE_WRITING_FROM = 8 << 20
 _PLAIN, _BUFFERS = 0, 1
 _COUNT = struct.Struct("<BI")
 
 
+class _Hashing(threading.Thread):
+    """Hashes buffers while this process goes on."""
+
+    def __init__(self, buffers: list[memoryview]) -> None:
+        super().__init__(name="jpipe-hashing", daemon=True)
+        self.buffers = buffers
+        self.digests: list[bytes] | None = None
+
+    def run(self) -> None:
+        self.digests = [hash_bytes(buffer) for buffer in self.buffers]
+
+
 @dataclass(slots=True)
 class Encoded:
-    """A value as `stream`, in the encoding `codec`, and `buffers` with their BLAKE3 `digests`."""
+    """A value as `stream`, in the encoding `codec`, and `buffers`.
+
+    `hashing` is the thread that hashes them, if they are so large that they should be written meanwhile.
+    """
 
     codec: int
     stream: bytes
     buffers: list[memoryview]
-    digests: list[bytes]
+    hashing: _Hashing | None = None
+    _digests: list[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        if sum(map(len, self.buffers)) >= _BESIDE_WRITING_FROM:
+            self.hashing = _Hashing(self.buffers)
+            self.hashing.start()
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The BLAKE3 of each buffer."""
+        if self._digests is None and self.hashing is not None:
+            self.hashing.join()
+            self._digests = self.hashing.digests
+        if self._digests is None:
+            self._digests = [hash_bytes(buffer) for buffer in self.buffers]
+        return self._digests
 
     @property
     def nbytes(self) -> int:
@@ -79,8 +112,8 @@ def encode(value: Any, method: tuple[str, int] | None = None) -> Encoded:
     stream = _pickled(value, None if method else beside, buffers)
     if method:
         code, stream = compress(method, stream)
-        return Encoded(code, stream, [], [])
-    return Encoded(_BUFFERS if buffers else _PLAIN, stream, buffers, [hash_bytes(buffer) for buffer in buffers])
+        return Encoded(code, stream, [])
+    return Encoded(_BUFFERS if buffers else _PLAIN, stream, buffers)
 
 
 def decode(codec: int, stream: bytes | memoryview, buffers: list[Any]) -> Any:

@@ -157,7 +157,6 @@ class Store:
             If it cannot be told from other values.
         """
         encoded = encode(value, method_of(options.compress) if options.compress else None)
-        told = digest(value, fingerprint=fingerprint, hashers=hashers, parts=parts, buffers=encoded.addresses())
         size = encoded.nbytes
         in_buffers = size - len(encoded.stream)
         mapped = bool(encoded.buffers) and options.max_nbytes is not None and in_buffers >= options.max_nbytes
@@ -170,6 +169,7 @@ class Store:
             where = Held(value) if blob is None else BlobPlace(blob)
             paths = () if blob is None else (self.disk.relative(self.disk.blobs.path(blob)),)
             self._pending.update(dict.fromkeys(paths))
+        told = digest(value, fingerprint=fingerprint, hashers=hashers, parts=parts, buffers=encoded.addresses())
         told_parts = None if told.parts is None else dict(told.parts)
         return Stored(told.content, told.code, told_parts, where, size, paths, dict(told.part_code or {}))
 

@@ -6,9 +6,11 @@ replacement stands here.
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__: list[str] = []
 
@@ -102,6 +104,38 @@ def disk_size(folder: str) -> int:
     import shutil
 
     return shutil.disk_usage(folder).total
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Ask for room for `size` bytes before they are written: that makes writing faster, and fails early.
+
+    Where the file system cannot do that, nothing happens: `os.posix_fallocate` would write all bytes as zeros then.
+    """
+    ask = _fallocate()
+    if ask is None:
+        return
+    keep_size = 1
+    if ask(descriptor, keep_size, 0, size) != 0 and (number := _errno()) == errno.ENOSPC:
+        raise OSError(number, os.strerror(number))
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    if sys.platform != "linux" or sys.maxsize < 1 << 32:
+        return None
+    import ctypes
+
+    ask = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if ask is not None:
+        ask.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return ask
+
+
+def _errno() -> int:
+    """Why the last call of `reserve` failed."""
+    import ctypes
+
+    return ctypes.get_errno()
 
 
 def boot_id() -> bytes:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from jpipe.store import system
@@ -21,7 +21,8 @@ READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 _NO_UNNAMED_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 _NO_LINKS = frozenset({errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EXDEV})
-_PIECE = 1 << 26
+_PIECE = 1 << 30
+_RESERVED_FROM = 8 << 20
 
 Buffer = bytes | bytearray | memoryview
 
@@ -39,30 +40,46 @@ class Writer:
         self._made = set()
         self._unnamed = system.UNNAMED is not None and os.path.isdir("/proc/self/fd")
 
-    def publish(self, folder: str, name: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
+    def publish(self, folder: str, name: str, chunks: Iterable[Buffer]) -> os.stat_result | None:
         """Write a new file and give it its name.
+
+        Parameters
+        ----------
+        folder, name
+            Where it shall be.
+        chunks
+            Its bytes; they must be ready to be gone through twice.
 
         Returns
         -------
         The status of the file; None if there is a file of that name already, which stays as it is.
         """
+        path = f"{folder}/{name}"
+        return self._publish(folder, chunks, lambda: path)
+
+    def publish_late(self, chunks: Iterable[Buffer], place: Callable[[], str | None]) -> os.stat_result | None:
+        """Write a new file whose path is only known when its bytes are written, or that is not wanted then (None)."""
+        return self._publish(self.folder.path("tmp"), chunks, place)
+
+    def _publish(self, folder: str, chunks: Iterable[Buffer], place: Callable[[], str | None]) -> os.stat_result | None:
         try:
             self.make_folder(folder)
-            return self._publish(folder, name, chunks)
+            return self._publish_once(folder, chunks, place)
         except FileNotFoundError:
             self._make_again(folder)
-            return self._publish(folder, name, chunks)
+            return self._publish_once(folder, chunks, place)
 
-    def _publish(self, folder: str, name: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
-        path = f"{folder}/{name}"
+    def _publish_once(
+        self, folder: str, chunks: Iterable[Buffer], place: Callable[[], str | None]
+    ) -> os.stat_result | None:
         if self._unnamed:
             try:
-                return self._publish_unnamed(folder, path, chunks)
+                return self._publish_unnamed(folder, chunks, place)
             except _NoUnnamedFiles:
                 self._unnamed = False
-        return self._publish_named(path, chunks)
+        return self._publish_named(chunks, place)
 
-    def replace(self, folder: str, name: str, chunks: Sequence[Buffer]) -> None:
+    def replace(self, folder: str, name: str, chunks: Iterable[Buffer]) -> None:
         """Write a file and give it its name, in place of a file that had it."""
         try:
             self.make_folder(folder)
@@ -71,7 +88,7 @@ class Writer:
             self._make_again(folder)
             self._replace(folder, name, chunks)
 
-    def _replace(self, folder: str, name: str, chunks: Sequence[Buffer]) -> None:
+    def _replace(self, folder: str, name: str, chunks: Iterable[Buffer]) -> None:
         beside, descriptor = self._create_beside()
         try:
             try:
@@ -98,7 +115,9 @@ class Writer:
         make_cache(self.folder)
         self.make_folder(folder)
 
-    def _publish_unnamed(self, folder: str, path: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
+    def _publish_unnamed(
+        self, folder: str, chunks: Iterable[Buffer], place: Callable[[], str | None]
+    ) -> os.stat_result | None:
         assert system.UNNAMED is not None
         try:
             descriptor = system.open(folder, system.UNNAMED, self.folder.file_mode)
@@ -107,7 +126,11 @@ class Writer:
                 raise _NoUnnamedFiles from None
             raise
         try:
+            _reserve(descriptor, chunks)
             _write_all(descriptor, chunks)
+            path = place()
+            if path is None:
+                return None
             try:
                 # Python follows the link only if it is given a folder, which an absolute path makes the system ignore.
                 system.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
@@ -117,14 +140,15 @@ class Writer:
         finally:
             system.close(descriptor)
 
-    def _publish_named(self, path: str, chunks: Sequence[Buffer]) -> os.stat_result | None:
+    def _publish_named(self, chunks: Iterable[Buffer], place: Callable[[], str | None]) -> os.stat_result | None:
         beside, descriptor = self._create_beside()
         try:
             try:
                 _write_all(descriptor, chunks)
             finally:
                 system.close(descriptor)
-            if not _take_name(beside, path):
+            path = place()
+            if path is None or not _take_name(beside, path):
                 return None
             return system.lstat(path)
         finally:
@@ -141,7 +165,13 @@ class _NoUnnamedFiles(Exception):
     """The file system has no files without a name (O_TMPFILE)."""
 
 
-def _write_all(descriptor: int, chunks: Sequence[Buffer]) -> None:
+def _reserve(descriptor: int, chunks: Iterable[Buffer]) -> None:
+    size = getattr(chunks, "size", 0)
+    if size >= _RESERVED_FROM:
+        system.reserve(descriptor, size)
+
+
+def _write_all(descriptor: int, chunks: Iterable[Buffer]) -> None:
     """Write `chunks`, small ones together, however few bytes a single call takes."""
     small: list[Buffer] = []
     gathered = 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jpipe.acceptance import Acceptance
+from jpipe.callstate import CallState, Status
 from jpipe.codechanges import code_changes
 from jpipe.errors import NothingSelectedError
 from jpipe.keys import item_key
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.reasons import Reason
 from jpipe.rebuilder import reasons_of_code
 from jpipe.session import Session

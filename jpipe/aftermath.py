@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 
 from jpipe.answer import Asked
+from jpipe.callstate import CallState
 from jpipe.evidence import Explainer, texts_of
 from jpipe.history import EarlierCall, LastRun, with_earlier
 from jpipe.journal import StepResult
 from jpipe.leaving import leave_answer
-from jpipe.ledger import CallState, Ledger
+from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.plan import Plan
 from jpipe.planning import make_plan

@@ -10,10 +10,11 @@ from typing import Any
 
 from blake3 import blake3
 
+from jpipe.callstate import CallState
 from jpipe.files import File
 from jpipe.functions import SourceStamp, reference_to
 from jpipe.layout import Output, contains_output, replace_outputs
-from jpipe.ledger import CallState, Ledger
+from jpipe.ledger import Ledger
 from jpipe.options import StepOptions
 from jpipe.references import Live, Payload, Reference, ReferenceList, payload_of
 from jpipe.store import PutOptions, Store

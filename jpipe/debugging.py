@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.failures import label_of
 from jpipe.functions import source_stamps
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.loader import load
 from jpipe.parameters import parse
 from jpipe.pipeline import Pipeline

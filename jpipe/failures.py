@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.events import Failure
 from jpipe.layout import Output, needs_of
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.trace import ErrorRecord
 
 __all__ = ["failure_of", "label_of", "summary_of"]

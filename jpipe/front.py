@@ -15,8 +15,9 @@ from jpipe.fingerprint import Fingerprinter
 from jpipe.functions import source_stamps
 from jpipe.history import EarlierCall, History
 from jpipe.layout import Layout, users_line
-from jpipe.ledger import Ledger, unpack_keys
+from jpipe.ledger import Ledger
 from jpipe.project import default_cache_dir, find_root
+from jpipe.recorded import unpack_keys
 from jpipe.session import open_store
 from jpipe.step import Step, recorder
 from jpipe.store import MissingEntry, Store

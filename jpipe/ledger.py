@@ -10,108 +10,25 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import replace
 from typing import Any
 
 from jpipe.arguments import Digester, file_parameters
-from jpipe.digest import combine, complete, digest
-from jpipe.errors import WiringError
+from jpipe.callstate import CallState, Code, Status
+from jpipe.digest import combine, digest
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.keys import item_key, item_keys, map_key
-from jpipe.layout import Call, Layout, Output, contains_output, describe, expected_items, needs_of
+from jpipe.layout import Call, Layout, Output, contains_output, expected_items, needs_of
 from jpipe.outcomes import Verdict
-from jpipe.rebuilder import Decision, Question, decide
-from jpipe.store import Held, MissingEntry, NewRecord, Record, Store, Stored, Where
+from jpipe.rebuilder import Decision, decide
+from jpipe.recorded import COUNT, RecordedResults
+from jpipe.store import Held, NewRecord, Store, Stored
 
-__all__ = ["CallState", "Ledger", "Status"]
-
-Code = tuple[tuple[str, str], ...]
-
-
-class Status(IntEnum):
-    """How far an item is."""
-
-    WAITING = 0
-    STALE = 1
-    CACHED = 2
-    RAN = 3
-    FAILED = 4
-    BLOCKED = 5
-    INTERRUPTED = 6
+__all__ = ["Ledger"]
 
 
-_COUNT = "items"
-"""Under this name the record of a mapped call holds, in the place of a digest, how many items it has."""
-DONE = (Status.CACHED, Status.RAN)
-
-
-@dataclass(slots=True, eq=False)
-class CallState:
-    """What is known of one call.
-
-    Attributes
-    ----------
-    call, fingerprint
-        The call, and the code of its step.
-    count
-        How many items it has; None until its lists are known. A plain call has one.
-    status, keys, contents, places
-        By item: how far it is, its key, the digest of its result (without code), and where that is.
-    codes
-        By item: the user's own code inside the result, where there is any.
-    parts
-        The digests of the parts of a plain call's result, where they are wanted.
-    whole
-        The digest of the whole result, once every item is done.
-    seconds, nbytes
-        What the items took when they ran, and the size of all results.
-    was_pending
-        It had to wait for a result that was not known before the run.
-    held
-        A result of it could not be stored and is in memory: what takes it cannot be recorded.
-    accepted, accepted_whole
-        The (fingerprint, key) of records of older code that answered because the user accepted them: by item, and for
-        the call as a whole.
-    """
-
-    call: Call
-    fingerprint: Fingerprint
-    count: int | None = None
-    status: bytearray = field(default_factory=bytearray)
-    keys: list[bytes | None] = field(default_factory=list)
-    contents: list[bytes | None] = field(default_factory=list)
-    places: list[Where | None] = field(default_factory=list)
-    codes: dict[int, Code] = field(default_factory=dict)
-    parts: dict[Any, bytes] | None = None
-    part_code: Mapping[Any, Code] = field(default_factory=dict)
-    whole: bytes | None = None
-    whole_key: bytes | None = None
-    record: Record | None = None
-    open_items: int = 0
-    needs: set[int] = field(default_factory=set)
-    fixed: list[tuple[str, bytes]] = field(default_factory=list)
-    sources: dict[str, list[bytes | None]] = field(default_factory=dict)
-    reads: dict[Read, None] = field(default_factory=dict)
-    seconds: float = 0.0
-    nbytes: int = 0
-    was_pending: bool = False
-    held: bool = False
-    accepted: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    accepted_whole: tuple[bytes, bytes] | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the result of every item is known."""
-        return self.whole is not None
-
-    def items(self, *wanted: Status) -> list[int]:
-        """The items that are as far as one of `wanted`."""
-        return [index for index, status in enumerate(self.status) if status in wanted]
-
-
-class Ledger:
+class Ledger(RecordedResults):
     """The calls of a layout and what is known of them.
 
     Parameters
@@ -158,30 +75,28 @@ class Ledger:
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
     ) -> None:
+        states = {number: CallState(layout.calls[number], fingerprints(layout.calls[number].step)) for number in wanted}
+        super().__init__(
+            dict(sorted(states.items())),
+            store,
+            fingerprinter,
+            files=files,
+            forced=forced,
+            distrusted=distrusted if distrusted is not None else set(),
+            now=now,
+            accepted=accepted or {},
+            on_cached=on_cached,
+        )
         self.layout = layout
-        self.store = store
-        self.files = files
-        self.now = now
-        self.forced = frozenset(forced)
-        self.accepted = accepted or {}
-        self._distrusted = distrusted if distrusted is not None else set()
-        self._fingerprints = fingerprints
-        self._fingerprinter = fingerprinter
+        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._on_stale = on_stale
-        self._on_cached = on_cached
         self._digester = Digester(fingerprinter, files, self.digest_of)
-        self._unchanged: dict[Read, bool] = {}
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._element_index: dict[tuple[int, str], dict[int, list[int]]] = {}
-        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self.states: dict[int, CallState] = {}
         self._first_items: dict[int, int] = {}
         self._calls: dict[str, list[Call]] = {}
-        for number in sorted(wanted):
-            call = layout.calls[number]
-            self.states[number] = CallState(call, fingerprints(call.step))
 
     def begin(self) -> None:
         """Decide everything that can be decided before anything runs."""
@@ -223,75 +138,6 @@ class Ledger:
             for call in self.layout.calls:
                 self._calls.setdefault(call.step.name, []).append(call)
         return self._calls[step]
-
-    # -- what a result is ----------------------------------------------------------------------------------------
-
-    def digest_of(self, output: Output) -> bytes:
-        """The digest of what an output stands for; its call must be done."""
-        state = self.states[output.call.number]
-        if not output.path:
-            assert state.whole is not None
-            return state.whole
-        if state.call.is_mapped and len(output.path) == 1 and isinstance(output.path[0], int):
-            return self._item_digest(state, self._position(output, state))
-        part = self._part(state, output.path)
-        if part is not None:
-            return part
-        return self._digest_by_loading(output)
-
-    def place_of(self, output: Output) -> tuple[list[Where], tuple[Any, ...] | None]:
-        """Where the value of an output is: one place and the path inside it, or all places of a mapped call."""
-        state = self.states[output.call.number]
-        if not state.call.is_mapped:
-            return [self._place(state, 0)], output.path
-        if not output.path:
-            return [self._place(state, index) for index in range(state.count or 0)], None
-        return [self._place(state, self._position(output, state))], output.path[1:]
-
-    def _position(self, output: Output, state: CallState) -> int:
-        try:
-            return range(state.count or 0)[output.path[0]]
-        except IndexError:
-            raise WiringError(
-                f"{describe(output)}: {state.call.step.name} has {state.count} items", location=state.call.location
-            ) from None
-
-    def _part(self, state: CallState, path: tuple[Any, ...]) -> bytes | None:
-        if state.call.is_mapped or len(path) != 1 or state.parts is None:
-            return None
-        key = path[0]
-        if isinstance(key, int) and key < 0:
-            key += len(state.parts)
-        found = state.parts.get(key)
-        return None if found is None else self._completed(found, state.part_code.get(key, ()))
-
-    def _digest_by_loading(self, output: Output) -> bytes:
-        places, path = self.place_of(output)
-        value: Any = places[0].value if isinstance(places[0], Held) else self.store.load(places[0])
-        try:
-            for key in path or ():
-                value = value[key]
-        except (LookupError, TypeError) as error:
-            raise WiringError(
-                f"{describe(output)}: {type(error).__name__}: {error}", location=output.call.location
-            ) from None
-        found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
-        return self._completed(found.content, found.code)
-
-    def _item_digest(self, state: CallState, index: int) -> bytes:
-        content = state.contents[index]
-        assert content is not None
-        return self._completed(content, state.codes.get(index, ()))
-
-    def _completed(self, content: bytes, code: Code) -> bytes:
-        return complete(content, code, self._fingerprinter.of_reference) if code else content
-
-    def _place(self, state: CallState, index: int) -> Where:
-        if not state.places:
-            self._expand(state)
-        place = state.places[index]
-        assert place is not None
-        return place
 
     # -- calls become decidable ----------------------------------------------------------------------------------
 
@@ -447,37 +293,6 @@ class Ledger:
             return None
         return self._digester.argument(state.call, name, element, name in file_parameters(state.call))
 
-    # -- verdicts ------------------------------------------------------------------------------------------------
-
-    def keeps(self, state: CallState) -> bool:
-        """Whether the results of a call are looked up and recorded."""
-        return state.call.step.declared.cache and not any(self.states[number].held for number in state.call.needs)
-
-    def question(self, state: CallState, key: bytes | None) -> Question:
-        """What is asked of an item with this key."""
-        declared = state.call.step.declared
-        return Question(key, state.call.step.name in self.forced, declared.expires, self.now)
-
-    def unchanged(self, read: Read) -> bool:
-        """Whether a file is as it was read; asked once a run for each."""
-        known = self._unchanged.get(read)
-        if known is None:
-            known = self._unchanged[read] = self.files.unchanged(read)
-        return known
-
-    def _is_there(self, record: Record) -> bool:
-        return self.store.has(record.where)
-
-    def _look_up(
-        self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
-    ) -> list[Sequence[Record]]:
-        if not self.keeps(state):
-            return [()] * len(keys)
-        family = self.store.family(fingerprint or state.fingerprint.digest)
-        if len(keys) == 1:
-            return [family.find(keys[0])]
-        return list(family.find_many(keys))
-
     def _decide(self, state: CallState, indices: Sequence[int]) -> None:
         keys = [state.keys[index] for index in indices]
         found = self._look_up(state, keys)  # type: ignore[arg-type]
@@ -500,93 +315,6 @@ class Ledger:
             self._done(state, [index for index in indices if state.status[index] == Status.CACHED])
         if stale:
             self._on_stale(state, stale)
-
-    def _take(self, state: CallState, index: int, record: Record) -> None:
-        state.status[index] = Status.CACHED
-        state.contents[index] = record.content
-        state.places[index] = record.where
-        state.nbytes += record.nbytes
-        if record.code:
-            state.codes[index] = record.code
-        if record.reads and state.call.is_mapped:
-            state.reads.update(dict.fromkeys(record.reads))
-        if not state.call.is_mapped:
-            state.parts, state.part_code = record.parts, record.part_code
-            state.record = record
-
-    def _accepted_record(self, state: CallState, index: int) -> Record | None:
-        """A record of older code that the user accepted, for the same arguments."""
-        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = item_key(fingerprint, list(self.arguments_of(state, index).items()))
-            records = self._look_up(state, [key], fingerprint)[0]
-            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            if decision.record is not None:
-                state.accepted[index] = fingerprint, key
-                return decision.record
-        return None
-
-    def arguments_of(self, state: CallState, index: int) -> dict[str, bytes]:
-        """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
-        known = dict(state.fixed)
-        for name in state.call.over:
-            digest = state.sources[name][index]
-            if digest is not None and name not in state.call.step.declared.ignore:
-                known[name] = digest
-        return {name: known[name] for name in state.call.arguments if name in known}
-
-    def _take_accepted_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
-        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = map_key(fingerprint, state.fixed, over)
-            if self._take_whole(state, (fingerprint, key)):
-                state.accepted_whole = fingerprint, key
-                return True
-        return False
-
-    def _take_whole(self, state: CallState, filed: tuple[bytes, bytes] | None = None) -> bool:
-        """Use the record of a mapped call as a whole, which answers for all its items.
-
-        Parameters
-        ----------
-        filed
-            The (fingerprint, key) that it is filed under; default the call's own.
-        """
-        assert state.whole_key is not None
-        fingerprint, key = filed or (state.fingerprint.digest, state.whole_key)
-        if key in self._distrusted:
-            return False
-        records = self._look_up(state, [key], fingerprint)[0]
-        decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-        record = decision.record
-        if record is None:
-            return False
-        count = int.from_bytes(dict(record.arguments)[_COUNT], "little")
-        state.record = record
-        state.count = count
-        state.status = bytearray([Status.CACHED]) * count
-        state.seconds, state.nbytes = record.seconds, record.nbytes
-        state.whole = self._completed(record.content, record.code)
-        self._on_cached(state, count, record.seconds)
-        return True
-
-    def _expand(self, state: CallState) -> None:
-        """Look the items of a mapped call up that was answered as a whole so far."""
-        if state.contents or not state.call.is_mapped or state.record is None:
-            return
-        keys = unpack_keys(self.store.load(state.record.where))
-        filed = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
-        found = self._look_up(state, keys, filed[0])
-        state.keys = list(keys)
-        state.contents, state.places = [None] * len(keys), [None] * len(keys)
-        for index, (key, records) in enumerate(zip(keys, found, strict=True)):
-            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            if decision.record is None:
-                if filed[1] is not None:
-                    self._distrusted.add(filed[1])
-                raise MissingEntry(f"an item of {state.call.step.name} is gone")
-            state.contents[index] = decision.record.content
-            state.places[index] = decision.record.where
-            if decision.record.code:
-                state.codes[index] = decision.record.code
 
     # -- results come in -----------------------------------------------------------------------------------------
 
@@ -685,7 +413,7 @@ class Ledger:
         assert state.whole_key is not None
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))
         stored = replace(stored, content=content, code=code, nbytes=state.nbytes)
-        count = (_COUNT, len(state.keys).to_bytes(32, "little"))
+        count = (COUNT, len(state.keys).to_bytes(32, "little"))
         record = NewRecord(state.whole_key, stored, (count,), tuple(state.reads), state.seconds)
         self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
@@ -702,8 +430,3 @@ class Ledger:
         while self._agenda:
             function, arguments = self._agenda.popleft()
             function(*arguments)
-
-
-def unpack_keys(value: bytes) -> list[bytes]:
-    """The keys of the items of a mapped call, from the value of its record."""
-    return [value[start : start + 32] for start in range(0, len(value), 32)]

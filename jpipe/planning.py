@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.evidence import Explainer, place_of
 from jpipe.layout import Call, Output, expected_items, needs_of
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.outcomes import Verdict
 from jpipe.plan import Plan, StepPlan
 from jpipe.reasons import Reason, together

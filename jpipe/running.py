@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jpipe.aftermath import plan_of
+from jpipe.callstate import CallState
 from jpipe.chunks import ChunkBuilder, own_folders
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.events import Event, Observer, RunStarted, StepEnded
 from jpipe.evidence import Explainer
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.layout import expected_items
-from jpipe.ledger import CallState, Ledger
+from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.scheduler import Limits, ResultLost, Scheduler
 from jpipe.session import Session

@@ -17,14 +17,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
 from jpipe.descriptors import last_words
 from jpipe.events import ChunkEnded, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.failures import failure_of, label_of
-from jpipe.interrupts import Interrupts
 from jpipe.filing import Filing
+from jpipe.interrupts import Interrupts
 from jpipe.layout import expected_items
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
 from jpipe.recovery import Blame, Losses

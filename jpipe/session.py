@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.acceptance import accepted_families
+from jpipe.callstate import CallState
 from jpipe.cells import home_of
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprint, Fingerprinter
 from jpipe.history import History, LastRun, pipeline_id
 from jpipe.layout import Layout, Output
-from jpipe.ledger import CallState, Ledger
+from jpipe.ledger import Ledger
 from jpipe.observation import observing
 from jpipe.parameters import check
 from jpipe.pipeline import Pipeline

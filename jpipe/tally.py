@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.events import ItemsKnown, Observer, RunEnded, StepEnded, StepStarted
 from jpipe.layout import expected_items
-from jpipe.ledger import CallState, Status
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
 

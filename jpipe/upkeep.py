@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from blake3 import blake3
 
-from jpipe.ledger import CallState
+from jpipe.callstate import CallState
 from jpipe.store import Store
 
 __all__ = ["tidy"]

@@ -1,0 +1,103 @@
+"""What is known of results: the digest of what an output stands for, and where its value is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jpipe.callstate import CallState, Code
+from jpipe.digest import complete, digest
+from jpipe.errors import WiringError
+from jpipe.layout import Output, describe
+from jpipe.store import Held, Store, Where
+
+__all__ = ["KnownResults"]
+
+
+class KnownResults:
+    """The results that are known so far.
+
+    Parameters
+    ----------
+    states
+        What is known of each call, by its number.
+    store
+        Where results are.
+    fingerprinter
+        For code inside values.
+    """
+
+    def __init__(self, states: dict[int, CallState], store: Store, fingerprinter: Any) -> None:
+        self.states = states
+        self.store = store
+        self._fingerprinter = fingerprinter
+
+    def digest_of(self, output: Output) -> bytes:
+        """The digest of what an output stands for; its call must be done."""
+        state = self.states[output.call.number]
+        if not output.path:
+            assert state.whole is not None
+            return state.whole
+        if state.call.is_mapped and len(output.path) == 1 and isinstance(output.path[0], int):
+            return self._item_digest(state, self._position(output, state))
+        part = self._part(state, output.path)
+        if part is not None:
+            return part
+        return self._digest_by_loading(output)
+
+    def place_of(self, output: Output) -> tuple[list[Where], tuple[Any, ...] | None]:
+        """Where the value of an output is: one place and the path inside it, or all places of a mapped call."""
+        state = self.states[output.call.number]
+        if not state.call.is_mapped:
+            return [self._place(state, 0)], output.path
+        if not output.path:
+            return [self._place(state, index) for index in range(state.count or 0)], None
+        return [self._place(state, self._position(output, state))], output.path[1:]
+
+    def _position(self, output: Output, state: CallState) -> int:
+        try:
+            return range(state.count or 0)[output.path[0]]
+        except IndexError:
+            raise WiringError(
+                f"{describe(output)}: {state.call.step.name} has {state.count} items", location=state.call.location
+            ) from None
+
+    def _part(self, state: CallState, path: tuple[Any, ...]) -> bytes | None:
+        if state.call.is_mapped or len(path) != 1 or state.parts is None:
+            return None
+        key = path[0]
+        if isinstance(key, int) and key < 0:
+            key += len(state.parts)
+        found = state.parts.get(key)
+        return None if found is None else self._completed(found, state.part_code.get(key, ()))
+
+    def _digest_by_loading(self, output: Output) -> bytes:
+        places, path = self.place_of(output)
+        value: Any = places[0].value if isinstance(places[0], Held) else self.store.load(places[0])
+        try:
+            for key in path or ():
+                value = value[key]
+        except (LookupError, TypeError) as error:
+            raise WiringError(
+                f"{describe(output)}: {type(error).__name__}: {error}", location=output.call.location
+            ) from None
+        found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
+        return self._completed(found.content, found.code)
+
+    def _item_digest(self, state: CallState, index: int) -> bytes:
+        content = state.contents[index]
+        assert content is not None
+        return self._completed(content, state.codes.get(index, ()))
+
+    def _completed(self, content: bytes, code: Code) -> bytes:
+        return complete(content, code, self._fingerprinter.of_reference) if code else content
+
+    def _place(self, state: CallState, index: int) -> Where:
+        if not state.places:
+            self._expand(state)
+        place = state.places[index]
+        assert place is not None
+        return place
+
+    def _expand(self, state: CallState) -> None:
+        """Make the items of a mapped call known that was answered as a whole so far."""
+        raise NotImplementedError

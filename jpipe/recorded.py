@@ -1,0 +1,183 @@
+"""Ask the store whether a call's result is there: what a ledger decides, it decides by what is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from jpipe.callstate import CallState, Status
+from jpipe.files import FileDigests, Read
+from jpipe.keys import item_key, map_key
+from jpipe.known import KnownResults
+from jpipe.rebuilder import Question, decide
+from jpipe.store import MissingEntry, Record, Store
+
+__all__ = ["COUNT", "RecordedResults", "unpack_keys"]
+
+COUNT = "items"
+"""Under this name the record of a mapped call holds, in the place of a digest, how many items it has."""
+
+
+class RecordedResults(KnownResults):
+    """The results that earlier runs recorded.
+
+    Parameters
+    ----------
+    states, store, fingerprinter
+        As in `KnownResults`.
+    files
+        Digests of files.
+    forced
+        Names of steps whose records do not count.
+    distrusted
+        Keys of mapped calls whose record turned out to name items that are gone; added to.
+    now
+        Seconds since 1970.
+    accepted
+        By fingerprint, the older ones whose records the user wants to count too.
+    on_cached
+        Told of items that are fresh: (state, number of items, seconds they once took).
+    """
+
+    def __init__(
+        self,
+        states: dict[int, CallState],
+        store: Store,
+        fingerprinter: Any,
+        *,
+        files: FileDigests,
+        forced: Iterable[str],
+        distrusted: set[bytes],
+        now: float,
+        accepted: Mapping[bytes, Sequence[bytes]],
+        on_cached: Callable[[CallState, int, float], None],
+    ) -> None:
+        super().__init__(states, store, fingerprinter)
+        self.files = files
+        self.forced = frozenset(forced)
+        self.now = now
+        self.accepted = accepted
+        self._distrusted = distrusted
+        self._on_cached = on_cached
+        self._unchanged: dict[Read, bool] = {}
+
+    def keeps(self, state: CallState) -> bool:
+        """Whether the results of a call are looked up and recorded."""
+        return state.call.step.declared.cache and not any(self.states[number].held for number in state.call.needs)
+
+    def question(self, state: CallState, key: bytes | None) -> Question:
+        """What is asked of an item with this key."""
+        declared = state.call.step.declared
+        return Question(key, state.call.step.name in self.forced, declared.expires, self.now)
+
+    def unchanged(self, read: Read) -> bool:
+        """Whether a file is as it was read; asked once a run for each."""
+        known = self._unchanged.get(read)
+        if known is None:
+            known = self._unchanged[read] = self.files.unchanged(read)
+        return known
+
+    def _is_there(self, record: Record) -> bool:
+        return self.store.has(record.where)
+
+    def _look_up(
+        self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
+    ) -> list[Sequence[Record]]:
+        if not self.keeps(state):
+            return [()] * len(keys)
+        family = self.store.family(fingerprint or state.fingerprint.digest)
+        if len(keys) == 1:
+            return [family.find(keys[0])]
+        return list(family.find_many(keys))
+
+    def _take(self, state: CallState, index: int, record: Record) -> None:
+        state.status[index] = Status.CACHED
+        state.contents[index] = record.content
+        state.places[index] = record.where
+        state.nbytes += record.nbytes
+        if record.code:
+            state.codes[index] = record.code
+        if record.reads and state.call.is_mapped:
+            state.reads.update(dict.fromkeys(record.reads))
+        if not state.call.is_mapped:
+            state.parts, state.part_code = record.parts, record.part_code
+            state.record = record
+
+    def _accepted_record(self, state: CallState, index: int) -> Record | None:
+        """A record of older code that the user accepted, for the same arguments."""
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            key = item_key(fingerprint, list(self.arguments_of(state, index).items()))
+            records = self._look_up(state, [key], fingerprint)[0]
+            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
+            if decision.record is not None:
+                state.accepted[index] = fingerprint, key
+                return decision.record
+        return None
+
+    def arguments_of(self, state: CallState, index: int) -> dict[str, bytes]:
+        """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
+        known = dict(state.fixed)
+        for name in state.call.over:
+            digest = state.sources[name][index]
+            if digest is not None and name not in state.call.step.declared.ignore:
+                known[name] = digest
+        return {name: known[name] for name in state.call.arguments if name in known}
+
+    def _take_accepted_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            key = map_key(fingerprint, state.fixed, over)
+            if self._take_whole(state, (fingerprint, key)):
+                state.accepted_whole = fingerprint, key
+                return True
+        return False
+
+    def _take_whole(self, state: CallState, filed: tuple[bytes, bytes] | None = None) -> bool:
+        """Use the record of a mapped call as a whole, which answers for all its items.
+
+        Parameters
+        ----------
+        filed
+            The (fingerprint, key) that it is filed under; default the call's own.
+        """
+        assert state.whole_key is not None
+        fingerprint, key = filed or (state.fingerprint.digest, state.whole_key)
+        if key in self._distrusted:
+            return False
+        records = self._look_up(state, [key], fingerprint)[0]
+        decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
+        record = decision.record
+        if record is None:
+            return False
+        count = int.from_bytes(dict(record.arguments)[COUNT], "little")
+        state.record = record
+        state.count = count
+        state.status = bytearray([Status.CACHED]) * count
+        state.seconds, state.nbytes = record.seconds, record.nbytes
+        state.whole = self._completed(record.content, record.code)
+        self._on_cached(state, count, record.seconds)
+        return True
+
+    def _expand(self, state: CallState) -> None:
+        """Look the items of a mapped call up that was answered as a whole so far."""
+        if state.contents or not state.call.is_mapped or state.record is None:
+            return
+        keys = unpack_keys(self.store.load(state.record.where))
+        filed = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
+        found = self._look_up(state, keys, filed[0])
+        state.keys = list(keys)
+        state.contents, state.places = [None] * len(keys), [None] * len(keys)
+        for index, (key, records) in enumerate(zip(keys, found, strict=True)):
+            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
+            if decision.record is None:
+                if filed[1] is not None:
+                    self._distrusted.add(filed[1])
+                raise MissingEntry(f"an item of {state.call.step.name} is gone")
+            state.contents[index] = decision.record.content
+            state.places[index] = decision.record.where
+            if decision.record.code:
+                state.codes[index] = decision.record.code
+
+
+def unpack_keys(value: bytes) -> list[bytes]:
+    """The keys of the items of a mapped call, from the value of its record."""
+    return [value[start : start + 32] for start in range(0, len(value), 32)]

@@ -22,6 +22,9 @@ hypothesis.settings.register_profile("default", deadline=None, derandomize=bool(
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+sys.path.append(str(Path(__file__).parents[1]))
+"""Worker processes unpickle functions of ``tests.test_...`` by name. At the end, so that the installed jpipe wins."""
+
 TIMEOUT = 180.0
 """Seconds after which a command counts as hung."""
 

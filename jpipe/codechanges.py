@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jpipe.fingerprint import Change, ChangeKind, Part, PartKind, difference
 
-__all__ = ["code_changes"]
+__all__ = ["code_changes", "own_parts"]
 
 _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
@@ -30,7 +30,7 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
     """
     if module is None:
         module = next((part.name.rpartition(".")[0] for part in new if part.kind is PartKind.CODE), "")
-    old, new = _unwrapped(old), _unwrapped(new)
+    old, new = own_parts(old), own_parts(new)
     parts = {part.name: part for part in [*old, *new]}
     found = list(difference(old, new))
     causes = {_cause(change) for change in found if change.kind not in _ONE_SIDED}
@@ -38,7 +38,7 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
     return tuple(_named(change, parts, step, module) for change in told or found)
 
 
-def _unwrapped(parts: Sequence[Part]) -> list[Part]:
+def own_parts(parts: Sequence[Part]) -> list[Part]:
     """The parts, each once; of a decorated step what the user wrote is its code, and the wrapper is a helper."""
     found = list(dict.fromkeys(parts))
     code = next((part for part in found if part.kind is PartKind.CODE), None)

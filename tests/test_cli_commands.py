@@ -167,7 +167,7 @@ def test_show_prints_values_and_runs_nothing(study: Project) -> None:
 
 def test_explain_names_what_a_step_watches(study: Project) -> None:
     text = study.command("explain", "power").stdout
-    assert re.search(r"power\(values, p\) -> float +pipeline\.py:10", text)
+    assert re.search(r"power\(values, p\) -> float +pipeline\.py:11", text)
     assert "helper.scaled" in text and "helper.py" in text
     assert "values ← numbers(...)" in text and "p = 1, 2, 3" in text
     document = json.loads(study.command("explain", "power", "--json").stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -286,6 +287,16 @@ def test_the_plan_names_what_changed(study: Project, case: Case) -> None:
         assert text in told
     stale = [row["step"] for row in plan["steps"] if row["stale"]]
     assert stale == [case.step], "nothing else is stale for certain"
+
+
+def test_explain_tells_the_key_and_the_runs_of_a_step(study: Project) -> None:
+    told = json.loads(study.command("explain", "score", "--item", "3", "--json").stdout)
+    assert told["key"]["label"] == "score[n=20, k=16, C=1.0]"
+    assert list(told["key"]["arguments"]) == ["Z", "y", "C"] and told["key"]["code"] == told["fingerprint"]
+    assert [(run["ran"], run["failed"]) for run in told["history"]] == [(6, 0)]
+    text = study.command("explain", "score").stdout
+    assert "score(Z, y, C)" in text and "6 ran" in text and "C 0.1 → " in text
+    assert text.count("wrapper") == 1, "the decorator is watched, and told once"
 
 
 def test_nothing_is_said_of_a_name_that_means_the_same(study: Project) -> None:

@@ -21,10 +21,11 @@ __all__ = ["command"]
 
 @click.command("explain")
 @flags.PLACE
+@click.option("--item", type=int, default=0, metavar="N", help="The item whose key is shown, from 0.")
 @flags.settings("cache_dir")
 @flags.SET
 @flags.JSON
-def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+def command(words: tuple[str, ...], item: int, sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Say of a STEP where it is called, what it watches, what it takes and gives, and what cannot be watched."""
     call = invocation(words, flags.flags_of(options), sets)
     if len(call.steps) != 1:
@@ -36,12 +37,20 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **opti
     ready = session.prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     calls = [one for one in ready.layout.calls if one.step.name == row.name]
     fingerprint = ready.fingerprint(calls[0].step)
+    from jpipe.journals import runs
+    from jpipe.keyparts import key_parts, step_runs
+    from jpipe.rows import journal_folder
+
+    folder = journal_folder(ready.store.root)
+    past = step_runs(folder, [one for one in runs(folder) if one.pipeline == ready.identity], row.name)
+    key = key_parts(ready, row.name, item)
     if as_json:
-        click.echo(json.dumps(_document(row, fingerprint), indent=2))
+        history = [{"run": one.run.run, "ran": one.ran, "failed": one.failed, "seconds": one.seconds} for one in past]
+        click.echo(json.dumps({**_document(row, fingerprint), "key": key.to_json(), "history": history}, indent=2))
         return ExitCode.OK
     from jpipe.render.explained import explained
 
-    call.out.write(*explained(calls[0].step, calls, fingerprint, row))
+    call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key))
     return ExitCode.OK
 
 

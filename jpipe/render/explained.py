@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from jpipe.codechanges import own_parts
 from jpipe.fingerprint import Fingerprint, Part, PartKind, Unseen
 from jpipe.layout import Call, describe, needs_of
 from jpipe.render.lines import Line, dim, line, name, strong, warn
 from jpipe.render.plans import reason_lines
 from jpipe.render.source import place, short_path
-from jpipe.render.words import about, counted, listed, size
+from jpipe.render.words import about, ago, counted, listed, size, took
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jpipe.keyparts import KeyParts, StepRun
     from jpipe.plan import StepPlan
     from jpipe.step import Step
 
@@ -24,7 +27,14 @@ __all__ = ["explained", "unseen_lines"]
 _LABEL = 11
 
 
-def explained(step: Step[..., object], calls: Sequence[Call], fingerprint: Fingerprint, plan: StepPlan) -> list[Line]:
+def explained(
+    step: Step[..., object],
+    calls: Sequence[Call],
+    fingerprint: Fingerprint,
+    plan: StepPlan,
+    past: Sequence[StepRun],
+    key: KeyParts,
+) -> list[Line]:
     """All that is known of a step.
 
     Parameters
@@ -37,6 +47,10 @@ def explained(step: Step[..., object], calls: Sequence[Call], fingerprint: Finge
         Of its code.
     plan
         What a run would do with it.
+    past
+        The last runs in which it ran.
+    key
+        The key of one of its items.
     """
     return [
         line(strong(step.name), str(_signature(step)), "   ", name(place(plan.file, plan.line))),
@@ -45,6 +59,8 @@ def explained(step: Step[..., object], calls: Sequence[Call], fingerprint: Finge
         *_labelled("blind to", unseen_lines(fingerprint.unseen)),
         *_labelled("inputs", _inputs(calls)),
         *_labelled("results", [_results(plan)]),
+        *_labelled("history", [_run(one) for one in past]),
+        *_labelled("key", _key(key)),
         *_labelled("now", _now(plan)),
     ]
 
@@ -87,7 +103,7 @@ def _watches(fingerprint: Fingerprint) -> list[Line]:
     by_file: dict[str, list[str]] = defaultdict(list)
     others: list[Line] = []
     packages: list[str] = []
-    for part in fingerprint.parts:
+    for part in own_parts(fingerprint.parts):
         if part.kind in (PartKind.CODE, PartKind.VERSION):
             others.insert(0, line("its own code" if part.kind is PartKind.CODE else f"version={part.text}"))
         elif part.kind is PartKind.PACKAGE:
@@ -138,6 +154,22 @@ def _results(plan: StepPlan) -> Line:
         return line("none in the cache")
     each = f", about {size(plan.nbytes / plan.fresh)} each" if plan.fresh > 1 else ""
     return line(f"{counted(plan.fresh, 'result')} in the cache, {size(plan.nbytes)}{each}")
+
+
+def _run(past: StepRun) -> Line:
+    """``9 ran 2 h ago in 5.6s``."""
+    counts = [f"{past.ran:,} ran" if past.ran else "", f"{past.failed:,} failed" if past.failed else ""]
+    when = f" {ago(time.time() - past.run.when)} in {took(past.seconds)}"
+    return line(", ".join(filter(None, counts)), when, dim(f"   run #{past.run.number}"))
+
+
+def _key(key: KeyParts) -> list[Line]:
+    """The key of an item with what goes into it; digests by their first digits."""
+    if key.key is None:
+        return [line(name(key.label), "   is known when what it takes is")]
+    parts = [f"code {key.fingerprint.hex()[:8]}"]
+    parts += [f"{parameter} {text or digest.hex()[:8]}" for parameter, digest, text in key.arguments]
+    return [line(name(key.label), "   ", " · ".join(parts), f" → {key.key.hex()[:8]}")]
 
 
 def _now(plan: StepPlan) -> list[Line]:

@@ -29,6 +29,7 @@ from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
 from jpipe.recovery import Blame, Losses
+from jpipe.seeds import preserved
 from jpipe.sharing import POLL, Sharing
 from jpipe.slots import RunFolder
 from jpipe.store import NewRecord, Store
@@ -190,7 +191,8 @@ class Scheduler:
         """Run everything; what finished is kept, whatever happens."""
         self._filing = Filing(self.store)
         self._sharing = Sharing(self.store, self.ledger, self.emit)
-        with self._interrupts:
+        # Items that run in threads of this process seed the generators of its user.
+        with self._interrupts, preserved():
             try:
                 self._loop()
             except KeyboardInterrupt:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["preserved", "seed", "seeded"]
 
@@ -34,16 +36,21 @@ def seeded(key: bytes) -> None:
     number = int.from_bytes(key[:8], "little") >> 1
     _current.seed = number
     random.seed(number)
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = _numpy_random()
     if numpy_random is not None:
         numpy_random.seed(number & 0xFFFFFFFF)
+
+
+def _numpy_random() -> Any:
+    """numpy's generator where numpy is loaded; numpy itself loads it only when it is first used, in the item then."""
+    return importlib.import_module("numpy.random") if "numpy" in sys.modules else None
 
 
 @contextmanager
 def preserved() -> Iterator[None]:
     """Leave the states of `random` and `numpy.random` as they were, when items run in the user's own process."""
     state = random.getstate()
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = _numpy_random()
     numpy_state = numpy_random.get_state() if numpy_random is not None else None
     try:
         yield

@@ -186,6 +186,8 @@ class Ledger(RecordedResults):
             over = [(name, found) for name, found in lists.items() if found is not None]
             state.whole_key = map_key(state.fingerprint.digest, state.fixed, over)
             if self._take_whole(state) or self._take_accepted_whole(state, over):
+                self._tell_waiters(state)
+                self._tell_item_waiters(state, range(state.count or 0))
                 return
         counts = [self._source_count(state.call, name) for name in state.call.over]
         if any(count is None for count in counts):
@@ -354,6 +356,9 @@ class Ledger(RecordedResults):
         state.open_items -= len(indices)
         if state.open_items == 0:
             self._finish(state)
+        self._tell_item_waiters(state, indices)
+
+    def _tell_item_waiters(self, state: CallState, indices: Sequence[int]) -> None:
         for waiter in self._item_waiters.get(state.call.number, ()):
             if waiter.count is None:
                 if not waiter.needs:
@@ -401,6 +406,11 @@ class Ledger(RecordedResults):
         state.whole = self._completed(content, code)
         if state.call.is_mapped:
             self._record_whole(state, content, code)
+        self._tell_waiters(state)
+        if state.count == 0:
+            self._tell_item_waiters(state, ())
+
+    def _tell_waiters(self, state: CallState) -> None:
         for waiter in self._whole_waiters.get(state.call.number, ()):
             waiter.needs.discard(state.call.number)
             if not waiter.needs and waiter.count is None:

@@ -1,0 +1,350 @@
+"""Runs: the same values as the plain script, and after an edit only what the edit made necessary."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import jpipe
+from jpipe import pipeline, step
+from jpipe.errors import CacheMiss, OutOfDateError
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+STORY = """
+    from jpipe import pipeline, step
+    from helpers import grade
+
+    @step
+    def digits() -> tuple[list[int], int]:
+        return list(range(100)), 7
+
+    @step
+    def project(X: list[int], k: int) -> list[int]:
+        return X[::k]
+
+    @step
+    def score(Z: list[int], y: int, C: float) -> dict[str, float]:
+        return {"n": len(Z), "C": C, "acc": grade(sum(Z), y)}
+
+    @step
+    def table(rows: list[dict[str, float]]) -> list[float]:
+        return sorted(row["acc"] for row in rows)
+
+    @pipeline
+    def main(ks: tuple[int, ...] = (8, 16, 32), Cs: tuple[float, ...] = (0.1, 1.0, 10.0)):
+        X, y = digits()
+        Zs = [project(X, k) for k in ks]
+        return table([score(Z, y, C) for Z in Zs for C in Cs])
+"""
+
+
+def test_the_story_of_a_day(project: Project) -> None:
+    project.write({"pipeline.py": STORY, "helpers.py": "def grade(total, y):\n    return total % y\n"})
+    first = project.run("-j2")
+    assert first.counts == (14, 0)
+    start = first.of("run_start")[0]
+    assert (start["calls"], start["items"]) == (4, 14)
+    assert project.run("-j2").counts == (0, 14)
+    project.edit("helpers.py", "total % y", "total % (y + 1)")
+    assert project.plan()["steps"][2]["reasons"][0]["kind"] == "helper"
+    assert project.run("-j2").ran == {"score": 9, "table": 1}
+    project.edit("helpers.py", "total % (y + 1)", "total % y")
+    assert project.run("-j2").counts == (0, 14), "an edit that is undone finds its results again"
+    assert project.run("-j2", "--set", "ks=8,16,32,64").ran == {"project": 1, "score": 3, "table": 1}
+    project.edit("helpers.py", "return total % y", "rest = total % y\n    return rest")
+    cut = project.run("-j2")
+    assert cut.ran == {"score": 9}, "equal results stop the wave"
+    assert cut.steps["table"]["outcome"] == "cached"
+    project.edit("pipeline.py", "def score(Z", "def rated(Z")
+    project.edit("pipeline.py", "[score(Z, y", "[rated(Z, y")
+    assert project.run("-j2").counts == (0, 14), "renaming a step keeps its results"
+
+
+def test_force_targets_frozen_and_items(project: Project) -> None:
+    project.write({"pipeline.py": STORY, "helpers.py": "def grade(total, y):\n    return total % y\n"})
+    assert project.run("--frozen").exit_code == 4
+    assert project.run("project").ran == {"digits": 1, "project": 3}
+    assert project.run("score", "--item", "0,4").ran == {"score": 2}
+    assert project.run().ran == {"score": 7, "table": 1}
+    assert project.run("--frozen").exit_code == 0
+    assert project.run("-f", "project").ran == {"project": 3}
+
+
+FILES = """
+    import os
+    from pathlib import Path
+    from jpipe import File, pipeline, step
+
+    @step
+    def declared(source: File) -> str:
+        return Path(source).read_text()
+
+    @step
+    def opened() -> str:
+        return open("raw.txt").read()
+
+    @step
+    def listed() -> list[str]:
+        return sorted(os.listdir("data"))
+
+    @step
+    def absent() -> str:
+        try:
+            return open("later.txt").read()
+        except FileNotFoundError:
+            return "nothing"
+
+    @step
+    def variable() -> str:
+        return os.environ.get("MY_RATE", "none")
+
+    @step
+    def plot(text: str) -> File:
+        Path("plot.txt").write_text(text)
+        return File("plot.txt")
+
+    @pipeline
+    def main():
+        return declared(File("in.txt")), plot(opened()), listed(), absent(), variable()
+"""
+
+
+def test_files_folders_and_variables_that_a_step_reads_are_its_inputs(project: Project) -> None:
+    project.write({"pipeline.py": FILES, "in.txt": "a", "raw.txt": "b", "data/one": ""})
+    assert project.run("-j1").end["ran"] == 6
+    assert project.run("-j1").end["ran"] == 0
+    project.write({"in.txt": "aa"})
+    assert project.run("-j1").ran == {"declared": 1}
+    project.write({"raw.txt": "bb"})
+    assert project.run("-j1").ran == {"opened": 1, "plot": 1}
+    project.write({"data/two": ""})
+    assert project.run("-j1").ran == {"listed": 1}
+    project.write({"later.txt": "there"})
+    assert project.run("-j1").ran == {"absent": 1}
+    assert project.run("-j1", env={"MY_RATE": "2"}).ran == {"variable": 1}
+    (project.root / "plot.txt").unlink()
+    assert project.run("-j1").ran == {"plot": 1}
+    assert (project.root / "plot.txt").read_text() == "bb"
+    os.utime(project.root / "raw.txt")
+    assert project.run("-j1").end["ran"] == 0, "a new time alone is no new content"
+
+
+def test_two_runs_at_once_do_each_item_once_in_total(project: Project) -> None:
+    project.write(
+        """
+        import time
+        from jpipe import map, pipeline, step
+
+        @step
+        def work(i):
+            time.sleep(0.2)
+            return i
+
+        @pipeline
+        def main():
+            return map(work, range(12))
+        """
+    )
+    runs = [project.start("run", "-j2", "--json") for _ in range(2)]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert project.run("-j2").counts == (0, 12)
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
+    project.write({"pipeline.py": STORY, "helpers.py": "def grade(total, y):\n    return total % y\n"})
+    project.run("-j1")
+    script = "import sys; from jpipe.cli.front import call; call(['run', '-q']); print([m for m in %r if m in sys.modules])"
+    heavy = ["numpy", "joblib", "networkx", "rich", "tqdm", "pandas"]
+    assert project.python("-c", script % heavy).stdout.strip() == "[]"
+
+
+# -- in this process ---------------------------------------------------------------------------------------------------
+
+
+@step
+def numbers(n: int) -> list[int]:
+    return list(range(n))
+
+
+@step
+def plus(x: int, y: int = 1) -> int:
+    return x + y
+
+
+@step
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+@step
+def noise(i: int) -> tuple[float, float, int]:
+    return random.random(), float(np.random.rand()), jpipe.seed()
+
+
+@step(max_nbytes="1M")
+def big(n: int) -> dict[str, Any]:
+    return {"x": np.arange(n, dtype=np.float64)}
+
+
+@step
+def inspect(held: dict[str, Any]) -> tuple[bool, float]:
+    array, base = held["x"], held["x"]
+    mapped = False
+    while base is not None and not mapped:
+        mapped = isinstance(base, np.memmap) or type(base).__name__ == "mmap"
+        base = getattr(base, "base", None) if not isinstance(base, memoryview) else base.obj
+    array[0] = 99.0
+    return mapped, float(array.sum())
+
+
+@step
+def chained(previous: float, held: dict[str, Any]) -> float:
+    return float(held["x"][0])
+
+
+@step
+def unstorable(n: int) -> Any:
+    return (i for i in range(n))
+
+
+@step
+def consume(values: Any) -> int:
+    return sum(values)
+
+
+def run(made: Any, cache: Path, **options: Any) -> jpipe.api.Run:
+    return jpipe.api.run(made, options.pop("parameters", None), cache_dir=cache, **{"n_jobs": 1, **options})
+
+
+def test_maps_over_lists_known_at_run_time_chained_and_of_any_length(tmp_path: Path) -> None:
+    @pipeline
+    def main(n: int = 5) -> Any:
+        first = jpipe.map(plus, numbers(n), y=10)
+        return total(jpipe.map(plus, first)), jpipe.map(plus, numbers(n), [1, 2, 3]), jpipe.map(plus, [])
+
+    assert run(main, tmp_path / "c").value == (65, [1, 3, 5], [])
+    assert run(main, tmp_path / "c").outcomes["plus"].ran == 0
+    assert run(main, tmp_path / "c", parameters={"n": 6}).outcomes["plus"].ran == 2
+    assert run(main, tmp_path / "c", parameters={"n": 0}).value == (0, [], [])
+
+
+def test_what_takes_a_map_goes_on_when_the_map_is_empty_or_turns_out_fresh(tmp_path: Path) -> None:
+    again = numbers.options(expires=0)
+
+    @pipeline
+    def main(n: int = 3) -> Any:
+        first = jpipe.map(plus, again(n))
+        return total(first), jpipe.map(plus, first)
+
+    assert run(main, tmp_path / "c").value == (6, [2, 3, 4])
+    second = run(main, tmp_path / "c")
+    assert {name: end.ran for name, end in second.outcomes.items()} == {"numbers": 1, "plus": 0, "total": 0}
+    assert {end.blocked for end in second.outcomes.values()} == {0}
+    assert second.value == (6, [2, 3, 4])
+    assert run(main, tmp_path / "c", parameters={"n": 0}).value == (0, [])
+
+
+def test_an_item_of_a_map_and_the_same_plain_call_share_their_result(tmp_path: Path) -> None:
+    @pipeline
+    def comprehension() -> Any:
+        return [plus(i, 5) for i in range(4)]
+
+    @pipeline
+    def mapped() -> Any:
+        return jpipe.map(plus, range(4), y=5)
+
+    assert run(comprehension, tmp_path / "c").outcomes["plus"].ran == 4
+    again = run(mapped, tmp_path / "c")
+    assert (again.outcomes["plus"].ran, again.value) == (0, [5, 6, 7, 8])
+
+
+def test_cache_ignore_version_and_expires(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def counted(x: int, label: str = "") -> int:
+        Path(tmp_path / f"{len(os.listdir(tmp_path))}.ran").touch()
+        return x
+
+    for options, second in [({}, 0), ({"cache": False}, 1), ({"ignore": ["label"]}, 0), ({"expires": 0}, 1)]:
+        marked = step(name=f"s{len(ran)}", **options)(counted)  # type: ignore[arg-type]
+        ran.append("")
+
+        @pipeline
+        def main(label: str = "a", marked: Any = marked) -> Any:
+            return marked(1, label=label)
+
+        cache = tmp_path / f"cache{len(ran)}"
+        assert run(main, cache).outcomes[marked.name].ran == 1
+        assert run(main, cache).outcomes[marked.name].ran == second, options
+        changed = run(main, cache, parameters={"label": "b"}).outcomes[marked.name].ran
+        assert changed == (0 if "ignore" in options else 1), options
+
+
+@pytest.mark.parametrize(("backend", "jobs"), [(None, 1), (None, 2), ("threading", 2), ("multiprocessing", 2)])
+def test_seeds_do_not_depend_on_workers_order_or_backend(tmp_path: Path, backend: str | None, jobs: int) -> None:
+    @pipeline
+    def main() -> Any:
+        return jpipe.map(noise, range(6))
+
+    expected = run(main, tmp_path / "one").value
+    before = random.getstate()
+    seeds = [seed for _, _, seed in run(main, tmp_path / "two", n_jobs=jobs, backend=backend).value]
+    assert seeds == [seed for _, _, seed in expected]
+    assert len(set(seeds)) == 6
+    assert random.getstate() == before
+    if backend != "threading":  # threads share the generators of `random` and `numpy.random`
+        assert run(main, tmp_path / "two").value == expected
+
+
+def test_large_arrays_are_written_once_mapped_and_safe_from_their_users(tmp_path: Path) -> None:
+    @pipeline
+    def main(n: int = 500_000) -> Any:
+        held = big(n)
+        seen = inspect(held)
+        return seen, chained(seen[1], held)
+
+    (mapped, summed), first = run(main, tmp_path / "c").value
+    assert mapped
+    assert summed == 99.0 + sum(range(500_000))
+    assert first == 0.0, "what one step does to its input is not seen by the next"
+    size = sum(path.stat().st_size for path in (tmp_path / "c").rglob("*") if path.is_file())
+    assert 4_000_000 <= size < 6_000_000, "the array is on the disk once"
+    assert jpipe.load(big, 500_000, cache_dir=tmp_path / "c")["x"][0] == 0.0
+
+
+def test_what_cannot_be_stored_is_kept_for_the_run(tmp_path: Path) -> None:
+    @pipeline
+    def main() -> Any:
+        return consume(unstorable(4))
+
+    for _ in range(2):
+        found = run(main, tmp_path / "c")
+        assert found.value == 6
+        assert found.outcomes["unstorable"].ran == 1
+
+
+def test_load_and_cached_use_what_runs_left(tmp_path: Path) -> None:
+    cache = tmp_path / "c"
+
+    @pipeline
+    def main() -> Any:
+        return total([plus(1), plus(2)])
+
+    run(main, cache)
+    assert jpipe.load(plus, 1, cache_dir=cache) == 2
+    assert jpipe.load(total, cache_dir=cache) == 5
+    with pytest.raises(CacheMiss):
+        jpipe.load(plus, 77, cache_dir=cache)
+    with jpipe.cached(cache):
+        assert plus(77) == 78
+    assert jpipe.load(plus, 77, cache_dir=cache) == 78
+    with pytest.raises(OutOfDateError):
+        run(main, tmp_path / "other", frozen=True)

@@ -50,7 +50,9 @@ def accepted_line(step: StepPlan, commands: Commands) -> Line:
     """That old results of a step count despite an edit."""
     undo = commands.text("accept", "--undo", step.name)
     how = f"   {undo}  takes it back" if undo else ""
-    return line(warn("≈ "), name(step.name), f"   {counted(step.accepted, 'old result')} accepted despite an edit", dim(how))
+    return line(
+        warn("≈ "), name(step.name), f"   {counted(step.accepted, 'old result')} accepted despite an edit", dim(how)
+    )
 
 
 def _accepted(plan: Plan, commands: Commands) -> list[Line]:

@@ -62,7 +62,9 @@ def mark() -> Iterator[dict[str, str]]:
     """An environment by which the processes of this test can be told; fails if any of them outlives it."""
     environment = {"WHOSE_TEST": uuid.uuid4().hex}
     yield environment
-    assert gone(environment), f"left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in processes(environment)]}"
+    assert gone(environment), (
+        f"left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in processes(environment)]}"
+    )
 
 
 def processes(mark: dict[str, str]) -> list[int]:
@@ -144,7 +146,9 @@ def test_a_failing_item_is_named_the_others_are_kept_and_the_next_run_does_the_r
     assert (last.exit_code, last.ran) == (0, {"work": 1, "total": 1}), last.stderr
 
 
-def test_without_keep_going_a_failure_stops_the_run_after_what_is_in_flight(project: Project, mark: dict[str, str]) -> None:
+def test_without_keep_going_a_failure_stops_the_run_after_what_is_in_flight(
+    project: Project, mark: dict[str, str]
+) -> None:
     write(project, "raise ValueError('no good')", seconds=0.2)
     result = project.run("-j2", "--set", "n=12", env=mark)
     assert result.exit_code == 1
@@ -230,7 +234,8 @@ def test_retries_are_made_after_a_pause_and_counted(project: Project) -> None:
     assert "tried 3 times" in result.stderr
     assert "OSError: try 2" in result.stderr
     tries = sorted(
-        (name.split("-")[2:] for name in os.listdir(project.root.parent) if name.startswith("jpipe-")), key=lambda t: t[2]
+        (name.split("-")[2:] for name in os.listdir(project.root.parent) if name.startswith("jpipe-")),
+        key=lambda t: t[2],
     )
     times = [float(when) for item, _, when in tries if item == "2"]
     assert [item for item, _, _ in tries].count("1") == 3
@@ -575,7 +580,7 @@ def test_an_item_that_does_not_exist_is_an_error(project: Project) -> None:
 
 def test_memory_holds_other_items_back(project: Project, tmp_path: Path) -> None:
     project.write(
-        f"""
+        """
         import os, time
         from jpipe import map, pipeline, step
 

@@ -309,7 +309,11 @@ def test_the_line_of_a_misuse_is_the_one_that_misuses() -> None:
         (lambda: add(), "add() missing a required argument: 'a'", "add(a: int, b: int = 0) -> int"),
         (lambda: add(1, 2, 3), "add() too many positional arguments", "its signature is"),
         (lambda: jpipe.map(add, [1], c=3), "add() got an unexpected keyword argument 'c'", "its parameters are a, b"),
-        (lambda: jpipe.map(add, [1], 5), "over int, which is not iterable", "pass what is the same for all items by name"),
+        (
+            lambda: jpipe.map(add, [1], 5),
+            "over int, which is not iterable",
+            "pass what is the same for all items by name",
+        ),
         (lambda: jpipe.map(add, [1], [2], [3]), "add() too many positional arguments", "its signature is"),
     ],
 )

@@ -26,9 +26,17 @@ GOOD = """
 BROKEN: dict[str, tuple[str, int, list[str]]] = {
     # file -> exit code, what is said
     "syntax error": ("def main(:\n    pass\n", 3, ["pipeline.py does not parse", "pipeline.py:1"]),
-    "import that raises": ("x = 1\nraise RuntimeError('not today')\n", 3, ["pipeline.py raised RuntimeError: not today", "pipeline.py:2"]),
+    "import that raises": (
+        "x = 1\nraise RuntimeError('not today')\n",
+        3,
+        ["pipeline.py raised RuntimeError: not today", "pipeline.py:2"],
+    ),
     "import that exits": ("import sys\nsys.exit(4)\n", 3, ["pipeline.py raised SystemExit: 4", "pipeline.py:2"]),
-    "module that is not there": ("import no_such_module_here\n", 3, ["cannot be imported", "no_such_module_here", "install"]),
+    "module that is not there": (
+        "import no_such_module_here\n",
+        3,
+        ["cannot be imported", "no_such_module_here", "install"],
+    ),
     "no pipeline": ("x = 1\n", 3, ["defines no pipeline", "@jpipe.pipeline"]),
     "several pipelines": (
         "from jpipe import pipeline\n\n@pipeline\ndef one(): ...\n\n@pipeline\ndef two(): ...\n",
@@ -81,14 +89,18 @@ def test_something_that_is_not_there_is_named_with_what_was_meant(project: Proje
 
 def test_values_are_read_by_the_annotations(project: Project) -> None:
     project.write(GOOD)
-    result = project.run("--set", "n=10", "--set", "ks=1,2,3", "--set", "fast=yes", "--set", "how=b", "--set", "opt=none")
+    result = project.run(
+        "--set", "n=10", "--set", "ks=1,2,3", "--set", "fast=yes", "--set", "how=b", "--set", "opt=none"
+    )
     assert (result.exit_code, result.ran) == (0, {"add": 3})
 
 
 @pytest.mark.parametrize("name", ["two words.py", "größe-2.py", "sub/json.py", "sub/random.py"])
 def test_files_of_any_name_load_also_those_that_shadow_the_standard_library(project: Project, name: str) -> None:
     folder = name.rpartition("/")[0]
-    project.write({name: GOOD.replace("return a + b", "return plus(a, b)").replace("import enum", "from helpers import plus")})
+    project.write(
+        {name: GOOD.replace("return a + b", "return plus(a, b)").replace("import enum", "from helpers import plus")}
+    )
     project.write({f"{folder}/helpers.py" if folder else "helpers.py": "def plus(a, b):\n    return a + b\n"})
     first = project.run(name, "-j2", "--set", "ks=1,2,3,4")
     assert (first.exit_code, first.ran) == (0, {"add": 4}), first.stderr

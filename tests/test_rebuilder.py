@@ -80,7 +80,10 @@ REASONS: dict[str, tuple[Evidence, list[tuple[ReasonKind, str, str | None]]]] = 
         replace(PAST, files=(PLOT,)),
         [(ReasonKind.INPUT_FILE, "plot.png", "its output was changed or removed")],
     ),
-    "declared file": (replace(PAST, changes=(change(PartKind.FILE, "x.txt"),)), [(ReasonKind.INPUT_FILE, "x.txt", None)]),
+    "declared file": (
+        replace(PAST, changes=(change(PartKind.FILE, "x.txt"),)),
+        [(ReasonKind.INPUT_FILE, "x.txt", None)],
+    ),
     "upstream": (replace(PAST, arguments=(ArgumentChange("Z", "project"),)), [(ReasonKind.UPSTREAM, "project", None)]),
     "package": (
         replace(PAST, changes=(change(PartKind.PACKAGE, "scipy", "1.1", "1.2"),)),

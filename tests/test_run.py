@@ -161,7 +161,9 @@ def test_two_runs_at_once_do_each_item_once_in_total(project: Project) -> None:
 def test_a_run_with_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
     project.write({"pipeline.py": STORY, "helpers.py": "def grade(total, y):\n    return total % y\n"})
     project.run("-j1")
-    script = "import sys; from jpipe.cli.front import call; call(['run', '-q']); print([m for m in %r if m in sys.modules])"
+    script = (
+        "import sys; from jpipe.cli.front import call; call(['run', '-q']); print([m for m in %r if m in sys.modules])"
+    )
     heavy = ["numpy", "joblib", "networkx", "rich", "tqdm", "pandas"]
     assert project.python("-c", script % heavy).stdout.strip() == "[]"
 

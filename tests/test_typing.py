@@ -50,7 +50,9 @@ def test_the_public_names_are_typed(tmp_path: Path) -> None:
     lines = [f"{expression}  # {name}" for name, expression in WRONG.items()]
     file = tmp_path / "typed.py"
     file.write_text(SOUND + "\n".join(lines) + "\n", "utf-8")
-    out, err, _ = api.run([str(file), "--strict", "--no-error-summary", "--follow-imports=silent", f"--cache-dir={tmp_path}"])
+    out, err, _ = api.run(
+        [str(file), "--strict", "--no-error-summary", "--follow-imports=silent", f"--cache-dir={tmp_path}"]
+    )
     first = SOUND.count("\n") + 1
     flagged: dict[int, Any] = {int(line.split(":")[1]): line for line in out.splitlines() if ": error:" in line}
     assert sorted(flagged) == list(range(first, first + len(lines))), out + err

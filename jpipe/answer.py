@@ -1,7 +1,7 @@
 """The instant answer: what a finished run said, and everything that has to be the same for it to hold still.
 
 A run after which nothing was left to do leaves a note. While every file, folder, variable and record that the note
-names is as it was, by `os.stat` alone, ``jpipe run``, ``plan`` and ``status`` give the same answer without importing the
+names is as it was, by `os.stat` alone, ``jpipe run``, ``plan`` and ``status`` answer the same without importing the
 pipeline file. In the least doubt there is no answer, and the command takes its usual way.
 
 This module is all that an instant answer imports: it stays on the standard library, click's neighbours and BLAKE3.

@@ -98,7 +98,8 @@ def _refusal(call: Call, name: str, error: UndigestibleError) -> UndigestibleErr
         path=error.path,
         type_name=error.type_name,
         location=Location(call.location.file, call.location.line),
-        hint=error.hint or f'say what matters of it: @step(hash={{Type: function}}), or leave it out: @step(ignore=["{name}"])',
+        hint=error.hint
+        or f'say what matters of it: @step(hash={{Type: function}}), or leave it out: @step(ignore=["{name}"])',
     )
 
 

@@ -1,6 +1,6 @@
 """Keep what an item prints: stdout, stderr, logging and warnings that go there.
 
-While items run, streams of jpipe's stand in the place of ``sys.stdout`` and ``sys.stderr``. They give what a thread writes
+While items run, streams of jpipe's stand in for ``sys.stdout`` and ``sys.stderr``. They give what a thread writes
 to the `Capture` of that thread; what a thread writes that has none goes to the only one there is, or is passed on. Log
 handlers that were made for the real streams are pointed at them too, and one that was made in an item stays right,
 because the streams outlive the item.
@@ -100,7 +100,7 @@ _hook: Any = None
 
 @contextmanager
 def captured(active: bool) -> Iterator[Capture]:
-    """Keep what this thread writes to stdout and stderr, unless not `active`; ``breakpoint()`` gets the real streams."""
+    """Keep what this thread writes to stdout and stderr where `active`; ``breakpoint()`` gets the real streams."""
     capture = Capture()
     if not active:
         yield capture

@@ -307,4 +307,6 @@ def _returns_file(function: Any) -> bool:
 
 def own_folders(is_own: Callable[[str], bool], paths: Iterable[str]) -> tuple[str, ...]:
     """The entries of ``sys.path`` that hold the user's own modules."""
-    return tuple(os.path.abspath(path) for path in paths if os.path.isdir(path or ".") and is_own(os.path.join(path, "x.py")))
+    return tuple(
+        os.path.abspath(path) for path in paths if os.path.isdir(path or ".") and is_own(os.path.join(path, "x.py"))
+    )

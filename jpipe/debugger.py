@@ -120,5 +120,3 @@ def _opened_at_users_line(tb: TracebackType | None, record: ErrorRecord) -> None
         opened.rcLines.append(f"up {below}")
     opened.reset()
     opened.interaction(None, tb)
-
-

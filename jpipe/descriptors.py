@@ -1,4 +1,4 @@
-"""What a worker process writes to stdout and stderr below Python: C libraries, other programs, the interpreter's last words.
+"""What a worker process writes below Python: C libraries, other programs, the interpreter's last words.
 
 While a chunk runs, both go into a file in the run's folder. So nothing tears the lines of the main process, each item's
 share is kept with what it prints, and what a worker said before it died can still be read.

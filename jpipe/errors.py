@@ -157,7 +157,13 @@ class UndigestibleError(JpipeError):
     exit_code = ExitCode.NOT_LOADED
 
     def __init__(
-        self, message: str, *, path: str = "", type_name: str = "", hint: str | None = None, location: Location | None = None
+        self,
+        message: str,
+        *,
+        path: str = "",
+        type_name: str = "",
+        hint: str | None = None,
+        location: Location | None = None,
     ) -> None:
         super().__init__(message, hint=hint, location=location)
         self.path = path

@@ -218,9 +218,7 @@ class RunEnded:
     largest: tuple[str, int] | None = None
 
 
-Event = (
-    RunStarted | ItemsKnown | StepStarted | ChunkEnded | ItemFailed | Waiting | Notice | StepEnded | RunEnded
-)
+Event = RunStarted | ItemsKnown | StepStarted | ChunkEnded | ItemFailed | Waiting | Notice | StepEnded | RunEnded
 Observer = Callable[[Event], None]
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jpipe.callstate import CallState, Status
 from jpipe.cells import cell_name
 from jpipe.codechanges import code_changes
 from jpipe.fingerprint import Change
 from jpipe.history import EarlierCall, History, LastRun
 from jpipe.keys import item_key
 from jpipe.layout import Call, Output, needs_of
-from jpipe.ledger import CallState, Ledger, Status
+from jpipe.ledger import Ledger
 from jpipe.outcomes import Verdict
 from jpipe.reasons import Reason
 from jpipe.rebuilder import ArgumentChange, Evidence, reasons

@@ -111,7 +111,9 @@ def _argument(ledger: Ledger, state: CallState, name: str, index: int) -> tuple[
 def _origin(ledger: Ledger, output: Output) -> str:
     state = ledger.states[output.call.number]
     if state.call.is_mapped:
-        return label_of(state, output.path[0]) if output.path and isinstance(output.path[0], int) else state.call.step.name
+        return (
+            label_of(state, output.path[0]) if output.path and isinstance(output.path[0], int) else state.call.step.name
+        )
     return label_of(state, 0) + "".join(f"[{key!r}]" for key in output.path)
 
 

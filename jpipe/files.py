@@ -189,13 +189,24 @@ class Boundary:
     def __init__(self, root: Path, cache: Path) -> None:
         self._root = os.path.abspath(root) + os.sep
         self._temporary = tuple(_folders([tempfile.gettempdir()]))
-        outside = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), os.path.dirname(__file__)]
+        outside = [
+            sys.prefix,
+            sys.base_prefix,
+            sys.exec_prefix,
+            *sysconfig.get_paths().values(),
+            os.path.dirname(__file__),
+        ]
         outside += [*site.getsitepackages(), site.getusersitepackages(), os.fspath(cache)]
-        outside += [os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), os.path.expanduser("~/Library/Caches")]
+        outside += [
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+            os.path.expanduser("~/Library/Caches"),
+        ]
         outside += [] if os.name == "nt" else ["/dev", "/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"]
         root_folder = self._root.rstrip(os.sep)
         # A project may lie inside such a folder (a checkout below ~/.cache): then the folder says nothing about it.
-        self._outside = tuple(f for f in _folders(outside) if not root_folder.startswith(f.rstrip(os.sep)) or f == self._root)
+        self._outside = tuple(
+            f for f in _folders(outside) if not root_folder.startswith(f.rstrip(os.sep)) or f == self._root
+        )
 
     def counts(self, path: str, started_ns: int) -> bool:
         """Whether a file that was opened at or after `started_ns` can be an input."""
@@ -329,7 +340,7 @@ def _note_command(arguments: tuple[Any, ...]) -> None:
     command, folder = arguments[1], arguments[2]
     for word in command if isinstance(command, (list, tuple)) else [command]:
         try:
-            path = os.path.join(folder or "", os.fspath(word))
+            path: Any = os.path.join(folder or "", os.fspath(word))
             if isinstance(path, str) and os.path.isfile(path):
                 _note(path, writes=False)
         except (TypeError, ValueError):

@@ -97,7 +97,14 @@ class _Remembering:
 
         owns = self._fingerprinter.owns_file
         builder = ChunkBuilder(
-            ledger, self._store, str(self._root), lambda: source_stamps(owns), own_folders(owns, sys.path), None, False, False
+            ledger,
+            self._store,
+            str(self._root),
+            lambda: source_stamps(owns),
+            own_folders(owns, sys.path),
+            None,
+            False,
+            False,
         )
         chunk = builder.build(StepQueue(step), [(state, 0)])
         chunk.work.in_main = True
@@ -119,7 +126,11 @@ class _Remembering:
         if known is None:
             declared = step.declared
             known = self._fingerprinter.of(
-                step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages
+                step.function,
+                version=declared.version,
+                depends=declared.depends,
+                env=declared.env,
+                packages=declared.packages,
             )
             self._fingerprints[id(step.function)] = known
         return known
@@ -224,11 +235,15 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
     )
     ledger.begin()
     if not ledger.states[0].is_done:
-        raise CacheMiss(f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run")
+        raise CacheMiss(
+            f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run"
+        )
     try:
         return store.load(ledger.place_of(_output(layout))[0][0], mmap_mode=declared.mmap_mode)
     except MissingEntry:
-        raise CacheMiss(f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again") from None
+        raise CacheMiss(
+            f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again"
+        ) from None
 
 
 def _cache_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:

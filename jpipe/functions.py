@@ -57,7 +57,7 @@ class FunctionReference:
         if self.file is not None and self.module not in sys.modules:
             self._import()
         found: Any = pickle.loads(self.pickled) if self.pickled is not None else _by_name(self.module, self.qualname)
-        return found.function if isinstance(found, Step) else found  # type: ignore[no-any-return]
+        return found.function if isinstance(found, Step) else found
 
     def _import(self) -> None:
         if self.module == "__main__":

@@ -49,7 +49,7 @@ class Graph:
 
     @functools.cached_property
     def steps(self) -> networkx.DiGraph[str]:
-        """A node for each step, with ``calls`` (how many) and ``mapped``; an edge where a call of one needs the other."""
+        """A node for each step, with ``calls`` (how many) and ``mapped``; an edge where one needs the other."""
         graph: networkx.DiGraph[str] = networkx.DiGraph()
         for call in self.layout.calls:
             name = call.step.name

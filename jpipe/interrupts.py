@@ -71,7 +71,6 @@ class Interrupts:
         if self.asked > 1 or _users_code:
             raise KeyboardInterrupt
 
-
     def _in_fork(self, number: int) -> None:
         """In a process that was forked off during the run, the signal does what it does without this class."""
         handler = self._before.get(number, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 ::
 
-    key(item)        = H("jpipe key 1", fingerprint, name, digest, name, digest, ...)    by parameter, in signature order
+    key(item)        = H("jpipe key 1", fingerprint, name, digest, name, digest, ...)   by parameter, in their order
     key(mapped call) = H("jpipe map 1", fingerprint, name, kind, digest, ...)
 
 A key holds no name and no place of a step, so renaming or moving one keeps its results. An item of a mapped call has
@@ -34,7 +34,9 @@ def item_key(fingerprint: bytes, arguments: Arguments) -> bytes:
     return blake3(_ITEM + fingerprint + b"".join(_framed(name) + digest for name, digest in arguments)).digest()
 
 
-def item_keys(fingerprint: bytes, fixed: Arguments, over: Sequence[tuple[str, Sequence[bytes]]], order: Sequence[str]) -> list[bytes]:
+def item_keys(
+    fingerprint: bytes, fixed: Arguments, over: Sequence[tuple[str, Sequence[bytes]]], order: Sequence[str]
+) -> list[bytes]:
     """The keys of many items of one mapped call.
 
     Parameters

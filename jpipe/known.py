@@ -55,7 +55,7 @@ class KnownResults:
 
     def _position(self, output: Output, state: CallState) -> int:
         try:
-            return range(state.count or 0)[output.path[0]]
+            return range(state.count or 0)[int(output.path[0])]
         except IndexError:
             raise WiringError(
                 f"{describe(output)}: {state.call.step.name} has {state.count} items", location=state.call.location

@@ -11,7 +11,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from jpipe.errors import Location, WiringError
 from jpipe.step import Step, recorder
@@ -157,7 +157,7 @@ class Layout:
 
     calls: list[Call] = field(default_factory=list)
 
-    def __enter__(self) -> Layout:
+    def __enter__(self) -> Self:
         self._token = recorder.set(self)
         return self
 
@@ -175,9 +175,7 @@ class Layout:
         location = users_line()
         return self._add(step, _bind(step, args, kwargs, location), (), location)
 
-    def map(
-        self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]
-    ) -> Output:
+    def map(self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]) -> Output:
         """Write a mapped call down: `step` over the elements of `iterables`, the shortest wins.
 
         Raises
@@ -236,9 +234,7 @@ class _Element:
     index: int
 
 
-def _bind(
-    step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], location: Location
-) -> dict[str, Any]:
+def _bind(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], location: Location) -> dict[str, Any]:
     try:
         return dict(step.signature.bind(*args, **kwargs).arguments)
     except TypeError as error:

@@ -129,7 +129,7 @@ def _sources(session: Session) -> Iterator[str]:
 
 
 def _edited_since(path: str, moment_ns: int) -> bool:
-    """Whether a file may have changed after it was imported or read: then what is in memory is not what is there now."""
+    """Whether a file may have changed after it was imported or read: then memory and file need not agree."""
     try:
         status = os.stat(path)
     except OSError:

@@ -150,9 +150,7 @@ class Ledger(RecordedResults):
                         self._item_waiters[output.call.number].append(state)
                     else:
                         state.needs.add(output.call.number)
-        state.was_pending = bool(state.needs) or any(
-            self.states[n].whole is None for n in call.needs
-        )
+        state.was_pending = bool(state.needs) or any(self.states[n].whole is None for n in call.needs)
         for number in state.needs:
             self._whole_waiters[number].append(state)
         if not state.needs:
@@ -249,7 +247,7 @@ class Ledger(RecordedResults):
             if self._streams(value):
                 state.sources[name] = [None] * count
             else:
-                state.sources[name] = list(self._parts_of(value) or ())[:count]
+                state.sources[name] = [*(self._parts_of(value) or ())][:count]
         elif contains_output(value):
             state.sources[name] = [None] * count
         else:
@@ -260,7 +258,9 @@ class Ledger(RecordedResults):
         ready = [
             index
             for index in indices
-            if state.status[index] == Status.WAITING and state.keys[index] is None and self._elements_known(state, index)
+            if state.status[index] == Status.WAITING
+            and state.keys[index] is None
+            and self._elements_known(state, index)
         ]
         if not ready:
             return

@@ -87,7 +87,9 @@ def _imported(file: Path) -> ModuleType:
         raise
     except SyntaxError as error:
         place = Location(error.filename or str(file), error.lineno or 1)
-        raise PipelineLoadError(f"{file.name} does not parse: {error.msg}", location=place, hint=_excerpt(error)) from error
+        raise PipelineLoadError(
+            f"{file.name} does not parse: {error.msg}", location=place, hint=_excerpt(error)
+        ) from error
     except ImportError as error:
         raise PipelineLoadError(
             f"{file.name} cannot be imported: {error}", location=_users_place(error, file), hint=_import_hint(error)
@@ -130,7 +132,8 @@ def _chosen(
         near = difflib.get_close_matches(name, found, 1)
         known = ", ".join(sorted(found)) or "none"
         raise UsageError(
-            f"{file.name} has no pipeline {name!r}", hint=f"did you mean {near[0]!r}?" if near else f"it defines: {known}"
+            f"{file.name} has no pipeline {name!r}",
+            hint=f"did you mean {near[0]!r}?" if near else f"it defines: {known}",
         )
     own = {key: value for key, value in found.items() if value.file == str(file)} or found
     distinct = {id(value): key for key, value in own.items()}
@@ -148,7 +151,7 @@ def _chosen(
     raise PipelineLoadError(
         f"{file.name} defines several pipelines: {choices}",
         location=Location(str(file), min(value.line for value in own.values())),
-        hint=f"name one: {given}:{sorted(own)[0]}",
+        hint=f"name one: {given}:{min(own)}",
     )
 
 

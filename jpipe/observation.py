@@ -64,7 +64,7 @@ def observing() -> Iterator[None]:
 
 
 def _watched(kind: type[Any]) -> type[Any]:
-    class Environment(kind):  # type: ignore[misc, valid-type]
+    class Environment(kind):  # type: ignore[misc]
         """``os.environ``, telling which variables the user's own code reads."""
 
         def __getitem__(self, key: str) -> str:
@@ -90,7 +90,5 @@ def _asked_by_user() -> bool:
         return False
     file: str = frame.f_code.co_filename
     return not (
-        file.startswith((_HERE, sys.prefix, sys.base_prefix, "<"))
-        or "site-packages" in file
-        or "dist-packages" in file
+        file.startswith((_HERE, sys.prefix, sys.base_prefix, "<")) or "site-packages" in file or "dist-packages" in file
     )

@@ -92,7 +92,8 @@ class StepOptions:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 raise UsageError(
-                    f"step() has no option {name!r}", hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
+                    f"step() has no option {name!r}",
+                    hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}",
                 )
         return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
 
@@ -134,7 +135,9 @@ def _count(least: int, *also: Any) -> Callable[[str, Any], Any]:
         if value in also and not (isinstance(value, bool)):
             return value
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError(f"{name}={value!r}: it takes a whole number from {least}" + "".join(f" or {a!r}" for a in also))
+            raise UsageError(
+                f"{name}={value!r}: it takes a whole number from {least}" + "".join(f" or {a!r}" for a in also)
+            )
         return value
 
     return check

@@ -76,7 +76,8 @@ def check(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> None:
         open_ended = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         if name not in parameters and parameter.default is inspect.Parameter.empty and not open_ended:
             raise UsageError(
-                f"pipeline {pipeline.name} needs the parameter {name!r}", hint=f"give it: --set {name}=..., or a default"
+                f"pipeline {pipeline.name} needs the parameter {name!r}",
+                hint=f"give it: --set {name}=..., or a default",
             )
 
 
@@ -98,7 +99,13 @@ def _value(text: str, annotation: Any, default: Any) -> Any:
     if origin is typing.Literal:
         return _literal(text, arguments)
     if origin in (list, set, frozenset, Sequence, typing.Sequence) or annotation in (list, set, frozenset):
-        kind = origin if isinstance(origin, type) and origin in (list, set, frozenset) else annotation if annotation in (list, set, frozenset) else list
+        kind = (
+            origin
+            if isinstance(origin, type) and origin in (list, set, frozenset)
+            else annotation
+            if annotation in (list, set, frozenset)
+            else list
+        )
         return kind(_value(part, arguments[0] if arguments else Any, None) for part in _split(text))
     if origin is tuple or annotation is tuple:
         return _tuple(text, arguments)
@@ -186,4 +193,8 @@ def _guess(text: str, default: Any) -> Any:
 def _spelled(annotation: Any) -> str:
     if annotation is inspect.Parameter.empty:
         return "value for this parameter"
-    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation).replace("typing.", "")
+    return (
+        annotation.__name__
+        if isinstance(annotation, type) and not typing.get_args(annotation)
+        else str(annotation).replace("typing.", "")
+    )

@@ -47,7 +47,9 @@ class Pipeline(Generic[P, R]):
             return self.function(*args, **kwargs)
         if self._active:
             raise WiringError(
-                f"pipeline {self.name} calls itself", location=users_line(), hint="a pipeline has to end; loop in a step"
+                f"pipeline {self.name} calls itself",
+                location=users_line(),
+                hint="a pipeline has to end; loop in a step",
             )
         self._active = True
         try:

@@ -121,5 +121,7 @@ class Plan:
         steps = []
         for row in raw["steps"]:
             reasons = tuple((Reason(**reason), count) for reason, count in row["reasons"])
-            steps.append(StepPlan(**{**row, "needs": tuple(row["needs"]), "axes": tuple(row["axes"]), "reasons": reasons}))
+            steps.append(
+                StepPlan(**{**row, "needs": tuple(row["needs"]), "axes": tuple(row["axes"]), "reasons": reasons})
+            )
         return cls(raw["pipeline"], tuple(steps))

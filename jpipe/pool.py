@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import joblib.parallel
 from joblib import Parallel, parallel_config
@@ -64,7 +64,7 @@ class Pool:
         self._parallel: Parallel | None = None
         self.n_jobs = 1
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         self._open()
         return self
 
@@ -119,7 +119,7 @@ class Pool:
             else:
                 done(result, None)
 
-        calls = [(_in_worker, (os.getpid() if self._has_children else None, task), {})]
+        calls: list[Any] = [(_in_worker, (os.getpid() if self._has_children else None, task), {})]
         batch = BatchedCalls(calls, backend.get_nested_backend(), self._mark_context, {})
         try:
             with blocked():
@@ -222,4 +222,6 @@ def _tell_error(future: Any, done: Done) -> None:
 def _means_lost(error: BaseException) -> bool:
     """Whether an error of a backend says that worker processes died."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    return bool(names & {"BrokenProcessPool", "BrokenExecutor", "KilledWorker", "ActorDiedError", "ShutdownExecutorError"})
+    return bool(
+        names & {"BrokenProcessPool", "BrokenExecutor", "KilledWorker", "ActorDiedError", "ShutdownExecutorError"}
+    )

@@ -82,13 +82,13 @@ class RecordedResults(KnownResults):
 
     def _look_up(
         self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
-    ) -> list[Sequence[Record]]:
+    ) -> Sequence[Sequence[Record]]:
         if not self.keeps(state):
             return [()] * len(keys)
         family = self.store.family(fingerprint or state.fingerprint.digest)
         if len(keys) == 1:
             return [family.find(keys[0])]
-        return list(family.find_many(keys))
+        return family.find_many(keys)
 
     def _take(self, state: CallState, index: int, record: Record) -> None:
         state.status[index] = Status.CACHED

@@ -29,7 +29,7 @@ class _AtJoblib:
         """The usual spec of joblib, whose loader registers the backend at the end; None for all other modules."""
         if name != "joblib":
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
         loader: Any = spec.loader if spec is not None else None
         if loader is None:

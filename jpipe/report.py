@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jpipe.errors import CacheMiss, ItemTimeoutError, Location, RunInterrupted, StepError, UnstorableResult, UsageError, WorkerLostError
+from jpipe.errors import (
+    CacheMiss,
+    ItemTimeoutError,
+    Location,
+    RunInterrupted,
+    StepError,
+    UnstorableResult,
+    UsageError,
+    WorkerLostError,
+)
 from jpipe.events import Failure, StepEnded
 from jpipe.outcomes import ExitCode, Outcome
 from jpipe.plan import Plan
@@ -105,7 +114,9 @@ class Run:
             See `value`.
         """
         if self.outcome is Outcome.INTERRUPTED:
-            raise RunInterrupted(f"the run of {self.pipeline} was interrupted", hint="run it again: what finished is kept")
+            raise RunInterrupted(
+                f"the run of {self.pipeline} was interrupted", hint="run it again: what finished is kept"
+            )
         if self.failures:
             error = _error_of(self.failures[0], len(self.failures))
             raise error from self._errors[0].exception()

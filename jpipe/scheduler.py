@@ -156,7 +156,13 @@ class Scheduler:
         # A signal handler may put: SimpleQueue.put is made for that.
         self._interrupts = Interrupts(lambda: self._completed.put(None))
 
-    def attach(self, ledger: Ledger, tally: Tally, builder: Callable[[str | None], ChunkBuilder], explain: Callable[[CallState, int], tuple[Reason, ...]]) -> None:
+    def attach(
+        self,
+        ledger: Ledger,
+        tally: Tally,
+        builder: Callable[[str | None], ChunkBuilder],
+        explain: Callable[[CallState, int], tuple[Reason, ...]],
+    ) -> None:
         """Give the scheduler the ledger that it works on."""
         self.ledger = ledger
         self.tally = tally
@@ -280,7 +286,9 @@ class Scheduler:
 
     def _next_queue(self) -> StepQueue | None:
         """The queue whose first item has the longest way to go, of those that may run now."""
-        open_queues = [entry for entry in self._queues.values() if entry.ready and entry.room() and self._has_memory(entry)]
+        open_queues = [
+            entry for entry in self._queues.values() if entry.ready and entry.room() and self._has_memory(entry)
+        ]
         if len(open_queues) > 1 and not self._ranked and self._running:
             self._rank()
         if not open_queues:
@@ -312,7 +320,11 @@ class Scheduler:
             return entry.options.timeout is None
         if self._pools:
             return False
-        expected = sum(len(q.ready) * q.pace.seconds if q.pace.seconds is not None else SHORT_RUN for q in self._queues.values() if q.ready)
+        expected = sum(
+            len(q.ready) * q.pace.seconds if q.pace.seconds is not None else SHORT_RUN
+            for q in self._queues.values()
+            if q.ready
+        )
         return expected < SHORT_RUN
 
     def _may_kill(self) -> bool:
@@ -456,7 +468,15 @@ class Scheduler:
         self._fail(state, index, item.error, item.seconds, worker, item.output, item.peak_memory)
 
     def _fail(
-        self, state: CallState, index: int, error: ErrorRecord, seconds: float, worker: int, output: str, peak_memory: int, detail: str = ""
+        self,
+        state: CallState,
+        index: int,
+        error: ErrorRecord,
+        seconds: float,
+        worker: int,
+        output: str,
+        peak_memory: int,
+        detail: str = "",
     ) -> None:
         state.status[index] = Status.FAILED
         key = state.keys[index]
@@ -464,7 +484,16 @@ class Scheduler:
             self.failed_keys.add(key)
         attempts = max(1, self._attempts.get((state.call.number, index), 1))
         failure = failure_of(
-            self.ledger, state, index, error, seconds=seconds, worker=worker, output=output, attempts=attempts, peak_memory=peak_memory, detail=detail
+            self.ledger,
+            state,
+            index,
+            error,
+            seconds=seconds,
+            worker=worker,
+            output=output,
+            attempts=attempts,
+            peak_memory=peak_memory,
+            detail=detail,
         )
         self.failures.append((failure, error))
         self.emit(ItemFailed(failure))
@@ -501,7 +530,9 @@ class Scheduler:
         size = item.stored.nbytes if item.stored is not None else 0
         number = self.ledger.first_item(state) + index
         label = label_of(state, index)
-        return ItemEnded(number, label, key.hex() if key else "", outcome, item.seconds, item.peak_memory, size, item.output)
+        return ItemEnded(
+            number, label, key.hex() if key else "", outcome, item.seconds, item.peak_memory, size, item.output
+        )
 
     # -- durability ----------------------------------------------------------------------------------------------
 

@@ -152,7 +152,11 @@ class Session:
 
 
 def prepare(
-    pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None, cache_dir: Path | str | None, *, create: bool = True
+    pipeline: Pipeline[..., Any],
+    parameters: Mapping[str, Any] | None,
+    cache_dir: Path | str | None,
+    *,
+    create: bool = True,
 ) -> Session:
     """Lay a pipeline out and open its cache.
 
@@ -183,7 +187,19 @@ def prepare(
     fingerprinter = Fingerprinter(root, store.root / "v1" / "parsed", key=store.disk.key.secret)
     history = History(store)
     session = Session(
-        pipeline, parameters, root, store, layout, result, fingerprinter, FileDigests(root), history, LastRun(), new, settings, {}
+        pipeline,
+        parameters,
+        root,
+        store,
+        layout,
+        result,
+        fingerprinter,
+        FileDigests(root),
+        history,
+        LastRun(),
+        new,
+        settings,
+        {},
     )
     session.last_run = history.last_run(session.identity)
     return session

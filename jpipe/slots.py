@@ -13,8 +13,8 @@ import os
 import shutil
 import struct
 import tempfile
-import time
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 

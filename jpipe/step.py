@@ -121,7 +121,7 @@ class Step(Generic[P, R_co]):
 
     @functools.cached_property
     def _has_rest(self) -> bool:
-        """Whether it takes any number of positional arguments; a decorator's ``wrapper(*args)`` may take nothing else."""
+        """Whether it takes any number of positional arguments, as a decorator's ``wrapper(*args)`` does."""
         try:
             own = inspect.signature(self.function, follow_wrapped=False).parameters.values()
         except (ValueError, TypeError):

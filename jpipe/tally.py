@@ -105,7 +105,9 @@ class Tally:
                 step.reported = True
                 self._emit(self._ended(step))
 
-    def run_ended(self, outcome: Outcome, seconds: float, slowest: tuple[str, float] | None, largest: tuple[str, int] | None) -> RunEnded:
+    def run_ended(
+        self, outcome: Outcome, seconds: float, slowest: tuple[str, float] | None, largest: tuple[str, int] | None
+    ) -> RunEnded:
         """The last event of a run."""
         for step in self.steps.values():
             step.count()

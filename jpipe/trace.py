@@ -73,7 +73,9 @@ def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.
     """A record of an exception that was just caught."""
     summary = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
     frames = tuple((f.filename, f.lineno or 0, f.name, _is_own(f.filename)) for f in summary)
-    return ErrorRecord(kind, _type_name(error), _text(error), _formatted(error, summary), frames, _survivor(error), seconds)
+    return ErrorRecord(
+        kind, _type_name(error), _text(error), _formatted(error, summary), frames, _survivor(error), seconds
+    )
 
 
 def _is_own(file: str) -> bool:

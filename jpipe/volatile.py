@@ -85,7 +85,7 @@ def volatile_uses(sources: Iterable[tuple[str, str]]) -> Iterator[Volatile]:
 def _is_volatile(name: str) -> bool:
     if name in _NAMES or any(name == m or name.startswith(m + ".") for m in _MODULES):
         return True
-    head, dot, last = name.rpartition(".")
+    _, dot, last = name.rpartition(".")
     return bool(dot) and (last in _ATTRIBUTES or any(name.startswith(n + ".") for n in ("numpy.random", "np.random")))
 
 
@@ -130,7 +130,9 @@ def _aliases(tree: ast.AST) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found[alias.asname or alias.name.partition(".")[0]] = alias.name if alias.asname else alias.name.partition(".")[0]
+                found[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"

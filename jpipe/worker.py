@@ -1,8 +1,8 @@
 """What happens where items run: resolve arguments, seed, call, write the result, answer with a receipt.
 
 A chunk of items arrives as a `Work` and leaves as a `Receipt`. The execution goes through
-``joblib.Memory(cache_dir, backend="jpipe").cache(execute)``: a chunk whose results appeared in the cache meanwhile is not
-executed again, and what was executed is filed by the store backend. Nothing that a step does may escape: an exception
+``joblib.Memory(cache_dir, backend="jpipe").cache(execute)``: a chunk whose results appeared in the cache meanwhile is
+not executed again, and what was executed is filed by the store backend. Nothing that a step does may escape: an exception
 becomes an `ErrorRecord` in the receipt, and the other items go on.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jpipe.belonging import is_worker
 from jpipe.capture import Capture, captured, forget_warnings
@@ -235,7 +235,6 @@ class Receipt:
                 self.items[position].stored = replace(record.stored, where=place, paths=())
 
 
-
 def _is_small(record: NewRecord) -> bool:
     where = record.stored.where
     return isinstance(where, Inline) and len(where.payload) <= CARRIED
@@ -257,7 +256,7 @@ def run_work(work: Work) -> Receipt:
 class _Front:
     """joblib.Memory over one store, in this process."""
 
-    _known: dict[str, _Front] = {}
+    _known: ClassVar[dict[str, _Front]] = {}
 
     def __init__(self, store: Store) -> None:
         from joblib import Memory
@@ -369,7 +368,11 @@ class _Execution:
             self._file(File(value), outputs)
         try:
             stored = self.work.store.put(
-                value, options=step.put, parts=self.work.wants_parts, hashers=hashers, fingerprint=_code_below(step.root)
+                value,
+                options=step.put,
+                parts=self.work.wants_parts,
+                hashers=hashers,
+                fingerprint=_code_below(step.root),
             )
         except (UnstorableResult, UndigestibleError) as error:
             if not self.work.in_main:
@@ -428,7 +431,7 @@ def _peak_memory() -> int:
     if _usage is None:
         return 0
     peak = _usage(_SELF).ru_maxrss
-    return peak if _IN_BYTES else peak * 1024
+    return int(peak if _IN_BYTES else peak * 1024)
 
 
 try:

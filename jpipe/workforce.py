@@ -12,7 +12,7 @@ from jpipe.errors import UsageError
 __all__ = ["machine_memory", "pool_maker", "workers"]
 
 
-def workers(n_jobs: int | None) -> int:
+def workers(n_jobs: Any) -> int:
     """The number of workers that joblib's `n_jobs` means here.
 
     Raises
@@ -25,7 +25,7 @@ def workers(n_jobs: int | None) -> int:
             f"n_jobs={n_jobs!r}: it takes a number of workers", hint="1 for none beside this process, -1 for all cores"
         )
     if n_jobs is not None and n_jobs > 0:
-        return n_jobs
+        return int(n_jobs)
     if n_jobs is None and _configured():
         import joblib
 
@@ -42,9 +42,7 @@ def machine_memory() -> int:
         return 0
 
 
-def pool_maker(
-    n_jobs: int | None, backend: str | None, options: Mapping[str, Any] | None
-) -> Callable[[bool], Any]:
+def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, Any] | None) -> Callable[[bool], Any]:
     """What opens a pool when one is needed; it is called with whether its workers are to be threads."""
 
     def make(threads: bool) -> Any:

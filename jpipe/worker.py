@@ -2,8 +2,8 @@
 
 A chunk of items arrives as a `Work` and leaves as a `Receipt`. The execution goes through
 ``joblib.Memory(cache_dir, backend="jpipe").cache(execute)``: a chunk whose results appeared in the cache meanwhile is
-not executed again, and what was executed is filed by the store backend. Nothing that a step does may escape: an exception
-becomes an `ErrorRecord` in the receipt, and the other items go on.
+not executed again, and what was executed is filed by the store backend. Nothing that a step does may escape: an
+exception becomes an `ErrorRecord` in the receipt, and the other items go on.
 """
 
 from __future__ import annotations

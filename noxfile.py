@@ -15,6 +15,9 @@ ROOT = Path(__file__).parent
 MINORS = range(11, 20)
 """Python 3.11 and up."""
 
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+"""Tests wait for processes much of the time. Those of one file stay together, so that their fixtures are made once."""
+
 PEERS = ("diskcache", "exca", "checkpointer", "pipefunc")
 """Other tools for the benchmarks; one that does not install is left out of the tables."""
 
@@ -64,9 +67,18 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, download_python="never")
 def tests(session: nox.Session) -> None:
-    """The tests, against the installed package, on every Python from 3.11 up that is found."""
+    """The tests, against the installed package, on every Python from 3.11 up that is found.
+
+    All of them on the Python that runs nox, those that judge durations first and alone; on the others without those and
+    without what does not depend on the version of Python.
+    """
     session.install(".[test]")
-    session.run("pytest", "-m", "not nightly", *session.posargs)
+    selection = "not nightly and not timing"
+    if session.python != PYTHONS[0]:
+        selection += " and not once"
+    elif not session.posargs:
+        session.run("pytest", "-m", "timing")
+    session.run("pytest", "-m", selection, "--durations=10", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -74,7 +86,7 @@ def coverage(session: nox.Session) -> None:
     """The tests once more, counting branches, worker processes included; fails below the bound in pyproject.toml."""
     session.install(".[test]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not nightly and not timing", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-m", "not nightly and not timing", *IN_PARALLEL, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -85,7 +97,7 @@ def minimums(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(lowest_dependencies()) + "\n", "utf-8")
     session.install(".[test]", "-c", str(constraints))
-    session.run("pytest", "-m", "not nightly and not timing", *session.posargs)
+    session.run("pytest", "-m", "not nightly and not timing", *IN_PARALLEL, *session.posargs)
 
 
 def lowest_dependencies() -> list[str]:

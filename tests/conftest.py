@@ -25,8 +25,19 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 sys.path.append(str(Path(__file__).parents[1]))
 """Worker processes unpickle functions of ``tests.test_...`` by name. At the end, so that the installed jpipe wins."""
 
+ONCE = ("joblib_suite/", "store/", "test_architecture.py", "test_benchmarks.py", "test_docs.py", "test_examples.py")
+"""Tests that judge what does not depend on the version of Python: they run on one only (marker `once`)."""
+
 TIMEOUT = 180.0
 """Seconds after which a command counts as hung."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs to run on one Python only."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(ONCE):
+            item.add_marker(pytest.mark.once)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_files_folders_and_variables_that_a_step_reads_are_its_inputs(project: P
     assert project.run("-j1").end["ran"] == 0, "a new time alone is no new content"
 
 
-def test_two_runs_at_once_do_each_item_once_in_total(project: Project) -> None:
+def test_two_runs_at_once_both_succeed_and_leave_everything_cached(project: Project) -> None:
     project.write(
         """
         import time

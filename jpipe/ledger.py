@@ -360,13 +360,18 @@ class Ledger(RecordedResults):
 
     def _tell_item_waiters(self, state: CallState, indices: Sequence[int]) -> None:
         for waiter in self._item_waiters.get(state.call.number, ()):
-            if waiter.count is None:
-                if not waiter.needs:
-                    self._agenda.append((self._open_mapped, (waiter,)))
-            elif type(next(iter(self._streaming(waiter, state)), None)) is Output:
-                self._agenda.append((self._advance, (waiter, indices)))
-            else:
-                self._agenda.append((self._advance, (waiter, self._positions(waiter, state))))
+            self._agenda.append((self._follow, (waiter, state, indices)))
+
+    def _follow(self, waiter: CallState, source: CallState, indices: Sequence[int]) -> None:
+        """Items of `source` are done: decide about those of a mapped call that take them."""
+        if waiter.count is None:
+            # Sizing a call starts it anew, so it is done once, however many items were waited for together.
+            if not waiter.needs:
+                self._open_mapped(waiter)
+        elif self._streaming(waiter, source):
+            self._advance(waiter, [index for index in indices if index < (waiter.count or 0)])
+        else:
+            self._advance(waiter, self._positions(waiter, source))
 
     @staticmethod
     def _streaming(waiter: CallState, source: CallState) -> list[Any]:
@@ -397,8 +402,8 @@ class Ledger(RecordedResults):
     def _finish(self, state: CallState) -> None:
         """Every item is done: the whole result has a digest now."""
         if state.call.is_mapped:
-            contents = [content for content in state.contents if content is not None]
-            content = combine("list", contents)
+            assert None not in state.contents, "a mapped call is whole when every item has its result"
+            content = combine("list", [content for content in state.contents if content is not None])
             code = tuple(sorted({entry for codes in state.codes.values() for entry in codes}))
         else:
             assert state.contents[0] is not None

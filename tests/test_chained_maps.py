@@ -1,0 +1,48 @@
+"""Chained maps over lists that are known only in the run give what the plain script gives, as the lists change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jpipe
+from jpipe import api
+
+EXECUTED: list[int] = []
+
+
+@jpipe.step
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+@jpipe.step
+def doubled(x: int, plus: int = 0) -> int:
+    EXECUTED.append(x)
+    return 2 * x + plus
+
+
+@jpipe.step
+def total(xs: list[int]) -> int:
+    return sum(xs)
+
+
+@jpipe.pipeline
+def main(count: int) -> Any:
+    xs = numbers(count)
+    once = jpipe.map(doubled, xs)
+    return jpipe.map(doubled, xs, [10, 20, 30]), total(jpipe.map(doubled, once)), jpipe.map(doubled, once, [1, 2])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_follows_from_items_that_are_found_together_is_decided_once(tmp_path: Path, n_jobs: int) -> None:
+    EXECUTED.clear()
+    for count in (7, 3, 7, 5, 0, 8):
+        run = api.run(main, {"count": count}, n_jobs=n_jobs, cache_dir=tmp_path / "cache")
+        assert run.value == main(count), f"for {count} numbers"
+    if n_jobs == 1:
+        EXECUTED.clear()
+        api.run(main, {"count": 9}, n_jobs=1, cache_dir=tmp_path / "cache")
+        assert sorted(EXECUTED) == [8, 16], "of nine numbers only the ninth is new"

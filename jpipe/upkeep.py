@@ -42,7 +42,9 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
             # It was answered as a whole: which items stand behind that was not looked up.
             reached[state.fingerprint.digest] = None
         for family, key in [*state.accepted.values(), *filter(None, [state.accepted_whole])]:
-            reached.setdefault(family, []).append(key)
+            others = reached.setdefault(family, [])
+            if others is not None:
+                others.append(key)
     store.mark_reached(blake3(pipeline.encode()).digest(), blake3(run.encode()).digest(), reached)
     store.merge(reached)
     if _is_due(store):

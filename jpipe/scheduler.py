@@ -220,6 +220,7 @@ class Scheduler:
             self._sharing.look()
             self._recover()
             self._dispatch()
+            self._file()
             if self._running:
                 self._collect(self._patience())
             elif self._sharing.is_waiting and not self._stopping:
@@ -374,7 +375,12 @@ class Scheduler:
         chunk.work.slots = None
         chunk.queue.running += 1
         self._running[chunk.work.number] = chunk
+        pace = chunk.queue.pace.seconds
+        if pace is None or pace * len(chunk.items) > SHORT_CHUNK:
+            self._file()
         self._finished(chunk, run_work(chunk.work), None)
+        if self._filing.is_due or self._sharing.let_go(if_due=True):
+            self._file()
 
     # -- taking results in ---------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_files_folders_and_variables_that_a_step_reads_are_its_inputs(project: P
     assert project.run("-j1").end["ran"] == 0, "a new time alone is no new content"
 
 
-def test_two_runs_at_once_both_succeed_and_leave_everything_cached(project: Project) -> None:
+def test_two_runs_at_once_do_each_item_once_in_total(project: Project) -> None:
     project.write(
         """
         import time
@@ -155,6 +156,8 @@ def test_two_runs_at_once_both_succeed_and_leave_everything_cached(project: Proj
     runs = [project.start("run", "-j2", "--json") for _ in range(2)]
     said = [run.communicate(timeout=120) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
+    ends = [json.loads(out.splitlines()[-1]) for out, _ in said]
+    assert sum(end["ran"] for end in ends) == 12, ends
     assert project.run("-j2").counts == (0, 12)
 
 

@@ -27,7 +27,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
 
-def pythons() -> list[str]:
+def found_pythons() -> list[str]:
     """The versions of Python that this machine has, the one that runs nox first.
 
     pyenv keeps interpreters where ``PATH`` does not lead, so their folders are added to its end. It also puts commands
@@ -54,7 +54,7 @@ def runs(version: str) -> bool:
     return False
 
 
-PYTHONS = pythons()
+PYTHONS = found_pythons()
 
 
 @nox.session
@@ -65,20 +65,32 @@ def demo(session: nox.Session) -> None:
         session.run("jpipe", "run", "examples/digits/pipeline.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS, download_python="never")
+@nox.session(python=PYTHONS[0], download_python="never")
 def tests(session: nox.Session) -> None:
-    """The tests, against the installed package, on every Python from 3.11 up that is found.
-
-    All of them on the Python that runs nox, those that judge durations first and alone; on the others without those and
-    without what does not depend on the version of Python.
-    """
+    """The tests, against the installed package, on the Python that runs nox."""
     session.install(".[test]")
-    selection = "not nightly and not timing"
-    if session.python != PYTHONS[0]:
-        selection += " and not once"
-    elif not session.posargs:
-        session.run("pytest", "-m", "timing")
-    session.run("pytest", "-m", selection, "--durations=10", *IN_PARALLEL, *session.posargs)
+    session.run("pytest", "-n", "2", "-m", "not nightly and not slow and not timing", *session.posargs)
+
+
+@nox.session(python=PYTHONS, download_python="never")
+def pythons(session: nox.Session) -> None:
+    """The tests on every Python from 3.11 up that is found."""
+    session.install(".[test]")
+    session.run("pytest", "-n", "2", "-m", "not nightly and not slow and not timing", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], download_python="never")
+def slow(session: nox.Session) -> None:
+    """The tests that kill processes, wait for timeouts or drive the command hundreds of times."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "slow and not nightly", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], download_python="never")
+def timing(session: nox.Session) -> None:
+    """The tests that judge durations as ratios; they want an idle machine."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "timing and not nightly", *session.posargs)
 
 
 @nox.session

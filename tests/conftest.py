@@ -208,3 +208,24 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if home != Path(sysconfig.get_path("purelib")):
             patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")])))
         yield
+
+
+SLOW = {
+    "test_benchmarks",
+    "test_examples",
+    "test_failures",
+    "test_fingerprint_edits",
+    "test_joblib_traps",
+    "test_mapping_failures",
+    "test_migration",
+    "test_properties",
+    "test_store_faults",
+}
+"""Modules whose tests take minutes together; `nox -s slow` runs them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow modules."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker("slow")

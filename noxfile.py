@@ -67,9 +67,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0], download_python="never")
 def tests(session: nox.Session) -> None:
-    """The tests, against the installed package, on the Python that runs nox."""
+    """The tests, against the installed package, on the Python that runs nox.
+
+    They kill processes and race them against each other, so what fails beside others is tried once more alone.
+    """
     session.install(".[test]")
-    session.run("pytest", "-n", "2", "-m", "not nightly and not slow and not timing", *session.posargs)
+    chosen = ["-m", "not nightly and not slow and not timing", *session.posargs]
+    session.run("pytest", "-n", "2", *chosen, success_codes=[0, 1])
+    session.run("pytest", "--last-failed", "--last-failed-no-failures", "none", *chosen, success_codes=[0, 5])
 
 
 @nox.session(python=PYTHONS, download_python="never")

@@ -25,19 +25,27 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 sys.path.append(str(Path(__file__).parents[1]))
 """Worker processes unpickle functions of ``tests.test_...`` by name. At the end, so that the installed jpipe wins."""
 
-ONCE = ("joblib_suite/", "store/", "test_architecture.py", "test_benchmarks.py", "test_docs.py", "test_examples.py")
-"""Tests that judge what does not depend on the version of Python: they run on one only (marker `once`)."""
+SLOW = {
+    "test_benchmarks",
+    "test_failures",
+    "test_fingerprint_edits",
+    "test_joblib_traps",
+    "test_mapping_failures",
+    "test_migration",
+    "test_properties",
+    "test_store_faults",
+}
+"""Modules whose tests take minutes together; `nox -s slow` runs them."""
 
 TIMEOUT = 180.0
 """Seconds after which a command counts as hung."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs to run on one Python only."""
-    here = Path(__file__).parent
+    """Mark the tests of slow modules."""
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(ONCE):
-            item.add_marker(pytest.mark.once)
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
 
 
 @dataclass(frozen=True)
@@ -208,24 +216,3 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if home != Path(sysconfig.get_path("purelib")):
             patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")])))
         yield
-
-
-SLOW = {
-    "test_benchmarks",
-    "test_examples",
-    "test_failures",
-    "test_fingerprint_edits",
-    "test_joblib_traps",
-    "test_mapping_failures",
-    "test_migration",
-    "test_properties",
-    "test_store_faults",
-}
-"""Modules whose tests take minutes together; `nox -s slow` runs them."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow modules."""
-    for item in items:
-        if item.path.stem in SLOW:
-            item.add_marker("slow")

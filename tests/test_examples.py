@@ -58,6 +58,7 @@ def test_the_plan_names_the_helper_that_was_edited_and_the_line(project: Project
     assert "cv=4" in reason["diff"]
 
 
+@pytest.mark.slow
 def test_the_images_example_maps_over_a_list_known_during_the_run(project: Project) -> None:
     copied("images", project)
     assert project.run().ran == {"pictures": 1, "features": 6, "centres": 1, "shares": 6, "overview": 1}
@@ -69,6 +70,7 @@ def test_the_images_example_maps_over_a_list_known_during_the_run(project: Proje
     assert project.run("--set", "least=250000").ran == {"pictures": 1, "centres": 1, "shares": 5, "overview": 1}
 
 
+@pytest.mark.slow
 def test_the_series_example_keeps_forecasts_and_answers_for_its_figure(project: Project) -> None:
     copied("series", project)
     assert project.run().ran == {"series": 1, "forecast": 90, "errors": 1, "figure": 1}
@@ -85,6 +87,7 @@ def test_the_series_example_keeps_forecasts_and_answers_for_its_figure(project: 
     assert (project.root / "errors.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_without_its_decorators_an_example_is_a_script_that_gives_the_same(name: str, project: Project) -> None:
     copied(name, project)

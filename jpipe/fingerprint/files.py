@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
-from jpipe.fingerprint.boundary import Boundary
+from jpipe.fingerprint.boundary import Boundary, is_jpipe_module
 from jpipe.fingerprint.bytecode import bytecode_fits, codes_of, same_code
 from jpipe.fingerprint.outline import FromImport, PlainImport
 from jpipe.fingerprint.parse_cache import ParseCache, Stamp, stamp_of
@@ -113,6 +113,8 @@ class SourceFiles:
             for _ in range(level - 1):
                 folder = os.path.dirname(folder)
             return module_in(folder, module.split(".") if module else [])
+        if is_jpipe_module(module):
+            return None  # wherever a copy of it lies
         for folder in sys.path:
             folder = folder or os.getcwd()
             if os.path.isdir(folder) and self.boundary.owns_folder(folder):

@@ -149,6 +149,7 @@ class Pool:
         parallel, self._parallel = self._parallel, None
         if parallel is None:
             return
+        _greet_with(parallel._backend, None)
         with contextlib.suppress(Exception):
             parallel._backend.stop_call()
         with contextlib.suppress(Exception):
@@ -164,6 +165,8 @@ class Pool:
             self._parallel = Parallel(**arguments)
         with blocked():
             self._parallel.__enter__()
+        if self._has_children:
+            _greet_with(self._backend, belong_to)
         if self._has_children and os.name == "posix":
             # Until Python 3.12 its start lets Ctrl-C through again, also to workers that are started beside it.
             resource_tracker.ensure_running()
@@ -202,6 +205,17 @@ def _in_worker(main: int | None, task: Callable[[], Any]) -> Any:
     if main is not None:
         belong_to(main)
     return task()
+
+
+def _greet_with(backend: Any, initializer: Callable[[int], None] | None) -> None:
+    """Let workers that loky starts from now on call this before they wait for their first task, which may never come.
+
+    As an argument of ``Parallel`` it would make joblib start other workers for every ``Parallel`` without it.
+    """
+    workers: Any = getattr(backend, "_workers", None)
+    if hasattr(workers, "_initializer") and workers._initializer in (None, belong_to):
+        workers._initializer = initializer
+        workers._initargs = () if initializer is None else (os.getpid(),)
 
 
 def _dead(backend: Any) -> frozenset[int]:

@@ -102,6 +102,31 @@ def test_what_is_younger_than_a_day_or_used_by_a_living_run_stays(store: Store) 
     assert left(store) == {1}
 
 
+def test_a_run_that_ends_takes_its_pin_along_and_a_forked_child_does_not(store: Store) -> None:
+    script = f"""
+        import os, sys
+        from pathlib import Path
+        from jpipe.store import SigningKey, Store
+        store = Store.open(Path({str(store.root)!r}), key=SigningKey(b"k" * 32))
+        store.pin()
+        pins = store.root / "v1" / "pins"
+        if os.fork() == 0:
+            sys.exit()
+        os.wait()
+        assert len(list(pins.iterdir())) == 1
+        print("alive", flush=True)
+        sys.stdin.read()
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    run = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], **pipes)
+    assert run.stdout is not None
+    assert run.stdout.readline() == b"alive\n"
+    assert living_since(store.disk) is not None
+    run.communicate()
+    assert run.returncode == 0
+    assert list((store.root / "v1" / "pins").iterdir()) == []
+
+
 def test_what_the_last_three_runs_of_a_pipeline_reached_stays(store: Store) -> None:
     fill(store, range(6))
     age(store, dict.fromkeys(range(6), 9.0))

@@ -123,9 +123,9 @@ class Lock:
             _write_holder(self, json.dumps(asdict(_this_process(step))).encode())
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the lock back."""
+        """Give the lock back; in a forked child of its holder, nothing, for there it is not held."""
         try:
-            if remove and not system.WINDOWS:
+            if remove and not system.WINDOWS and _is_held(self.held):
                 with contextlib.suppress(OSError):
                     system.unlink(self.path)
         finally:
@@ -150,6 +150,9 @@ if system.WINDOWS:
 
     def _write_holder(lock: Lock, text: bytes) -> None:
         Path(lock.path).write_bytes(text)
+
+    def _is_held(held: Any) -> bool:
+        return bool(held.is_locked)
 
     def _give(held: Any) -> None:
         held.release()
@@ -206,6 +209,9 @@ else:
     def _write_holder(lock: Lock, text: bytes) -> None:
         os.ftruncate(lock.held.number, 0)
         os.pwrite(lock.held.number, text, 0)
+
+    def _is_held(held: Any) -> bool:
+        return bool(held.number >= 0)
 
     def _give(held: Any) -> None:
         if held.number >= 0:

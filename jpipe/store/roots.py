@@ -23,6 +23,7 @@ _HEAD = struct.Struct("<8s32s")
 _FAMILY = struct.Struct("<32sI")
 _EVERYTHING = 0xFFFFFFFF
 _PREFIX = 8
+_TRIES = 10
 
 
 class Reached:
@@ -77,11 +78,15 @@ def reached(disk: Disk) -> Reached:
 
 
 def pin(disk: Disk) -> Lock | None:
-    """Show that a run is alive until this process ends; None where that cannot be written down."""
+    """Show that a run is alive until the lock is released or this process dies; None where that cannot be written."""
     folder = disk.folder.path("pins")
     with contextlib.suppress(OSError):
         disk.writer.make_folder(folder)
-        return Lock.take(f"{folder}/{process_name()}-{secrets.token_hex(4)}")
+        for _ in range(_TRIES):
+            # A prune that looks whether the owner lives may have the new file for a moment; it removes it then.
+            lock = Lock.take(f"{folder}/{process_name()}-{secrets.token_hex(4)}")
+            if lock is not None:
+                return lock
     return None
 
 

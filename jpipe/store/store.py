@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -288,9 +289,11 @@ class Store:
         return note_names(self.disk, kind)
 
     def pin(self) -> None:
-        """Show until this process ends that a run is alive: pruning leaves alone what it may be using."""
+        """Show as long as this store is in use that a run is alive: pruning leaves alone what it may be using."""
         if self._pin is None:
             self._pin = pin(self.disk)
+            if self._pin is not None:
+                weakref.finalize(self, self._pin.release, remove=True)
 
     def mark_reached(self, pipeline: bytes, run: bytes, families: Mapping[bytes, Iterable[bytes] | None]) -> None:
         """Note what a run reached: keys by family, None for all of a family. The last three of a pipeline are kept."""

@@ -18,7 +18,7 @@ from jpipe.ledger import Ledger
 from jpipe.options import StepOptions
 from jpipe.references import Live, Payload, Reference, ReferenceList, payload_of
 from jpipe.store import PutOptions, Store
-from jpipe.worker import ItemWork, StepWork, Work
+from jpipe.work import ItemWork, StepWork, Work
 
 __all__ = ["Chunk", "ChunkBuilder", "Pace", "StepQueue"]
 

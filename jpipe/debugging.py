@@ -11,6 +11,7 @@ from typing import Any
 from jpipe.callstate import CallState, Status
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.errors import NothingSelectedError, UsageError
+from jpipe.execution import inputs_of
 from jpipe.failures import label_of
 from jpipe.functions import source_stamps
 from jpipe.ledger import Ledger
@@ -22,7 +23,6 @@ from jpipe.seeds import seeded
 from jpipe.session import Session, prepare
 from jpipe.step import Step
 from jpipe.store import MissingEntry
-from jpipe.worker import inputs_of
 
 __all__ = ["PreparedItem", "load_item", "prepare_item"]
 

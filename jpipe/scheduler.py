@@ -36,7 +36,8 @@ from jpipe.store import NewRecord, Store
 from jpipe.tally import Tally
 from jpipe.trace import ErrorRecord, WorkersLost
 from jpipe.watchdog import Watchdog, end_process
-from jpipe.worker import ItemReceipt, Receipt, run_work
+from jpipe.work import ItemReceipt, Receipt
+from jpipe.worker import run_work
 
 if TYPE_CHECKING:
     from jpipe.pool import Pool

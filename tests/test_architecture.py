@@ -21,7 +21,6 @@ LONGER = {
     "scheduler.py": "the one loop that walks a plan",
     "store/joblib_backend.py": "the whole of joblib's backend interface",
     "store/store.py": "the front of the store",
-    "worker.py": "the way of one chunk through a worker",
 }
 """Modules above the ceiling, and the one idea that each of them holds."""
 

@@ -1,0 +1,168 @@
+"""Run the items of a chunk where they are: resolve arguments, seed, call, write the result, note what became of it.
+
+Nothing that a step does may escape: an exception becomes an `ErrorRecord` in the receipt, and the other items go on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jpipe.belonging import is_worker
+from jpipe.capture import Capture, forget_warnings
+from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
+from jpipe.files import File, Watch, watching
+from jpipe.interrupts import interruptible
+from jpipe.options import StepOptions
+from jpipe.references import ValueSource, arguments_of, loaded_with
+from jpipe.seeds import seeded
+from jpipe.step import Step
+from jpipe.store import Held, MissingEntry, NewRecord, Stored
+from jpipe.timeouts import limit
+from jpipe.trace import record_error
+from jpipe.work import ItemReceipt, ItemWork, Receipt, Work
+from jpipe.worker_state import boundary_of, code_below, digests_below, native_streams, own_slot
+
+__all__ = ["Execution", "inputs_of"]
+
+_PLAIN = (int, float, str, bytes, bool, type(None))
+_NO_OPTIONS = StepOptions()
+
+
+class Execution:
+    """The items of one chunk, one after the other."""
+
+    def __init__(self, work: Work, function: Callable[..., Any], receipt: Receipt) -> None:
+        self.work = work
+        self.step: Step[..., Any] = Step(function, _NO_OPTIONS)
+        self.receipt = receipt
+        self.source = ValueSource(work.store, work.step.mmap_mode)
+        self.slot = own_slot(work.slots)
+        self.native = native_streams(work.slots) if work.capture and is_worker() else None
+        self.files = digests_below(work.step.root)
+        self.boundary = boundary_of(work.step.root, str(work.store.root))
+        self._stop = False
+
+    def stopped(self) -> bool:
+        """Whether the rest of the items is not to be started."""
+        return self._stop or (self.slot is not None and self.slot.should_stop())
+
+    def run(self, position: int, item: ItemWork, capture: Capture) -> ItemReceipt:
+        """Run one item."""
+        receipt = ItemReceipt(position)
+        if self.work.capture:
+            forget_warnings()
+        started = time.time()
+        clock = time.perf_counter()
+        if self.slot is not None:
+            self.slot.begin(self.work.number, position, started)
+        try:
+            with watching() as watch:
+                value = self._call(item)
+            receipt.seconds = time.perf_counter() - clock
+            self._keep(receipt, item, value, watch, int(started * 1e9))
+        except KeyboardInterrupt:
+            receipt.interrupted = self._stop = True
+        except BaseException as error:
+            receipt.seconds = time.perf_counter() - clock
+            receipt.error = record_error(error, _kind_of(error), receipt.seconds)
+        receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
+        receipt.peak_memory = _peak_memory()
+        if self.slot is not None:
+            self.slot.end(self.work.number, started, receipt.peak_memory)
+        return receipt
+
+    def _call(self, item: ItemWork) -> Any:
+        args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
+        seeded(item.key)
+        with interruptible(self.work.in_main), limit(self.work.step.timeout):
+            value = self.step.function(*args, **kwargs)
+            return _awaited(value) if hasattr(value, "__await__") else value
+
+    def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
+        step = self.work.step
+        outputs: list[str] = []
+        hashers = step.hashers or {}
+        if type(value) not in _PLAIN:
+            hashers = {**hashers, File: lambda file: self._file(file, outputs)}
+        if step.returns_file and isinstance(value, (str, os.PathLike)) and not isinstance(value, File):
+            self._file(File(value), outputs)
+        try:
+            stored = self.work.store.put(
+                value,
+                options=step.put,
+                parts=self.work.wants_parts,
+                hashers=hashers,
+                fingerprint=code_below(step.root),
+            )
+        except (UnstorableResult, UndigestibleError) as error:
+            if not self.work.in_main:
+                raise
+            receipt.error = record_error(error, "unstorable")
+            receipt.stored = _held(value)
+            return
+        reads, receipt.changed = watch.reads(self.files, self.boundary, started_ns)
+        written = {self.files.full(os.path.abspath(path)) for path in outputs}
+        reads = tuple(read for read in reads if self.files.full(read.path) not in written)
+        receipt.reads = reads + tuple(self.files.read(path, written=True) for path in sorted(written))
+        receipt.stored = stored
+        self.receipt.paths += stored.paths
+        if step.cache and item.keep and receipt.changed is None:
+            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, _peak_memory())
+            self.receipt.records.append((receipt.position, record))
+
+    def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:
+        """What counts of a `File` in a result: its path as written and its content."""
+        outputs.append(file.path)
+        return "jpipe.File", file.path, self.files.content(os.path.abspath(file.path))
+
+
+def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]:
+    """The arguments of an item by name, with every result that they refer to."""
+    with loaded_with(source):
+        arguments = arguments_of(item.arguments, source)
+        if item.shared >= 0:
+            arguments.update(arguments_of(work.shared[item.shared], source))
+    return arguments
+
+
+def _held(value: Any) -> Stored:
+    """A result that cannot be stored, for the rest of this run; its digest is of this run alone."""
+    return Stored(os.urandom(32), (), None, Held(value), 0)
+
+
+def _kind_of(error: BaseException) -> str:
+    if isinstance(error, ItemTimeoutError):
+        return "timeout"
+    if isinstance(error, MissingEntry):
+        return "missing"
+    return "unstorable" if isinstance(error, (UnstorableResult, UndigestibleError)) else "raised"
+
+
+def _awaited(value: Any) -> Any:
+    import asyncio
+
+    async def wait() -> Any:
+        return await value
+
+    return asyncio.run(wait())
+
+
+def _peak_memory() -> int:
+    if _usage is None:
+        return 0
+    peak = _usage(_SELF).ru_maxrss
+    return int(peak if _IN_BYTES else peak * 1024)
+
+
+try:
+    import resource as _resource
+    import sys as _sys
+
+    _usage: Callable[[int], Any] | None = _resource.getrusage
+    _SELF = _resource.RUSAGE_SELF
+    _IN_BYTES = _sys.platform == "darwin"
+except ImportError:  # Windows has no resource module
+    _usage, _SELF, _IN_BYTES = None, 0, False

@@ -334,9 +334,8 @@ def _buffers(descriptor: int, control: Control, size: int, path: str, mode: Mode
     if not control.table:
         return []
     if mode is not None:
-        mapped = map_file(descriptor, size, path, mode)
-        if mapped is not None:
-            flat = mapped.view(type(mapped).__base__)
+        flat = map_file(descriptor, size, path, mode)
+        if flat is not None:
             return [flat[start : start + length] for start, length in control.table]
     first = control.table[0][0]
     data = read_file(descriptor, first, control.offset)

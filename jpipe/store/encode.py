@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from jpipe import script
 from jpipe.digest.canonical import hash_bytes
 from jpipe.store.compress import compress, decompress
 from jpipe.store.unstorable import unstorable
@@ -120,7 +121,7 @@ def decode(codec: int, stream: bytes | memoryview, buffers: list[Any]) -> Any:
     """The value that `encode` was given."""
     if codec > _BUFFERS:
         stream = decompress(codec, bytes(stream))
-    return pickle.loads(stream, buffers=buffers)
+    return script.loads(stream, buffers)
 
 
 def pack_inline(encoded: Encoded) -> bytes:
@@ -164,7 +165,10 @@ class _PlainPickler(pickle.Pickler):
 def _reduced(kind: type, obj: Any) -> Any:
     if kind is FunctionType or kind is type or issubclass(kind, type):
         if obj.__module__ in ("__main__", "__mp_main__", None) or "<locals>" in obj.__qualname__:
-            raise _OnlyHere
+            reduced = script.reduced(obj)
+            if reduced is None:
+                raise _OnlyHere
+            return reduced
         return NotImplemented
     return _array_reduced(kind, obj)
 
@@ -219,7 +223,7 @@ def _cloud_pickler() -> Any:
 
     class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            reduced = _array_reduced(type(obj), obj)
+            reduced = script.reduced(obj) or _array_reduced(type(obj), obj)
             return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
     return CloudPickler

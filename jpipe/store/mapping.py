@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import mmap
 import os
 import sys
@@ -10,6 +11,7 @@ import weakref
 from typing import Any, Literal
 
 from jpipe.store import system
+from jpipe.store.written import was_written
 
 __all__ = ["SCARCE", "Mode", "map_file", "read_exactly", "read_file"]
 
@@ -24,9 +26,9 @@ _live = 0
 
 
 def map_file(descriptor: int, size: int, path: str, mode: Literal["c", "r"]) -> Any:
-    """The whole file as one `numpy.memmap` of bytes; None where no mapping is to be had.
+    """The whole file as one array of bytes over a `numpy.memmap`; None where no mapping is to be had.
 
-    joblib sends views of it to other processes by the file's name.
+    joblib sends views of it to other processes by the file's name, unless something was written into it.
 
     Parameters
     ----------
@@ -107,9 +109,31 @@ def _as_memmap(mapped: mmap.mmap, size: int, path: str, mode: Literal["c", "r"])
     """What `numpy.memmap` makes, over a mapping that holds no descriptor where Python can do that."""
     import numpy as np
 
-    array: Any = np.ndarray.__new__(np.memmap, (size,), np.uint8, buffer=mapped)
+    array: Any = np.ndarray.__new__(_kind(), (size,), np.uint8, buffer=mapped)
     array._mmap = mapped
     array.filename = os.path.abspath(path)
     array.offset = 0
     array.mode = mode
-    return array
+    return array.view(np.ndarray)
+
+
+@functools.cache
+def _kind() -> type:
+    import numpy as np
+
+    class Mapped(np.memmap):  # type: ignore[type-arg]
+        """Memory that has the bytes of a file, until something is written into it.
+
+        joblib looks for the mapping that an array goes back to, and if there is one, it sends the name of the file in
+        place of the array. What a step wrote into its arguments would be lost then without a word.
+        """
+
+        @property
+        def base(self) -> Any:
+            """The mapping; None when it no longer has what the file has."""
+            below: Any = super().base
+            if self.mode == "c" and isinstance(below, mmap.mmap) and was_written(self.ctypes.data, self.nbytes):
+                return None
+            return below
+
+    return Mapped

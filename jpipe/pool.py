@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from types import TracebackType
@@ -141,7 +142,7 @@ class Pool:
     def kill(self) -> None:
         """End the workers at once; what they were doing is lost."""
         if self._parallel is not None:
-            with contextlib.suppress(Exception):
+            with _ended_for_sure(self._backend, 0.2), contextlib.suppress(Exception):
                 self._backend.abort_everything(ensure_ready=False)
 
     def close(self) -> None:
@@ -150,10 +151,11 @@ class Pool:
         if parallel is None:
             return
         _greet_with(parallel._backend, None)
-        with contextlib.suppress(Exception):
-            parallel._backend.stop_call()
-        with contextlib.suppress(Exception):
-            parallel.__exit__(None, None, None)
+        with _ended_for_sure(parallel._backend, 2.0):
+            with contextlib.suppress(Exception):
+                parallel._backend.stop_call()
+            with contextlib.suppress(Exception):
+                parallel.__exit__(None, None, None)
 
     @property
     def _backend(self) -> Any:
@@ -224,6 +226,32 @@ def _dead(backend: Any) -> frozenset[int]:
     with contextlib.suppress(Exception):
         return frozenset(pid for pid, process in dict(processes or {}).items() if process.exitcode is not None)
     return frozenset()
+
+
+@contextlib.contextmanager
+def _ended_for_sure(backend: Any, grace: float) -> Iterator[None]:
+    """While the code inside ends a multiprocessing.Pool, kill what is still alive after `grace` seconds.
+
+    The pool only asks its workers to end and then waits for them: one in native code would never hear of it.
+    """
+    pool = getattr(backend, "_pool", None)
+    workers = getattr(pool, "_pool", None)
+    if not isinstance(workers, list):
+        yield
+        return
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(grace):
+            for process in list(workers):
+                with contextlib.suppress(Exception):
+                    process.kill()
+
+    threading.Thread(target=kill, name="jpipe-pool-end", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _tell_error(future: Any, done: Done) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from jpipe.account import Account
 from jpipe.answer import Asked
 from jpipe.callstate import CallState
 from jpipe.evidence import Explainer, texts_of
@@ -15,7 +16,6 @@ from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.plan import Plan
 from jpipe.planning import make_plan
-from jpipe.scheduler import Scheduler
 from jpipe.session import Session
 from jpipe.store import MissingEntry
 from jpipe.upkeep import tidy
@@ -26,7 +26,7 @@ __all__ = ["leave_behind", "plan_of", "results_of"]
 def leave_behind(
     session: Session,
     ledger: Ledger,
-    scheduler: Scheduler,
+    account: Account,
     name: str,
     outcome: Outcome,
     asked: Asked | None,
@@ -36,6 +36,8 @@ def leave_behind(
 
     Parameters
     ----------
+    account
+        What failed, and how long items took.
     name, outcome
         The run's name, and what became of it.
     asked
@@ -43,7 +45,7 @@ def leave_behind(
     targets
         The steps that were asked for.
     """
-    _remember(session, ledger, scheduler, name, outcome)
+    _remember(session, ledger, account, name, outcome)
     if outcome is not Outcome.CACHED:
         tidy(session.store, session.identity, name, ledger.states.values())
     if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
@@ -67,15 +69,15 @@ def results_of(ledger: Ledger) -> list[StepResult]:
     ]
 
 
-def _remember(session: Session, ledger: Ledger, scheduler: Scheduler, name: str, outcome: Outcome) -> None:
+def _remember(session: Session, ledger: Ledger, account: Account, name: str, outcome: Outcome) -> None:
     """Leave behind what later runs compare with; nothing when nothing happened."""
     session.fingerprinter.save()
     if outcome is Outcome.CACHED and session.last_run.run:
         return
     calls = _noted_calls(session, ledger)
-    seconds = {**session.last_run.seconds, **scheduler.pace}
+    seconds = {**session.last_run.seconds, **account.pace}
     session.history.note_run(
-        session.identity, LastRun(name, time.time(), calls, frozenset(scheduler.failed_keys), seconds)
+        session.identity, LastRun(name, time.time(), calls, frozenset(account.failed_keys), seconds)
     )
 
 

@@ -13,12 +13,12 @@ from jpipe.answer import Asked
 from jpipe.events import Event, Observer, everyone
 from jpipe.journal import Journal, opening_of
 from jpipe.leaving import leave_answer
+from jpipe.limits import Limits
 from jpipe.pipeline import Pipeline
 from jpipe.plan import Plan
 from jpipe.report import Run
 from jpipe.rows import journal_folder
 from jpipe.running import Once, Request, carry_out
-from jpipe.scheduler import Limits
 from jpipe.session import load_state, prepare
 from jpipe.store import MissingEntry
 from jpipe.workforce import machine_memory, workers
@@ -106,10 +106,11 @@ def run(
     name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
     journal = Journal(journal_folder(session.store.root), opening_of(session, name))
     emit = Once(everyone([journal, observer or _ignore]))
-    scheduler, ledger, outcome = carry_out(session, request, name, emit)
+    done = carry_out(session, request, name, emit)
+    ledger, account, outcome = done.ledger, done.account, done.outcome
     seconds = time.perf_counter() - begun
-    emit(scheduler.tally.run_ended(outcome, seconds, scheduler.slowest, scheduler.largest))
-    leave_behind(session, ledger, scheduler, name, outcome, asked, targets)
+    emit(done.tally.run_ended(outcome, seconds, account.slowest, account.largest))
+    leave_behind(session, ledger, account, name, outcome, asked, targets)
     journal.close(results_of(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
 
     def load_value() -> Any:
@@ -128,7 +129,7 @@ def run(
         name=name,
         outcome=outcome,
         steps=tuple(emit.steps),
-        failures=tuple(scheduler.failures),
+        failures=tuple(account.failures),
         seconds=seconds,
         make_plan=lambda: plan_of(session, ledger),
         load_value=load_value,

@@ -7,23 +7,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jpipe.account import Account
 from jpipe.aftermath import plan_of
-from jpipe.callstate import CallState
+from jpipe.backlog import Backlog
+from jpipe.callstate import CallState, Status
 from jpipe.chunks import ChunkBuilder, own_folders
+from jpipe.crew import Crew
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.events import Event, Observer, RunStarted, StepEnded
 from jpipe.evidence import Explainer
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
+from jpipe.limits import Limits
 from jpipe.outcomes import Outcome
-from jpipe.scheduler import Limits, ResultLost, Scheduler
+from jpipe.reasons import Reason
+from jpipe.scheduler import ResultLost, Scheduler
 from jpipe.session import Session
 from jpipe.store import MissingEntry
 from jpipe.tally import Tally
 from jpipe.workforce import pool_maker
 
-__all__ = ["Once", "Request", "carry_out"]
+__all__ = ["Carried", "Once", "Request", "carry_out"]
 
 HEALING = 3
 """How often a run is planned anew when results that it counted on turn out to be damaged."""
@@ -46,7 +51,29 @@ class Request:
     distrusted: set[bytes] = field(default_factory=set)
 
 
-def carry_out(session: Session, request: Request, name: str, emit: Observer) -> tuple[Scheduler, Ledger, Outcome]:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A run that is over.
+
+    Parameters
+    ----------
+    ledger
+        What is known of every call.
+    tally
+        How many items of each step became what.
+    account
+        What failed, and how long items took.
+    outcome
+        What became of it.
+    """
+
+    ledger: Ledger
+    tally: Tally
+    account: Account
+    outcome: Outcome
+
+
+def carry_out(session: Session, request: Request, name: str, emit: Observer) -> Carried:
     """Run what must run.
 
     Parameters
@@ -67,49 +94,73 @@ def carry_out(session: Session, request: Request, name: str, emit: Observer) -> 
     OutOfDateError
         When something would run although the request is `frozen`.
     """
-    for _ in range(HEALING):
+    ran: set[tuple[int, int]] = set()
+    for attempt in range(HEALING + 1):
+        selection = _Selection(session, request)
         try:
-            return _attempt(session, request, name, emit, heals=True)
+            return _attempt(session, request, selection, name, emit, ran, heals=attempt < HEALING)
         except (ResultLost, MissingEntry):
+            if attempt == HEALING:
+                raise
+            ran |= {
+                (state.call.number, index)
+                for state in selection.ledger.states.values()
+                for index, status in enumerate(state.status)
+                if status == Status.RAN
+            }
             for step in {id(call.step): call.step for call in session.layout.calls}.values():
                 session.store.family(session.fingerprint(step).digest).refresh()
-    return _attempt(session, request, name, emit, heals=False)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _attempt(
-    session: Session, request: Request, name: str, emit: Observer, *, heals: bool
-) -> tuple[Scheduler, Ledger, Outcome]:
-    scheduler = Scheduler(
-        session.store,
-        request.limits,
-        make_pool=pool_maker(request.n_jobs, request.backend, request.backend_options),
-        emit=emit,
-        seconds=dict(session.last_run.seconds),
-        priorities=lambda: _priorities(session),
-        failed_before=session.last_run.failed,
-        heals=heals,
-    )
-    selection = _Selection(scheduler, session, request)
+    session: Session,
+    request: Request,
+    selection: _Selection,
+    name: str,
+    emit: Observer,
+    ran: Iterable[tuple[int, int]],
+    *,
+    heals: bool,
+) -> Carried:
     ledger = session.ledger(
         session.wanted(request.targets),
         forced=session.known_steps(request.force),
         distrusted=request.distrusted,
         on_stale=selection.stale,
-        on_cached=scheduler.cached,
+        on_cached=selection.cached,
     )
     tally = Tally(ledger.states.values(), emit)
-    explainer = Explainer(ledger, session.history, session.last_run)
-    scheduler.attach(ledger, tally, _builder_maker(session, ledger, request.capture), explainer.reasons)
+    account = Account(ledger, emit, detailed=request.limits.detailed)
+    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed)
+    selection.attach(ledger, tally, backlog)
     emit(_started(session, ledger, name, request.limits.n_jobs))
     ledger.begin()
+    for number, index in ran:
+        # What an earlier attempt of this run computed is cached by now, and still this run's work.
+        state = ledger.states.get(number)
+        if state is not None and index < len(state.status) and state.status[index] == Status.CACHED:
+            state.status[index] = Status.RAN
     if request.frozen and any(not state.is_done for state in ledger.states.values()):
         raise _out_of_date(session, ledger)
-    selection.refuse_if_nothing(ledger)
-    return scheduler, ledger, scheduler.run()
+    selection.refuse_if_nothing()
+    scheduler = Scheduler(
+        session.store,
+        request.limits,
+        ledger=ledger,
+        tally=tally,
+        account=account,
+        backlog=backlog,
+        crew=Crew(pool_maker(request.n_jobs, request.backend, request.backend_options)),
+        make_builder=_builder_maker(session, ledger, request.capture),
+        emit=emit,
+        heals=heals,
+    )
+    return Carried(ledger, tally, account, scheduler.run())
 
 
 class _Selection:
-    """Which stale items may run: all, or only those that were selected.
+    """Hears what the ledger decides, and puts what is stale and may run into the backlog: all, or what was selected.
 
     Raises
     ------
@@ -117,27 +168,48 @@ class _Selection:
         When the selection cannot mean anything.
     """
 
-    def __init__(self, scheduler: Scheduler, session: Session, request: Request) -> None:
-        self._scheduler = scheduler
+    ledger: Ledger
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self._session = session
         self._failed = session.last_run.failed if request.failed else None
         self._items = None if request.items is None else frozenset(request.items)
         self._targets = frozenset(request.targets)
+        self._explained: set[str] = set()
         if request.items is not None and not request.targets:
             raise UsageError("items are selected of a step", hint="name the step: jpipe run STEP --item 3")
         if request.failed and not session.last_run.failed:
             raise NothingSelectedError("nothing failed in the last run", hint="run without --failed")
 
-    def stale(self, state: CallState, indices: Sequence[int]) -> None:
-        """Pass on those of the stale items that may run."""
-        chosen = [index for index in indices if self._may_run(state, index)]
-        if chosen:
-            self._scheduler.stale(state, chosen)
+    def attach(self, ledger: Ledger, tally: Tally, backlog: Backlog) -> None:
+        """What it hears from, and what it tells."""
+        self.ledger = ledger
+        self._tally = tally
+        self._backlog = backlog
+        self._explainer = Explainer(ledger, self._session.history, self._session.last_run)
 
-    def refuse_if_nothing(self, ledger: Ledger) -> None:
+    def stale(self, state: CallState, indices: Sequence[int]) -> None:
+        """Items that must run."""
+        chosen = [index for index in indices if self._may_run(state, index)]
+        if not chosen:
+            return
+        self._backlog.add(state, chosen)
+        step = state.call.step.name
+        reasons: tuple[Reason, ...] = ()
+        if step not in self._explained:
+            self._explained.add(step)
+            reasons = self._explainer.reasons(state, chosen[0])
+        self._tally.known(state, stale=len(chosen), reasons=reasons)
+
+    def cached(self, state: CallState, count: int, seconds: float) -> None:
+        """Items that need not run."""
+        self._tally.known(state, cached=count, saved=seconds)
+
+    def refuse_if_nothing(self) -> None:
         """Raise `NothingSelectedError` when the target has no item of the numbers that were given."""
         if self._items is None:
             return
-        states = [state for state in ledger.states.values() if state.call.step.name in self._targets]
+        states = [state for state in self.ledger.states.values() if state.call.step.name in self._targets]
         if any(state.count is None for state in states):
             return
         count = sum(state.count or 0 for state in states)
@@ -149,7 +221,7 @@ class _Selection:
         if self._failed is not None:
             return state.keys[index] in self._failed
         if self._items is not None and state.call.step.name in self._targets:
-            return self._scheduler.ledger.first_item(state) + index in self._items
+            return self.ledger.first_item(state) + index in self._items
         return True
 
 

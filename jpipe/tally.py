@@ -67,6 +67,11 @@ class Tally:
             name = state.call.step.name
             self.steps.setdefault(name, StepTally(name, [])).states.append(state)
 
+    @property
+    def any_started(self) -> bool:
+        """Whether an item was given to a worker."""
+        return any(step.started is not None for step in self.steps.values())
+
     def known(
         self, state: CallState, *, cached: int = 0, stale: int = 0, saved: float = 0.0, reasons: tuple[Reason, ...] = ()
     ) -> None:

@@ -18,7 +18,6 @@ CEILING = 400
 LONGER = {
     "fingerprint/writer.py": "one visitor over all nodes of Python's syntax",
     "ledger.py": "what is known of every call, in one place",
-    "scheduler.py": "the one loop that walks a plan",
     "store/joblib_backend.py": "the whole of joblib's backend interface",
     "store/store.py": "the front of the store",
 }

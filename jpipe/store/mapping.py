@@ -121,7 +121,7 @@ def _as_memmap(mapped: mmap.mmap, size: int, path: str, mode: Literal["c", "r"])
 def _kind() -> type:
     import numpy as np
 
-    class Mapped(np.memmap):  # type: ignore[type-arg]
+    class Mapped(np.memmap):
         """Memory that has the bytes of a file, until something is written into it.
 
         joblib looks for the mapping that an array goes back to, and if there is one, it sends the name of the file in

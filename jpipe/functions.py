@@ -6,11 +6,12 @@ import importlib
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jpipe import script
 from jpipe.loader import import_file
 from jpipe.step import Step
 
@@ -28,7 +29,8 @@ class FunctionReference:
     folders
         The user's own entries of ``sys.path``.
     pickled
-        The function by value, when it cannot be had by name.
+        What cannot be had by name: the function by value, if it is such a one, and the name and the classes of the
+        script that runs the pipeline.
     """
 
     module: str
@@ -51,13 +53,18 @@ class FunctionReference:
                 if folder not in sys.path:
                     sys.path.append(folder)
             known = _resolved[self] = self._found()
-        return known
+        script.adopt(known.script, known.names)
+        return known.function
 
-    def _found(self) -> Callable[..., Any]:
+    def _found(self) -> _Resolved:
         if self.file is not None and self.module not in sys.modules:
             self._import()
-        found: Any = pickle.loads(self.pickled) if self.pickled is not None else _by_name(self.module, self.qualname)
-        return found.function if isinstance(found, Step) else found
+        found, name, names = (None, None, {}) if self.pickled is None else pickle.loads(self.pickled)
+        if found is None:
+            found = _by_name(self.module, self.qualname)
+        elif self.module == "__main__":
+            names = {**names, **found.__globals__}
+        return _Resolved(found.function if isinstance(found, Step) else found, name, names)
 
     def _import(self) -> None:
         if self.module == "__main__":
@@ -68,7 +75,16 @@ class FunctionReference:
             import_file(self.module, Path(str(self.file)))
 
 
-_resolved: dict[FunctionReference, Callable[..., Any]] = {}
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A function, and what to take for the script that it comes from."""
+
+    function: Callable[..., Any]
+    script: str | None = None
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+
+_resolved: dict[FunctionReference, _Resolved] = {}
 
 
 def reference_to(step: Step[..., Any], folders: Iterable[str]) -> FunctionReference:
@@ -76,8 +92,13 @@ def reference_to(step: Step[..., Any], folders: Iterable[str]) -> FunctionRefere
     module, qualname = step.address
     loaded = sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
-    pickled = None if _is_named(step, module, qualname) else _by_value(step.function)
-    return FunctionReference(module, qualname, os.path.abspath(file) if file else None, tuple(folders), pickled)
+    function = None if _is_named(step, module, qualname) else step.function
+    classes = script.classes()
+    pickled = None if function is None and not classes else _by_value((function, script.script_name(), classes))
+    reference = FunctionReference(module, qualname, os.path.abspath(file) if file else None, tuple(folders), pickled)
+    # In this process it is the function itself, with its globals.
+    _resolved[reference] = _Resolved(step.function)
+    return reference
 
 
 def _is_named(step: Step[..., Any], module: str, qualname: str) -> bool:
@@ -97,10 +118,10 @@ def _by_name(module: str, qualname: str) -> Any:
     return found
 
 
-def _by_value(function: Callable[..., Any]) -> bytes:
+def _by_value(value: Any) -> bytes:
     import cloudpickle
 
-    return cloudpickle.dumps(function)  # type: ignore[no-any-return]
+    return cloudpickle.dumps(value)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError
 from jpipe.observation import observing
 from jpipe.pipeline import Pipeline
+from jpipe.script import module_name
 
 __all__ = ["import_file", "load", "module_name"]
 
@@ -46,15 +47,6 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     with observing():
         module = _imported(file)
     return _chosen(_pipelines(module), name, file, path)
-
-
-def module_name(file: Path) -> str:
-    """The name under which a pipeline file is imported: its stem, unless a module of that name is loaded already."""
-    stem = file.stem if file.stem.isidentifier() else "".join(c if c.isalnum() else "_" for c in file.stem)
-    taken = sys.modules.get(stem)
-    if taken is not None and getattr(taken, "__file__", None) != str(file):
-        return f"{stem}_pipeline_file"
-    return stem
 
 
 def import_file(name: str, file: Path) -> ModuleType:

@@ -7,7 +7,6 @@ each item gets objects of its own.
 
 from __future__ import annotations
 
-import io
 import pickle
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from jpipe import script
 from jpipe.store import Held, Store, Where
 
 __all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "arguments_of", "loaded_with", "payload_of"]
@@ -107,26 +107,21 @@ def _resolve_list(places: tuple[Where, ...]) -> list[Any]:
 def payload_of(arguments: Mapping[str, Any]) -> Payload:
     """The pickled arguments; as they are where they cannot be pickled."""
     try:
-        return pickle.dumps(arguments, 5)
+        payload = pickle.dumps(arguments, 5)
+        if b"__main__" not in payload:
+            return payload
     except Exception:
-        return _by_value(arguments)
-
-
-def _by_value(arguments: Mapping[str, Any]) -> Payload:
-    import cloudpickle
-
-    buffer = io.BytesIO()
+        pass
     try:
-        cloudpickle.Pickler(buffer, 5).dump(dict(arguments))
+        return script.dumps(dict(arguments))
     except Exception:
         return Live(arguments)
-    return buffer.getvalue()
 
 
 def arguments_of(payload: Payload, source: ValueSource) -> dict[str, Any]:
     """The arguments by name, with all references resolved."""
     if isinstance(payload, bytes):
-        return pickle.loads(payload)  # type: ignore[no-any-return]
+        return script.loads(payload)  # type: ignore[no-any-return]
     return {name: _live(value, source) for name, value in payload.arguments.items()}
 
 

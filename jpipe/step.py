@@ -75,7 +75,8 @@ class Step(Generic[P, R_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         module, qualname = self.address
-        if _find(module, qualname) is self:
+        # A worker has another `__main__`.
+        if module != "__main__" and _find(module, qualname) is self:
             return _find, (module, qualname)
         return Step, (self.function, self.declared)
 

@@ -130,7 +130,6 @@ def test_steps_of_neighbours_and_packages_run_in_workers(project: Project) -> No
     assert project.run("-j2").ran == {}
 
 
-@pytest.mark.xfail(strict=False, reason="a step under __main__ has another key than under its module's name")
 def test_a_script_that_runs_its_own_pipeline_shares_results_with_the_command(project: Project) -> None:
     project.write(GOOD + '\n    if __name__ == "__main__":\n        print(main.run(5, (1, 2)))\n')
     direct = project.python("pipeline.py")

@@ -10,6 +10,7 @@ import types
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from jpipe import script
 from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, short
 from jpipe.digest.references import refer
 
@@ -169,14 +170,21 @@ def _reduce_global(value: Any, name: str, encoder: Encoder) -> bytes:
     """Something that stands for itself under a name in a module."""
     module = getattr(value, "__module__", None)
     for candidate in (module, type(value).__module__, "numpy", "scipy.special"):
-        found: Any = sys.modules.get(candidate) if isinstance(candidate, str) else None
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is value:
-            if encoder.fingerprint.is_own(sys.modules[str(candidate)]):
-                encoder.code.add((str(candidate), name))
-            return refer(str(candidate), name)
+        if isinstance(candidate, str) and _in_module(candidate, name) is value:
+            known = script.known_as(candidate)
+            if candidate == "__main__" or encoder.fingerprint.is_own(sys.modules[candidate]):
+                encoder.code.add((known, name))
+            return refer(known, name)
     raise Refused(value, f"pickles as the name {name!r}, under which it is not found")
+
+
+def _in_module(module: str, name: str) -> Any:
+    if module == "__main__":
+        return script.find(module, name)
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _lay_out(value: Any, reduced: tuple[Any, ...], encoder: Encoder) -> Node:

@@ -6,10 +6,11 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from jpipe import script
 from jpipe.digest.canonical import Node, Tag, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jpipe.digest.engine import Encoder
 
@@ -165,12 +166,12 @@ def _named(thing: Any, encoder: Encoder) -> bytes | None:
     name = getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
         return None
-    found = _look_up(sys.modules[module], name)
+    found = _look_up(script.names_of(module), name)
     if found is not thing and not (is_step(found) and found.function is thing):
         return None
     if _is_own(thing, module, encoder):
-        encoder.code.add((module, name))
-    return refer(module, name)
+        encoder.code.add((script.known_as(module), name))
+    return refer(script.known_as(module), name)
 
 
 def _is_own(thing: Any, module: Any, encoder: Encoder) -> bool:
@@ -180,12 +181,12 @@ def _is_own(thing: Any, module: Any, encoder: Encoder) -> bool:
     return module in sys.modules and encoder.fingerprint.is_own(sys.modules[module])
 
 
-def _look_up(module: types.ModuleType, name: str) -> Any:
+def _look_up(names: Mapping[str, Any], name: str) -> Any:
     """What a qualified name stands for, without running descriptors or module-level ``__getattr__``."""
-    found: Any = module
+    found: Any = None
     for part in name.split("."):
         try:
-            found = vars(found)[part]
+            found = (names if found is None else vars(found))[part]
         except (TypeError, KeyError):
             return None
         if isinstance(found, (staticmethod, classmethod)):

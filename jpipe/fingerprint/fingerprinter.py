@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jpipe import script
 from jpipe.fingerprint.boundary import Boundary, is_kind
 from jpipe.fingerprint.describe import describe, source_text
 from jpipe.fingerprint.engine import complete
@@ -97,10 +98,10 @@ class Fingerprinter:
     def of_reference(self, module: str, qualname: str) -> bytes:
         """The same for what a module has under a qualified name, imported if need be; `GONE` when there is none."""
         try:
-            obj: Any = sys.modules.get(module) or importlib.import_module(module)
-            for name in qualname.split("."):
-                obj = getattr(obj, name)
+            obj = script.find(module, qualname) if module == script.script_name() else _imported(module, qualname)
         except Exception:  # an import runs any code of the user's; what cannot be imported is gone
+            return GONE
+        if obj is None:
             return GONE
         return self.of_object(obj)
 
@@ -143,6 +144,13 @@ class Fingerprinter:
         found = self._packages.distribution(str(item))
         version = found or f"{normalised(str(item))}==None"
         return [(label + "package", graph.package(version))]
+
+
+def _imported(module: str, qualname: str) -> Any:
+    found: Any = sys.modules.get(module) or importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found
 
 
 def _version_node(graph: Graph, version: str | int) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from jpipe.fingerprint import Change, ChangeKind, Part, PartKind, difference
+from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
 
 __all__ = ["code_changes", "own_parts"]
 
@@ -31,11 +31,19 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
     if module is None:
         module = next((part.name.rpartition(".")[0] for part in new if part.kind is PartKind.CODE), "")
     old, new = own_parts(old), own_parts(new)
-    parts = {part.name: part for part in [*old, *new]}
+    parts: dict[str, Part] = {}
+    for part in [*new, *old]:
+        parts.setdefault(part.name, part)  # the first is the one nearest to the step
     found = list(difference(old, new))
+    found = [change for change in found if not _says_nothing(change)] or found
     causes = {_cause(change) for change in found if change.kind not in _ONE_SIDED}
     told = [c for c in found if c.kind not in _ONE_SIDED or not any(name in causes for name in _way(c.via, parts))]
     return tuple(_named(change, parts, step, module) for change in told or found)
+
+
+def _says_nothing(change: Change) -> bool:
+    """The text is the same, and what it refers to is told by other changes."""
+    return change.kind is ChangeKind.EDITED and change.diff is None and change.old_text == change.new_text
 
 
 def own_parts(parts: Sequence[Part]) -> list[Part]:
@@ -106,7 +114,10 @@ def _rebound(change: Change, parts: Mapping[str, Part]) -> Change:
     name = change.name.rpartition(": ")[2]
     target = parts.get(change.new_text or "")
     kind = target.kind if target is not None else PartKind.HELPER
-    return replace(change, part=PartKind.HELPER if kind is PartKind.CODE else kind, name=name)
+    told = replace(change, part=PartKind.HELPER if kind is PartKind.CODE else kind, name=name)
+    if target is not None and change.old_text in (UNDEFINED, BUILTIN):
+        told = replace(told, file=target.file, line=target.line)  # what is new is its definition
+    return told
 
 
 def _line(change: Change, parts: Mapping[str, Part]) -> int | None:

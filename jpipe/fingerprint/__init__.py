@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from jpipe.fingerprint.changes import Change, ChangeKind, difference
 from jpipe.fingerprint.fingerprinter import GONE, Fingerprinter
-from jpipe.fingerprint.parts import BlindSpot, Fingerprint, Part, PartKind, Unseen
+from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, BlindSpot, Fingerprint, Part, PartKind, Unseen
 
 __all__ = [
+    "BUILTIN",
     "GONE",
+    "UNDEFINED",
     "BlindSpot",
     "Change",
     "ChangeKind",

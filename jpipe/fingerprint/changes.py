@@ -9,7 +9,7 @@ from enum import Enum
 
 from jpipe.fingerprint.parts import Part, PartKind
 
-_WITH_SOURCE = (PartKind.CODE, PartKind.HELPER, PartKind.CLASS, PartKind.EFFECTS)
+_WITH_SOURCE = (PartKind.CODE, PartKind.HELPER, PartKind.CLASS, PartKind.EFFECTS, PartKind.MODULE)
 
 
 class ChangeKind(str, Enum):
@@ -63,8 +63,14 @@ def difference(old: Sequence[Part], new: Sequence[Part]) -> list[Change]:
     renamed = _renamed(gone, come)
     names = {one.name: other.name for one, other in renamed}
     moved = {id(part) for pair in renamed for part in pair}
-    changes = [_edited(one, other) for one, other in [*pairs, *renamed] if one.digest != other.digest]
-    changes += [c for one, other in pairs if one.digest == other.digest for c in _rebound(one, other, names)]
+    alike = [(one, other) for one, other in pairs if one.digest == other.digest or one.text == other.text]
+    rebound = {id(other): _rebound(one, other, names) for one, other in alike}
+    changes = [
+        _edited(one, other)
+        for one, other in [*pairs, *renamed]
+        if one.digest != other.digest and not rebound.get(id(other))
+    ]
+    changes += [change for found in rebound.values() for change in found]
     changes += [_one_sided(ChangeKind.ADDED, part) for part in come if id(part) not in moved]
     changes += [_one_sided(ChangeKind.REMOVED, part) for part in gone if id(part) not in moved]
     return changes or [_edited(one, other) for one, other in pairs if one.text != other.text]

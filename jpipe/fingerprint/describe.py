@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from jpipe.fingerprint.graph import Graph, Node
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.merkle import Merkle
-from jpipe.fingerprint.parts import Description, Part, PartKind, Unseen
+from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, Description, Part, PartKind, Unseen
 from jpipe.fingerprint.references import written
 
 _LONGEST = 200
@@ -139,13 +140,21 @@ class _Walk:
         names = {value: constant().name for value, constant in self.graph.constants.get(number, ())}
         found: dict[str, str] = {}
         for label, target in node.edges:
-            digits = label[: len(label) - len(label.lstrip("0123456789"))]
-            if not digits or int(digits) >= len(node.references):
-                continue
-            origin = self.graph.nodes[target].origin
-            meaning = origin.name if origin else names.get(target) or label.lstrip("0123456789.") or "a value"
-            found.setdefault(written(node.references[int(digits)]), meaning)
+            for place in label.split("|"):  # all builtins share one edge
+                rest = place.lstrip("0123456789")
+                digits = place[: len(place) - len(rest)]
+                if digits and int(digits) < len(node.references):
+                    origin = self.graph.nodes[target].origin
+                    meaning = origin.name if origin else names.get(target) or _meaning(rest)
+                    found.setdefault(written(node.references[int(digits)]), meaning)
         return tuple(found.items())
+
+
+def _meaning(label: str) -> str:
+    """What a reference that leads to no part means, from the rest of its edge."""
+    if label.startswith("undefined:"):
+        return UNDEFINED
+    return BUILTIN if label.startswith((":", "builtin:")) else label.lstrip(".") or "a value"
 
 
 _SHORT = reprlib.Repr()
@@ -156,8 +165,16 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
 def shown(value: Any) -> str:
     """A value as text of up to 200 characters; code of the user's that fails in `__repr__` shows as its type."""
     try:
-        small = not hasattr(value, "__len__") or len(value) < _FEW
-        text = repr(value) if small else _SHORT.repr(value)
+        if getattr(type(value), "__repr__", None) is object.__repr__ and hasattr(value, "__dict__"):
+            text = f"{type(value).__qualname__}({', '.join(f'{k}={v!r}' for k, v in vars(value).items())})"
+        else:
+            small = not hasattr(value, "__len__") or len(value) < _FEW
+            text = repr(value) if small else _SHORT.repr(value)
     except Exception:  # a broken __repr__ must not break an explanation
         return f"<{type(value).__qualname__}>"
+    text = _ADDRESS.sub("", text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
+"""Where an object lies in memory: different in every process."""

@@ -28,6 +28,11 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 """Changing these changes no result."""
+_VALUES_OF = frozenset(
+    {"builtins", "collections", "array", "types", "random", "queue", "configparser", "argparse", "string"}
+    | {"numpy", "pandas", "polars", "pyarrow", "scipy", "torch"}
+)
+"""Packages whose instances keep what is done to them to themselves, where it is seen by value."""
 
 
 def namespace_of(graph: Graph, path: str) -> dict[str, Any]:
@@ -127,15 +132,13 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
         return not acted.sets and not graph.boundary.owns_module(obj)
     if acted.sets and (is_kind(obj, (types.FunctionType, type)) or graph.boundary.owns_class(type(obj))):
         return False
-    if type(obj) in (list, dict, set):
-        return False
     if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
         return not _registers(namespace, acted)
     if is_kind(obj, (types.FunctionType, type)):
         return top_level(obj.__module__) not in _WITHOUT_EFFECT
     if graph.boundary.owns_class(type(obj)):
         return False
-    return top_level(type(obj).__module__) not in _WITHOUT_EFFECT
+    return top_level(type(obj).__module__) not in _WITHOUT_EFFECT | _VALUES_OF
 
 
 def _registers(namespace: dict[str, Any], acted: Acted) -> bool:

@@ -270,8 +270,7 @@ def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> Non
     module = str(function.__globals__.get("__name__") or "")
     registry = getattr(function, "registry", None)
     if registry is not None and is_kind(registry, types.MappingProxyType) and hasattr(function, "dispatch"):
-        ordered = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
-        node.put(combine("singledispatch"), [(cls.__qualname__, graph.value(f)) for cls, f in ordered])
+        _fill_dispatcher(graph, node, registry)
         return
     edges: list[Edge] = [("c" + name, graph.value(value)) for name, value in cells_of(function).items()]
     wrapped = getattr(function, "__wrapped__", None)
@@ -279,3 +278,15 @@ def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> Non
         edges.append(("wrapped", graph.value(wrapped)))
     edges.append(("package", graph.package(graph.packages.version(top_level(module)))))
     node.put(combine("foreign function", module, function.__code__.co_qualname), edges, data=True)
+
+
+def _fill_dispatcher(graph: Graph, node: Node, registry: Any) -> None:
+    """What `functools.singledispatch` made: which function answers for which class."""
+    ordered = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
+    node.put(combine("singledispatch"), [(cls.__qualname__, graph.value(f)) for cls, f in ordered])
+    default = registry[object]
+    if is_kind(default, types.FunctionType) and graph.boundary.owns_function(default):
+        code = default.__code__
+        text = "\n".join(f"{cls.__qualname__}: {getattr(f, '__qualname__', f)}" for cls, f in ordered)
+        name = f"{default.__module__}.{default.__qualname__}"
+        node.origin = Origin(PartKind.HELPER, name, code.co_filename, code.co_firstlineno, text=text)

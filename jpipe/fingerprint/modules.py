@@ -34,15 +34,17 @@ def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
     if not graph.boundary.owns_module(module):
         node.put(combine("foreign module"), [("package", graph.package(graph.packages.module_version(module)))])
         return
-    node.origin = Origin(PartKind.MODULE, module.__name__, module_file(module), 1)
     node.put(combine("module"))
+    names = []
     for name in sorted(vars(module)):
         obj = vars(module)[name]
         if name.startswith("__") and name != "__getattr__":
             continue
         if is_kind(obj, types.ModuleType) and graph.boundary.owns_module(obj):
             continue
+        names.append(name)
         node.edges += global_value(graph, obj, (vars(module), name), name)
+    node.origin = Origin(PartKind.MODULE, module.__name__, module_file(module), 1, text="\n".join(names))
 
 
 def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
@@ -104,8 +106,9 @@ def fill_static_name(graph: Graph, node: Node, subject: StaticName) -> None:
 def fill_static_module(graph: Graph, node: Node, subject: StaticModule) -> None:
     """All statements of a module that is followed in source."""
     node.put(combine("static module"))
-    node.origin = Origin(PartKind.MODULE, graph.files.module_name(subject.path), subject.path, 1)
     parsed = graph.files.parsed(subject.path)
+    name = graph.files.module_name(subject.path)
+    node.origin = Origin(PartKind.MODULE, name, subject.path, 1, text="\n".join(parsed.bound))
     for k, entry in enumerate(parsed.top):
         if isinstance(entry, Statement):
             _static_statement(graph, node, subject.path, parsed.statement(entry.number), k)
@@ -150,8 +153,10 @@ def fill_own_effects(graph: Graph, node: Node, subject: OwnEffects) -> None:
 
 def fill_whole_project(graph: Graph, node: Node, subject: WholeProject) -> None:
     """Every file of the project by its content without comments."""
-    edges = [
-        (graph.files.relative(p), graph.leaf("file", graph.files.parsed(p).digest)) for p in graph.files.project_files()
-    ]
+    edges = []
+    for path in graph.files.project_files():
+        number = graph.leaf("file", graph.files.parsed(path).digest, graph.files.relative(path))
+        graph.nodes[number].origin = Origin(PartKind.MODULE, graph.files.module_name(path), path, 1)
+        edges.append((graph.files.relative(path), number))
     node.origin = Origin(PartKind.MODULE, "every file of the project")
     node.put(combine("project"), edges)

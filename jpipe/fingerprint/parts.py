@@ -59,6 +59,10 @@ class Part:
     uses: tuple[tuple[str, str], ...] = ()
 
 
+UNDEFINED, BUILTIN = "undefined", "builtin"
+"""What a name in `Part.uses` means that leads to no part."""
+
+
 class BlindSpot(str, Enum):
     """Constructs behind which code or state cannot be followed."""
 

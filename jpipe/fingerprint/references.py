@@ -5,11 +5,14 @@ from __future__ import annotations
 import builtins
 import os
 import types
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jpipe.fingerprint.boundary import is_jpipe_module, is_kind
+from jpipe.fingerprint.effects import namespace_of
 from jpipe.fingerprint.graph import Constant, Definition, Edge, Graph
 from jpipe.fingerprint.lazy import follow_import
+from jpipe.fingerprint.outline import FromImport
 from jpipe.fingerprint.plain import LEAVES
 from jpipe.fingerprint.template import Reference, Template
 
@@ -139,10 +142,37 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
 
 
 def _constant(graph: Graph, module: dict[str, Any], file: Any, name: str, obj: Any) -> Constant:
-    qualified = f"{module.get('__name__', '')}.{name}"
-    if not isinstance(file, str) or not graph.boundary.owns_file(file):
-        return Constant(qualified, obj, None, None)
-    return Constant(qualified, obj, file, graph.files.parsed(file).outline.lines.get(name))
+    if isinstance(file, str) and graph.boundary.owns_file(file):
+        module, file, name = _where_made(graph, module, file, name, obj)
+        line = graph.files.parsed(file).outline.lines.get(name)
+        return Constant(f"{module.get('__name__', '')}.{name}", obj, file, line)
+    return Constant(f"{module.get('__name__', '')}.{name}", obj, None, None)
+
+
+def _where_made(
+    graph: Graph, module: dict[str, Any], file: str, name: str, obj: Any
+) -> tuple[dict[str, Any], str, str]:
+    """The module, file and name under which a value that was imported by name is assigned."""
+    seen = set()
+    while (file, name) not in seen:
+        seen.add((file, name))
+        for target, original in _imported_from(graph, file, name):
+            namespace = namespace_of(graph, target)
+            if namespace.get(original, MISSING) is obj:
+                module, file, name = namespace, target, original
+                break
+    return module, file, name
+
+
+def _imported_from(graph: Graph, file: str, name: str) -> Iterator[tuple[str, str]]:
+    """The user's files that a name may be imported from, each with its name there."""
+    for entry in graph.files.parsed(file).top:
+        if not isinstance(entry, FromImport):
+            continue
+        for bound, original in entry.names:
+            target = graph.files.import_target(file, entry.module, entry.level) if bound in (name, "*") else None
+            if target is not None and os.path.exists(target):
+                yield target, name if original == "*" else original
 
 
 def environment_edges(graph: Graph, namespace: Namespace, template: Template) -> tuple[list[Edge], tuple[str, ...]]:

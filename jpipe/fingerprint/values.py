@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jpipe.fingerprint.boundary import is_jpipe_module, is_kind
+from jpipe.fingerprint.frames import fill_frame
 from jpipe.fingerprint.graph import Graph, Node
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.instances import fill_foreign_instance, fill_opaque, fill_own_instance
@@ -58,7 +59,7 @@ def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
         fill(graph, node, obj, named)
     elif obj is os.environ or obj is getattr(os, "environb", None):
         node.put(combine("environ"))  # variables count one by one, where they are read
-    elif not _fill_simple(graph, node, obj, kind) and not _fill_numpy(graph, node, obj):
+    elif not (_fill_simple(graph, node, obj, kind) or _fill_numpy(graph, node, obj) or fill_frame(graph, node, obj)):
         if graph.boundary.owns_class(kind):
             fill_own_instance(graph, node, obj, kind)
         else:

@@ -297,6 +297,23 @@ class Writer:
             self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
         elif not module.startswith("."):
             self.refer((IMPORT, module, None, 0))
+        else:
+            self._relative_import(node, module)
+
+    def _relative_import(self, node: ast.Call, module: str) -> None:
+        """`import_module(".a", "package")`; the package may be that of the module itself."""
+        package = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords), None)
+        name = module.lstrip(".")
+        level = len(module) - len(name)
+        if type(package) is ast.Name and package.id in ("__package__", "__name__"):
+            self.refer((IMPORT, name, None, level))
+            return
+        absolute = (_text_of(package) or "" if package is not None else "").split(".")[: 1 - level or None]
+        if absolute and absolute[0]:
+            self.refer((IMPORT, ".".join([*absolute, name]), None, 0))
+        else:
+            self.traits |= Trait.COMPUTED_IMPORT
+            self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
 
     # state and environment variables
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jpipe.callstate import CallState
 from jpipe.chunks import Chunk
@@ -40,6 +40,8 @@ class Account:
         The keys of what failed.
     pace
         By step, what one item took, seconds.
+    complaints
+        Why results are not in the cache.
     slowest, largest
         (label, seconds) and (label, bytes) of one item each; None when none ran.
     """
@@ -54,6 +56,14 @@ class Account:
         self._emit = emit
         self._detailed = detailed
         self._told: Counter[str] = Counter()
+        self.complaints: list[str] = []
+
+    def unkept(self, complaints: Iterable[str]) -> None:
+        """Results could not be written into the cache, for these reasons; each is told once."""
+        for complaint in complaints:
+            if complaint not in self.complaints:
+                self.complaints.append(complaint)
+                self._emit(Notice(complaint, "the next run computes them again; --cache-dir chooses another folder"))
 
     def done(self, state: CallState, index: int, item: ItemReceipt) -> None:
         """An item has a result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from jpipe.report import Run
 from jpipe.rows import journal_folder
 from jpipe.running import Once, Request, carry_out
 from jpipe.session import load_state, prepare
-from jpipe.store import MissingEntry
+from jpipe.store import CacheWarning, MissingEntry
 from jpipe.workforce import machine_memory, workers
 
 __all__ = ["graph", "plan", "run"]
@@ -112,6 +113,9 @@ def run(
     emit(done.tally.run_ended(outcome, seconds, account.slowest, account.largest))
     leave_behind(session, ledger, account, name, outcome, asked, targets)
     journal.close(results_of(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
+    if observer is None:
+        for complaint in account.complaints:
+            warnings.warn(complaint, CacheWarning, stacklevel=2)
 
     def load_value() -> Any:
         try:

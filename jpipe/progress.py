@@ -14,7 +14,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
-from jpipe.events import Event, RunEnded, StepStarted
+from jpipe.events import Event, Notice, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.render.log import LogTeller
 from jpipe.render.paper import Paper
@@ -227,13 +227,15 @@ def _in_debugger() -> bool:
 
 
 class _OnlyTheEnd:
-    """Says nothing before the run is over, and nothing at all when a quiet run went well."""
+    """Says nothing but notices before the run is over, and nothing at all when a quiet run went well."""
 
     def __init__(self, standing: Standing, wishes: Wishes, quiet: bool) -> None:
         self._teller = Teller(standing, wishes)
         self._quiet = quiet
 
     def hear(self, event: Event) -> list[Line]:
+        if isinstance(event, Notice) and not self._quiet:
+            return self._teller.hear(event)
         if not isinstance(event, RunEnded):
             return []
         fine = event.outcome in (Outcome.RAN, Outcome.CACHED)

@@ -112,6 +112,7 @@ class Scheduler:
         self._interrupts = Interrupts(crew.wake)
         self._filing = Filing(store)
         self._sharing = Sharing(store, ledger, emit)
+        store.saving.quiet = True
 
     def run(self) -> Outcome:
         """Run everything; what finished is kept, whatever happens."""
@@ -250,6 +251,7 @@ class Scheduler:
     # -- taking results in ---------------------------------------------------------------------------------------
 
     def _take(self, chunk: Chunk, receipt: Receipt) -> None:
+        self._account.unkept(receipt.complaints)
         worker = self._crew.folder.number_of(receipt.pid)
         self._crew.losses.cleared(chunk)
         failed = 0
@@ -357,6 +359,7 @@ class Scheduler:
         self._heard(wait=True)
         self._filing.close()
         self._crew.remove_folder()
+        self._account.unkept(self._store.saving.take_complaints())
 
     def _settle(self) -> None:
         """Name what became of the items that were not done, and report the steps that are left."""

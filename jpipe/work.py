@@ -190,6 +190,8 @@ class Receipt:
         Files that were written and are not known to be on the disk yet.
     together
         Whether small results wait here, to be filed with others by the main process.
+    complaints
+        Why results are not in the cache, where they could not be written.
     """
 
     chunk: int
@@ -199,6 +201,7 @@ class Receipt:
     records: list[tuple[int, NewRecord]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     together: bool = False
+    complaints: list[str] = field(default_factory=list)
 
     def publish(self, store: Store) -> None:
         """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""

@@ -30,6 +30,8 @@ def run_work(work: Work) -> Receipt:
     memory = _Front.of(work.store)
     with memory.backend.serving(work):
         receipt: Receipt = memory.execute(work.key, work)
+    for store in (work.store, memory.backend.store):
+        receipt.complaints += store.saving.take_complaints()
     return receipt
 
 

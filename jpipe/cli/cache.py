@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import CacheMiss, UsageError
+from jpipe.errors import CacheError, CacheMiss, UsageError
 from jpipe.options import parse_bytes
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import Line, bad, columns, dim, good, line, name, strong, warn
@@ -96,7 +99,8 @@ def prune(call: Invocation, limit: str | None) -> int:
     What the last runs of each pipeline reached stays, and so does everything that was used in the last day.
     """
     store = _open(call)
-    done = store.prune(None if limit is None else parse_bytes(limit, "--size "))
+    with _changing(store):
+        done = store.prune(None if limit is None else parse_bytes(limit, "--size "))
     if not done.done:
         call.err.write(line(warn("· "), "another process is pruning this cache"))
         return ExitCode.OK
@@ -110,7 +114,9 @@ def prune(call: Invocation, limit: str | None) -> int:
 @click.pass_obj
 def verify(call: Invocation, repair: bool, as_json: bool) -> int:
     """Check every byte of the cache; exit 1 when something is damaged."""
-    found = _open(call).verify(repair=repair)
+    store = _open(call)
+    with _changing(store):
+        found = store.verify(repair=repair)
     if as_json:
         problems = [{"kind": p.kind, "path": p.path, "harmless": p.harmless} for p in found.problems]
         counts = {"records": found.records, "blobs": found.blobs, "nbytes": found.nbytes}
@@ -131,7 +137,8 @@ def clear(call: Invocation, steps: tuple[str, ...], yes: bool) -> int:
     if not yes:
         _confirm(f"remove {'all results of ' + ', '.join(steps) if steps else 'everything'} from {_shown(store)}?")
     before = store.size().nbytes
-    store.clear(families)
+    with _changing(store):
+        store.clear(families)
     call.err.write(line(good("✓ "), f"freed {size(max(0, before - store.size().nbytes))}"))
     return ExitCode.OK
 
@@ -143,6 +150,15 @@ def _open(call: Invocation) -> Store:
     from jpipe.store import Store
 
     return Store.open(Path(folder), create=False)
+
+
+@contextlib.contextmanager
+def _changing(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "jpipe cache prune --size 1G  makes room" if error.errno == errno.ENOSPC else None
+        raise CacheError(f"the cache {_shown(store)} cannot be changed: {error.strerror or error}", hint=hint) from None
 
 
 def _by_step(store: Store) -> dict[str, tuple[int, int, float]]:

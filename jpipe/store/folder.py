@@ -20,7 +20,7 @@ from pathlib import Path
 from jpipe.errors import CacheFolderError, NewerFormatError
 from jpipe.store import system
 
-__all__ = ["FORMAT", "Folder", "make_cache", "make_folder", "open_folder"]
+__all__ = ["FORMAT", "Folder", "make_again", "make_folder", "open_folder"]
 
 FORMAT = 1
 _README = """\
@@ -71,7 +71,7 @@ class Folder:
 
 
 def open_folder(folder: Path, *, create: bool, shared: bool) -> Folder:
-    """Check the cache at `folder`, making it if it is not there.
+    """Check the cache at `folder`, making it if it is not there; on a full disk it may be missing afterwards.
 
     Parameters
     ----------
@@ -152,15 +152,32 @@ def _is_our_readme(root: str) -> bool:
 
 def _make(folder: Folder) -> None:
     try:
-        make_cache(folder)
+        _make_cache(folder)
     except OSError as error:
+        if error.errno in system.DISK_FULL:
+            return
         raise CacheFolderError(
             f"the cache at {folder.root} cannot be made: {error.strerror or error}",
             hint="choose another folder with --cache-dir or JPIPE_CACHE_DIR",
         ) from None
 
 
-def make_cache(folder: Folder) -> None:
+def make_again(folder: Folder) -> None:
+    """Make a cache that was removed, or for which there was no room before.
+
+    Raises
+    ------
+    PermissionError
+        If what is there now is not safe to use.
+    """
+    _make_cache(folder)
+    try:
+        _refuse_unsafe(folder)
+    except CacheFolderError as error:
+        raise PermissionError(errno.EACCES, str(error), folder.root) from None
+
+
+def _make_cache(folder: Folder) -> None:
     """Make what is missing, the `format` file last: whoever finds it may rely on the rest."""
     Path(folder.root).parent.mkdir(parents=True, exist_ok=True)
     make_folder(folder.root, folder.folder_mode)
@@ -205,7 +222,7 @@ def _refuse_unsafe(folder: Folder) -> None:
     """What OpenSSH asks of its own folders: nobody but the user and root can change what is in there."""
     if system.WINDOWS:
         return
-    for path in (folder.root, folder.base):
+    for path in filter(os.path.lexists, (folder.root, folder.base)):
         status = _folder_status(path)
         _refuse_owner(path, status, folder.shared)
         _refuse_mode(path, status, 0o002 if folder.shared else 0o022)

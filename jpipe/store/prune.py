@@ -63,8 +63,12 @@ def prune(disk: Disk, limit: int, *, grace: float = GRACE) -> Pruned:
     grace
         Seconds for which everything stays.
     """
-    disk.writer.make_folder(disk.folder.path("locks"))
-    lock = Lock.take(disk.folder.path("locks", "prune"))
+    try:
+        disk.writer.make_folder(disk.folder.path("locks"))
+        lock = Lock.take(disk.folder.path("locks", "prune"))
+    except OSError:
+        # Most often the disk is full. Two prunes at once do no harm, the lock only saves work.
+        return _Prune(disk, limit, grace).run()
     if lock is None:
         return Pruned(done=False)
     try:
@@ -140,8 +144,9 @@ class _Prune:
             for entry, key in enumerate(segment.keys())
             if (row := segment.row(entry)).offset is None and not reached_keys.has(family, key)
         )
-        if rewrite(self.disk, family, pack.name, lambda s, e: reached_keys.has(family, s.key(e))):
-            self._release(gone)
+        with contextlib.suppress(OSError):  # no room for the new pack
+            if rewrite(self.disk, family, pack.name, lambda s, e: reached_keys.has(family, s.key(e))):
+                self._release(gone)
 
     def _release(self, gone: Counter[bytes]) -> None:
         self.references -= gone

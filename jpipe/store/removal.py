@@ -21,11 +21,13 @@ _IN_FLIGHT = 60.0
 
 
 def unlink(path: str) -> bool:
-    """Remove a file; says whether it was there. One that is in use on Windows stays for the next time."""
+    """Remove a file; says whether it is gone by that. One that is in use on Windows stays for the next time."""
     try:
         system.unlink(path)
-    except (FileNotFoundError, PermissionError):
-        return False
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno in system.READ_ONLY:
+            return False
+        raise
     return True
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from blake3 import blake3
 
@@ -22,7 +21,7 @@ from jpipe.store.compress import method_of
 from jpipe.store.disk import Disk
 from jpipe.store.encode import encode, pack_inline, unpack_inline
 from jpipe.store.family import SUFFIX, Family
-from jpipe.store.folder import open_folder
+from jpipe.store.folder import Folder, open_folder
 from jpipe.store.mapping import SCARCE, Mode, read_exactly
 from jpipe.store.merge import drop_damaged, merge_small
 from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
@@ -30,7 +29,6 @@ from jpipe.store.pack import PackBuilder
 from jpipe.store.prune import Pruned, default_limit, prune
 from jpipe.store.records import (
     BlobPlace,
-    CacheWarning,
     CorruptEntry,
     Held,
     Inline,
@@ -45,11 +43,11 @@ from jpipe.store.records import (
 )
 from jpipe.store.removal import clear, remove
 from jpipe.store.roots import mark_reached, pin
+from jpipe.store.saving import Saving
 from jpipe.store.signing import SigningKey
 from jpipe.store.sync import sync_files
 from jpipe.store.usage import Entry, FamilyUse, Size, entries, families, measure
 from jpipe.store.verify import Verified, verify
-from jpipe.store.writing import DISK_FULL, READ_ONLY
 
 __all__ = ["Store"]
 
@@ -58,10 +56,6 @@ INLINE_UP_TO = 16 * 1024
 CARRIED_UP_TO = 256
 """Encoded values of at most this many bytes travel in place of the name of their place."""
 _DEFAULTS = PutOptions()
-_LEAST_ROOM = 16 << 20
-_EMERGENCY_GRACE = 600.0
-
-T = TypeVar("T")
 
 
 class Store:
@@ -71,14 +65,19 @@ class Store:
     ----------
     disk
         The checked folder and what writes there.
+
+    Attributes
+    ----------
+    saving
+        What bears a full disk and the like; a run has it keep its complaints to itself, and tells them as its own.
     """
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
+        self.saving = Saving(disk)
         self._families: dict[bytes, Family] = {}
         self._pending: dict[str, None] = {}
         self._durable_folders: set[str] = set()
-        self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._pin: Lock | None = None
 
@@ -108,7 +107,7 @@ class Store:
         return cls(Disk.of(open_folder(folder, create=create, shared=key.shared), key))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.disk.folder, self.disk.key)
+        return _reopened, (self.disk.folder, self.disk.key, self.saving.quiet)
 
     @property
     def root(self) -> Path:
@@ -166,7 +165,7 @@ class Store:
         if size <= INLINE_UP_TO and not mapped:
             where = Inline(pack_inline(encoded))
         else:
-            blob = self._saved(lambda: self.disk.blobs.write(encoded, mapped=mapped), size)
+            blob = self.saving(lambda: self.disk.blobs.write(encoded, mapped=mapped), size)
             where = Held(value) if blob is None else BlobPlace(blob)
             paths = () if blob is None else (self.disk.relative(self.disk.blobs.path(blob)),)
             self._pending.update(dict.fromkeys(paths))
@@ -233,7 +232,7 @@ class Store:
                 builder.add(entry, self._payload(where), where.check, now)
         places = [entry.stored.where for entry in entries]
         paths = [path for entry in entries for path in entry.stored.paths]
-        pack = self._saved(lambda: self._write_pack(builder), 4096) if builder.keys else None
+        pack = self.saving(lambda: self._write_pack(builder), 4096) if builder.keys else None
         if pack is not None:
             paths.append(self.disk.relative(f"{self.disk.family_folder(family)}/{pack}"))
             self._pending[paths[-1]] = None
@@ -273,7 +272,7 @@ class Store:
 
     def write_note(self, kind: NoteKind, name: bytes, data: bytes) -> bool:
         """Write a small signed file in place of an older one; says whether that was possible."""
-        return self._saved(lambda: write_note(self.disk, kind, name, data), len(data)) is not None
+        return self.saving(lambda: write_note(self.disk, kind, name, data), len(data)) is not None
 
     def read_note(self, kind: NoteKind, name: bytes) -> bytes | None:
         """The content of a note; None if there is none that this user's key has signed."""
@@ -297,7 +296,7 @@ class Store:
 
     def mark_reached(self, pipeline: bytes, run: bytes, families: Mapping[bytes, Iterable[bytes] | None]) -> None:
         """Note what a run reached: keys by family, None for all of a family. The last three of a pipeline are kept."""
-        self._saved(lambda: mark_reached(self.disk, pipeline, run, families), 0)
+        self.saving(lambda: mark_reached(self.disk, pipeline, run, families), 0)
 
     def size(self) -> Size:
         """How large the cache is."""
@@ -373,42 +372,11 @@ class Store:
         finally:
             system.close_read(descriptor)
 
-    def _saved(self, write: Callable[[], T], size: int) -> T | None:
-        """What `write` gives; None, after one warning, if the cache cannot take it."""
-        try:
-            return write()
-        except OSError as error:
-            failure = error
-        if failure.errno in DISK_FULL and self._made_room(size):
-            try:
-                return write()
-            except OSError as error:
-                failure = error
-        self._warn(failure)
-        return None
 
-    def _made_room(self, size: int) -> bool:
-        """The disk is full: remove what was not used for longest, twice of what is needed now."""
-        with contextlib.suppress(OSError):
-            limit = max(0, measure(self.disk).nbytes - max(2 * size, _LEAST_ROOM))
-            return prune(self.disk, limit, grace=_EMERGENCY_GRACE).freed > 0
-        return False
-
-    def _warn(self, error: OSError) -> None:
-        kind = "full" if error.errno in DISK_FULL else "read-only" if error.errno in READ_ONLY else str(error.errno)
-        if kind in self._warned:
-            return
-        self._warned.add(kind)
-        reason = {"full": "the disk is full", "read-only": "it cannot be written to"}.get(
-            kind, error.strerror or str(error)
-        )
-        warnings.warn(
-            f"results are not kept in the cache {self.disk.folder.root}: {reason}", CacheWarning, stacklevel=4
-        )
-
-
-def _reopened(folder: Any, key: SigningKey) -> Store:
-    return Store(Disk.of(folder, key))
+def _reopened(folder: Folder, key: SigningKey, quiet: bool) -> Store:
+    store = Store(Disk.of(folder, key))
+    store.saving.quiet = quiet
+    return store
 
 
 def _in_pack(entries: Sequence[NewRecord], pack: str, builder: PackBuilder) -> list[Where]:

@@ -16,6 +16,11 @@ __all__: list[str] = []
 
 WINDOWS = os.name == "nt"
 
+DISK_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+"""Numbers of the errors that say that there is no room."""
+READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""Numbers of the errors that say that one may not write here."""
+
 READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 CREATE = (
     os.O_RDWR

@@ -10,14 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from jpipe.store import system
-from jpipe.store.folder import Folder, make_cache, make_folder
+from jpipe.store.folder import Folder, make_again, make_folder
 
-__all__ = ["DISK_FULL", "READ_ONLY", "Writer", "process_name"]
-
-DISK_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
-"""Numbers of the errors that say that there is no room."""
-READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-"""Numbers of the errors that say that one may not write here."""
+__all__ = ["Writer", "process_name"]
 
 _NO_UNNAMED_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 _NO_LINKS = frozenset({errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EXDEV})
@@ -112,7 +107,7 @@ class Writer:
     def _make_again(self, folder: str) -> None:
         """Something removed the folder, or the whole cache, since it was made."""
         self._made.clear()
-        make_cache(self.folder)
+        make_again(self.folder)
         self.make_folder(folder)
 
     def _publish_unnamed(

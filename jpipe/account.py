@@ -69,10 +69,11 @@ class Account:
         """An item has a result."""
         step = state.call.step.name
         if item.error is not None:
+            first, _, hint = item.error.message.partition("\n")
             self._emit(
                 Notice(
-                    f"{step}() returned what cannot be stored: {item.error.message}",
-                    "it is kept for this run only: make it @step(cache=False), or return what can be pickled",
+                    f"{step}() returned what cannot be stored, kept for this run only: {first}",
+                    hint.strip().removeprefix("hint: "),
                     step,
                 )
             )

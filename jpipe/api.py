@@ -22,7 +22,7 @@ from jpipe.rows import journal_folder
 from jpipe.running import Once, Request, carry_out
 from jpipe.session import load_state, prepare
 from jpipe.store import CacheWarning, MissingEntry
-from jpipe.workforce import machine_memory, workers
+from jpipe.workforce import memory_for_items, workers
 
 __all__ = ["graph", "plan", "run"]
 
@@ -102,7 +102,7 @@ def run(
     session = prepare(pipeline, parameters, cache_dir)
     begun = time.perf_counter()
     n_jobs, backend = session.configured(n_jobs, backend)
-    limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, machine_memory())
+    limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, memory_for_items())
     request = Request(limits, targets, n_jobs, backend, backend_options, force, items, failed, frozen, capture)
     name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
     journal = Journal(journal_folder(session.store.root), opening_of(session, name))

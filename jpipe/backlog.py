@@ -25,6 +25,8 @@ class Backlog:
         By call, the longest remaining path; asked for once there is a choice.
     failed_before
         The keys of items that failed in the last run.
+    deadly
+        The keys of items that took the main process of an earlier run with them.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Backlog:
         seconds: Mapping[str, float],
         priorities: Callable[[], dict[int, float]],
         failed_before: frozenset[bytes],
+        deadly: frozenset[bytes] = frozenset(),
     ) -> None:
         self._seconds = seconds
         self._priorities = priorities
         self._remaining: dict[int, float] | None = None
-        self._failed_before = failed_before
+        self._failed_before = failed_before | deadly
+        self._deadly = deadly
         self._queues: dict[int, StepQueue] = {}
         self._attempts: dict[tuple[int, int], int] = {}
         self._delayed: list[tuple[float, StepQueue, Item]] = []
@@ -73,8 +77,10 @@ class Backlog:
         return max(queues, key=lambda entry: (entry.priority, -entry.ready[0][0].call.number))
 
     def put_back(self, entry: StepQueue, items: Iterable[Item]) -> None:
-        """Items were given out and did not run."""
-        entry.ready.extendleft(reversed(list(items)))
+        """Items were given out, and it is not known that they ran."""
+        items = list(items)
+        entry.returned.update((state.call.number, index) for state, index in items)
+        entry.ready.extendleft(reversed(items))
 
     def failed(self, entry: StepQueue, item: Item, *, stopping: bool) -> bool:
         """Whether an item that failed is tried again, after a pause: it has tries left, the run is not `stopping`."""
@@ -124,6 +130,11 @@ class Backlog:
             return False
         ready = (item for entry in self._queues.values() for item in entry.ready)
         return any(state.keys[index] in self._failed_before for state, index in ready)
+
+    def is_deadly(self, entry: StepQueue) -> bool:
+        """Whether the next item of a queue took a main process with it before."""
+        state, index = entry.ready[0]
+        return bool(self._deadly) and state.keys[index] in self._deadly
 
     def _rank(self, entry: StepQueue, call: int) -> None:
         if self._remaining is not None:

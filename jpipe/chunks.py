@@ -69,6 +69,8 @@ class StepQueue:
         Items, first in first out.
     running
         How many chunks are with workers; each has one item at a time going.
+    returned
+        Call number and index of items that were lost with a worker: what is found of them was done by this run.
     """
 
     step: Any
@@ -76,6 +78,7 @@ class StepQueue:
     running: int = 0
     pace: Pace = field(default_factory=Pace)
     priority: float = 0.0
+    returned: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def options(self) -> StepOptions:

@@ -12,7 +12,7 @@ from jpipe.chunks import Chunk, StepQueue
 from jpipe.descriptors import last_words
 from jpipe.recovery import Blame, Losses, Verdicts
 from jpipe.slots import RunFolder
-from jpipe.trace import ErrorRecord, WorkersLost
+from jpipe.trace import ErrorRecord, WorkersLost, is_own
 from jpipe.watchdog import Watchdog, end_process
 from jpipe.work import ItemReceipt, Receipt
 from jpipe.worker import run_work
@@ -156,15 +156,18 @@ class Crew:
     def receipt_of(self, blame: Blame) -> tuple[ItemReceipt, int]:
         """What is known of an item that ended its worker, and the number of that worker."""
         timeout = blame.chunk.queue.options.timeout
-        if blame.kind == "timeout" and timeout is not None:
-            error = ErrorRecord("timeout", "ItemTimeoutError", f"took longer than its timeout of {timeout:g} s")
-        else:
-            error = ErrorRecord("killed", "WorkerLostError", "its worker process was killed")
         pid = blame.slot.pid if blame.slot is not None else 0
+        words = last_words(str(self.folder.path), pid)
+        frames = tuple((file, line, name, is_own(file)) for file, line, name in words.frames)
+        if blame.kind == "timeout" and timeout is not None:
+            message = f"took longer than its timeout of {timeout:g} s"
+            error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
+        else:
+            message = words.crash or "its worker process was killed"
+            error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
         peak = max(self._watchdog.memory.get(pid, 0), blame.slot.peak_memory if blame.slot is not None else 0)
         worker = self.folder.number_of(pid) if pid else 0
-        output = last_words(str(self.folder.path), pid)
-        item = ItemReceipt(blame.position, error=error, seconds=timeout or 0.0, output=output, peak_memory=peak)
+        item = ItemReceipt(blame.position, error=error, seconds=timeout or 0.0, output=words.text, peak_memory=peak)
         return item, worker
 
     def _abandon(self, pool: Pool) -> None:

@@ -7,14 +7,19 @@ share is kept with what it prints, and what a worker said before it died can sti
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-__all__ = ["Descriptors", "last_words"]
+__all__ = ["Descriptors", "LastWords", "last_words"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIMIT = 1 << 16
 """Of what an item writes, the last so many bytes are kept."""
+_CRASH = re.compile(r"^(?:Fatal Python error: |Timeout \(\d+:\d\d:\d\d)", re.MULTILINE)
+_THREAD = re.compile(r"^(?:Current thread|Thread) 0x", re.MULTILINE)
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 
 
 class Descriptors:
@@ -52,24 +57,53 @@ class Descriptors:
         os.close(self._file)
 
 
-def last_words(folder: str, pid: int) -> str:
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What a worker that is gone wrote last.
+
+    Parameters
+    ----------
+    text
+        What the item printed.
+    crash
+        The first line of what the interpreter said of its end, or "".
+    frames
+        Where it was then, outermost first: (file, line, function), without jpipe's own.
+    """
+
+    text: str = ""
+    crash: str = ""
+    frames: tuple[tuple[str, int, str], ...] = ()
+
+
+def last_words(folder: str, pid: int) -> LastWords:
     """What a worker that is gone wrote last."""
     try:
         with open(_path(folder, pid), "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LIMIT))
-            return _without_own_frames(file.read().decode("utf-8", "replace"))
+            return _understood(file.read().decode("utf-8", "replace"))
     except OSError:
-        return ""
+        return LastWords()
 
 
-def _without_own_frames(text: str) -> str:
-    """A crash report of the interpreter names the innermost frame first: it ends for the user where jpipe's begin."""
-    before, fatal, report = text.rpartition("Fatal Python error")
-    if not fatal:
-        return text
-    lines = report.splitlines(keepends=True)
-    end = next((number for number, line in enumerate(lines) if f'File "{_HERE}' in line), len(lines))
-    return before + fatal + "".join(lines[:end])
+def _understood(text: str) -> LastWords:
+    """Tell what the interpreter said of a crash, or of a timeout, from what the item printed."""
+    starts = list(_CRASH.finditer(text))
+    if not starts:
+        return LastWords(text)
+    report = text[starts[-1].start() :]
+    threads = [_frames(thread) for thread in _THREAD.split(report)[1:]]
+    return LastWords(text[: starts[-1].start()], report.partition("\n")[0], next(filter(None, reversed(threads)), ()))
+
+
+def _frames(thread: str) -> tuple[tuple[str, int, str], ...]:
+    """The frames of one thread, which names the innermost first; it ends for the user where jpipe's begin."""
+    frames: list[tuple[str, int, str]] = []
+    for file, number, name in _FRAME.findall(thread):
+        if file.startswith(_HERE):
+            return tuple(reversed(frames))
+        frames.append((file, int(number), name))
+    return ()
 
 
 def _path(folder: str, pid: int) -> str:

@@ -131,8 +131,12 @@ class Failure:
         How often it was tried.
     peak_memory
         Bytes of resident memory of the worker when last seen, 0 if unknown.
+    machine_memory
+        Bytes of memory of this machine, 0 if unknown.
     detail
         For killed workers: how (``"SIGKILL"``, ``"exit code 3"``).
+    causes
+        Exceptions that it came from or holds: (what it is of this one, file, line); no file where none is the user's.
     """
 
     step: str
@@ -151,6 +155,8 @@ class Failure:
     attempts: int = 1
     peak_memory: int = 0
     detail: str = ""
+    causes: tuple[tuple[str, str, int], ...] = ()
+    machine_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from jpipe.belonging import is_worker
 from jpipe.capture import Capture, forget_warnings
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import File, Watch, watching
-from jpipe.interrupts import interruptible
+from jpipe.interrupts import came, interruptible
+from jpipe.memory import forget_peak, peak_memory
 from jpipe.options import StepOptions
 from jpipe.references import ValueSource, arguments_of, loaded_with
 from jpipe.seeds import seeded
@@ -56,20 +57,23 @@ class Execution:
             forget_warnings()
         started = time.time()
         clock = time.perf_counter()
+        if is_worker():
+            forget_peak()
         if self.slot is not None:
-            self.slot.begin(self.work.number, position, started)
+            self.slot.begin(self.work.number, position, started, peak_memory())
         try:
             with watching() as watch:
                 value = self._call(item)
             receipt.seconds = time.perf_counter() - clock
             self._keep(receipt, item, value, watch, int(started * 1e9))
-        except KeyboardInterrupt:
-            receipt.interrupted = self._stop = True
         except BaseException as error:
-            receipt.seconds = time.perf_counter() - clock
-            receipt.error = record_error(error, _kind_of(error), receipt.seconds)
+            if isinstance(error, KeyboardInterrupt) and came():
+                receipt.interrupted = self._stop = True
+            else:
+                receipt.seconds = time.perf_counter() - clock
+                receipt.error = record_error(error, _kind_of(error), receipt.seconds)
         receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
-        receipt.peak_memory = _peak_memory()
+        receipt.peak_memory = peak_memory()
         if self.slot is not None:
             self.slot.end(self.work.number, started, receipt.peak_memory)
         return receipt
@@ -77,7 +81,7 @@ class Execution:
     def _call(self, item: ItemWork) -> Any:
         args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
         seeded(item.key)
-        with interruptible(self.work.in_main), limit(self.work.step.timeout):
+        with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
             value = self.step.function(*args, **kwargs)
             return _awaited(value) if hasattr(value, "__await__") else value
 
@@ -110,7 +114,7 @@ class Execution:
         receipt.stored = stored
         self.receipt.paths += stored.paths
         if step.cache and item.keep and receipt.changed is None:
-            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, _peak_memory())
+            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, peak_memory())
             self.receipt.records.append((receipt.position, record))
 
     def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:
@@ -148,21 +152,3 @@ def _awaited(value: Any) -> Any:
         return await value
 
     return asyncio.run(wait())
-
-
-def _peak_memory() -> int:
-    if _usage is None:
-        return 0
-    peak = _usage(_SELF).ru_maxrss
-    return int(peak if _IN_BYTES else peak * 1024)
-
-
-try:
-    import resource as _resource
-    import sys as _sys
-
-    _usage: Callable[[int], Any] | None = _resource.getrusage
-    _SELF = _resource.RUSAGE_SELF
-    _IN_BYTES = _sys.platform == "darwin"
-except ImportError:  # Windows has no resource module
-    _usage, _SELF, _IN_BYTES = None, 0, False

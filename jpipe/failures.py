@@ -8,6 +8,7 @@ from jpipe.callstate import CallState, Status
 from jpipe.events import Failure
 from jpipe.layout import Output, needs_of
 from jpipe.ledger import Ledger
+from jpipe.memory import machine_memory
 from jpipe.trace import ErrorRecord
 
 __all__ = ["failure_of", "label_of", "summary_of"]
@@ -95,6 +96,8 @@ def failure_of(
         attempts=attempts,
         peak_memory=peak_memory,
         detail=detail,
+        causes=error.causes,
+        machine_memory=machine_memory(),
     )
 
 

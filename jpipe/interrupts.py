@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["Interrupts", "blocked", "interruptible"]
+__all__ = ["Interrupts", "blocked", "came", "interruptible"]
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _users_code = False
 """Whether this process's main thread is inside a user's function now."""
+_came = False
+"""Whether a signal came since a run began in this process."""
 
 
 class Interrupts:
@@ -44,6 +46,8 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        global _came
+        _came = False
         if threading.current_thread() is threading.main_thread():
             numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
             for number in numbers:
@@ -63,10 +67,12 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        global _came
         if os.getpid() != self._process:
             self._in_fork(number)
             return
         self.asked += 1
+        _came = True
         self._wake()
         if self.asked > 1 or _users_code:
             raise KeyboardInterrupt
@@ -76,6 +82,14 @@ class Interrupts:
         handler = self._before.get(number, signal.SIG_DFL)
         signal.signal(number, handler)
         os.kill(os.getpid(), number)
+
+
+def came() -> bool:
+    """Whether a `KeyboardInterrupt` in this process may be a signal, and is not one that the user's code raised.
+
+    Workers do not take part in Ctrl-C; on Windows they cannot be kept from it.
+    """
+    return _came or os.name == "nt"
 
 
 @contextmanager

@@ -13,9 +13,11 @@ from jpipe.backlog import Backlog
 from jpipe.callstate import CallState, Status
 from jpipe.chunks import ChunkBuilder, own_folders
 from jpipe.crew import Crew
+from jpipe.current_item import died_on
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
-from jpipe.events import Event, Observer, RunStarted, StepEnded
+from jpipe.events import Event, Notice, Observer, RunStarted, StepEnded
 from jpipe.evidence import Explainer
+from jpipe.failures import label_of
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
@@ -95,10 +97,11 @@ def carry_out(session: Session, request: Request, name: str, emit: Observer) -> 
         When something would run although the request is `frozen`.
     """
     ran: set[tuple[int, int]] = set()
+    deadly = died_on(session.store.root)
     for attempt in range(HEALING + 1):
         selection = _Selection(session, request)
         try:
-            return _attempt(session, request, selection, name, emit, ran, heals=attempt < HEALING)
+            return _attempt(session, request, selection, name, emit, ran, deadly, heals=attempt < HEALING)
         except (ResultLost, MissingEntry):
             if attempt == HEALING:
                 raise
@@ -120,6 +123,7 @@ def _attempt(
     name: str,
     emit: Observer,
     ran: Iterable[tuple[int, int]],
+    deadly: frozenset[bytes],
     *,
     heals: bool,
 ) -> Carried:
@@ -132,10 +136,11 @@ def _attempt(
     )
     tally = Tally(ledger.states.values(), emit)
     account = Account(ledger, emit, detailed=request.limits.detailed)
-    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed)
+    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, deadly)
     selection.attach(ledger, tally, backlog)
     emit(_started(session, ledger, name, request.limits.n_jobs))
     ledger.begin()
+    _tell_deadly(ledger, deadly, emit)
     for number, index in ran:
         # What an earlier attempt of this run computed is cached by now, and still this run's work.
         state = ledger.states.get(number)
@@ -157,6 +162,16 @@ def _attempt(
         heals=heals,
     )
     return Carried(ledger, tally, account, scheduler.run())
+
+
+def _tell_deadly(ledger: Ledger, deadly: frozenset[bytes], emit: Observer) -> None:
+    """Say which items a run died of that did them itself."""
+    for state in ledger.states.values() if deadly else ():
+        for index, key in enumerate(state.keys):
+            if key in deadly and state.status[index] == Status.STALE:
+                label = label_of(state, index)
+                message = f"a run was ended while it ran {label} itself: now a worker of its own does"
+                emit(Notice(message, None, state.call.step.name))
 
 
 class _Selection:

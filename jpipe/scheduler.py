@@ -20,9 +20,11 @@ from jpipe.backlog import Backlog
 from jpipe.callstate import Status
 from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
 from jpipe.crew import Completion, Crew
+from jpipe.current_item import CurrentItem
 from jpipe.events import Observer
 from jpipe.filing import Filing
 from jpipe.interrupts import Interrupts
+from jpipe.isolation import needs_process
 from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
 from jpipe.limits import Limits
@@ -110,6 +112,7 @@ class Scheduler:
         self._stopping = False
         self._interrupted = False
         self._interrupts = Interrupts(crew.wake)
+        self._current = CurrentItem(store.root)
         self._filing = Filing(store)
         self._sharing = Sharing(store, ledger, emit)
         store.saving.quiet = True
@@ -117,7 +120,7 @@ class Scheduler:
     def run(self) -> Outcome:
         """Run everything; what finished is kept, whatever happens."""
         # Items that run in threads of this process seed the generators of its user.
-        with self._interrupts, preserved():
+        with self._interrupts, preserved(), self._current:
             try:
                 self._loop()
             except KeyboardInterrupt:
@@ -192,7 +195,7 @@ class Scheduler:
                     self._run_here(self._build(entry, items))
                 continue
             pool = self._crew.pool(entry)
-            if self._crew.running >= _window(pool, entry):
+            if self._crew.running >= (1 if self._limits.n_jobs == 1 else _window(pool, entry)):
                 return
             items = self._sharing.own(entry, entry.take(pool.n_jobs))
             if not items:
@@ -212,13 +215,15 @@ class Scheduler:
 
     def _runs_here(self, entry: StepQueue) -> bool:
         """Whether this process does the next item itself."""
+        if needs_process(entry.step) or self._backlog.is_deadly(entry):
+            return False
         if self._limits.n_jobs == 1:
             return True
         # One that killed its process before is not to kill this one.
         if self._crew.running or self._crew.losses.happened or self._backlog.holds_failed():
             return False
         if self._backlog.ready == 1 and self._backlog.pause is None:
-            return entry.options.timeout is None
+            return True
         return not self._crew.has_pools and self._backlog.expected(SHORT_RUN) < SHORT_RUN
 
     def _build(self, entry: StepQueue, items: list[Item]) -> Chunk:
@@ -235,7 +240,13 @@ class Scheduler:
         pace = chunk.queue.pace.seconds
         if pace is None or pace * len(chunk.items) > SHORT_CHUNK:
             self._file()
-        self._finished((chunk, run_work(chunk.work), None))
+        if len(chunk.items) == 1:
+            self._current.begin(chunk.work.items[0].key)
+        try:
+            receipt = run_work(chunk.work)
+        finally:
+            self._current.end()
+        self._finished((chunk, receipt, None))
         if self._filing.is_due or self._sharing.let_go(if_due=True):
             self._file()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from jpipe.callstate import Status
 from jpipe.chunks import Item, StepQueue
 from jpipe.events import Observer, Waiting
 from jpipe.ledger import Ledger
@@ -61,6 +62,9 @@ class Sharing:
         own = []
         for position, item in enumerate(items):
             if self._ledger.found(*item):
+                state, index = item
+                if (state.call.number, index) in entry.returned:
+                    state.status[index] = Status.RAN
                 continue
             if position in others:
                 self._wait(entry, item, others[position])
@@ -89,6 +93,9 @@ class Sharing:
         self._store.family(family).refresh()
         for position, (entry, item) in enumerate(entries):
             if self._ledger.found(*item):
+                state, index = item
+                if (state.call.number, index) in entry.returned:
+                    state.status[index] = Status.RAN
                 continue
             if position in others:
                 self._waiting.append((entry, item))

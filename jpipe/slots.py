@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["RunFolder", "Slot", "SlotState"]
+__all__ = ["RunFolder", "Slot", "SlotState", "is_alive"]
 
 _LAYOUT = struct.Struct("<QIIdQ")
 _SIZE = 64
@@ -45,7 +45,7 @@ class SlotState:
     started
         When the item began, seconds since 1970.
     peak_memory
-        Its peak resident memory after the last finished item, bytes.
+        Its peak resident memory when it last said something, bytes.
     """
 
     pid: int
@@ -64,21 +64,20 @@ class Slot:
         path = os.path.join(folder, f"{os.getpid()}-{threading.get_ident()}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
-            os.ftruncate(descriptor, _SIZE)
+            # A hole would have no room on a full disk, and to write into its mapping kills the process.
+            os.write(descriptor, bytes(_SIZE))
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
         self._done = 0
-        self._peak = 0
 
-    def begin(self, chunk: int, position: int, now: float) -> None:
+    def begin(self, chunk: int, position: int, now: float, peak_memory: int) -> None:
         """An item begins."""
-        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, self._peak)
+        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, peak_memory)
 
     def end(self, chunk: int, now: float, peak_memory: int) -> None:
         """The item ended."""
         self._done += 1
-        self._peak = peak_memory
         _LAYOUT.pack_into(self._map, 0, chunk, IDLE, self._done, now, peak_memory)
 
     def should_stop(self) -> bool:
@@ -136,11 +135,12 @@ def _remove_leftovers() -> None:
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
             pid = path.name.removeprefix(_PREFIX).partition("-")[0]
             old = time.time() - path.stat().st_mtime > LEFTOVER_AFTER
-            if old and pid.isdigit() and not _is_alive(int(pid)):
+            if old and pid.isdigit() and not is_alive(int(pid)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process on this machine; True where that cannot be asked."""
     if os.name == "nt":
         return True
     try:

@@ -6,12 +6,15 @@ import os
 import pickle
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ErrorRecord", "WorkersLost", "record_error"]
+__all__ = ["ErrorRecord", "WorkersLost", "is_own", "record_error"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_MOST_FRAMES = 25
+_MOST_CAUSES = 5
 
 
 class WorkersLost(Exception):
@@ -48,6 +51,8 @@ class ErrorRecord:
         The exception itself where it survives a round trip, else None.
     seconds
         After how long it was raised.
+    causes
+        Exceptions that it came from or holds: (what it is of this one, file, line); no file where none is the user's.
     """
 
     kind: str
@@ -57,6 +62,7 @@ class ErrorRecord:
     frames: tuple[tuple[str, int, str, bool], ...] = ()
     pickled: bytes | None = None
     seconds: float = 0.0
+    causes: tuple[tuple[str, str, int], ...] = ()
 
     def exception(self) -> BaseException | None:
         """The exception itself, where it could be kept."""
@@ -71,14 +77,70 @@ class ErrorRecord:
 
 def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.0) -> ErrorRecord:
     """A record of an exception that was just caught."""
-    summary = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
-    frames = tuple((f.filename, f.lineno or 0, f.name, _is_own(f.filename)) for f in summary)
+    summary = _frames(error)
+    frames = tuple((f.filename, f.lineno or 0, f.name, is_own(f.filename)) for f in summary)
     return ErrorRecord(
-        kind, _type_name(error), _text(error), _formatted(error, summary), frames, _survivor(error), seconds
+        kind,
+        _type_name(error),
+        _text(error),
+        _formatted(error, summary),
+        frames,
+        _survivor(error),
+        seconds,
+        tuple(_causes(error)),
     )
 
 
-def _is_own(file: str) -> bool:
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Frames without jpipe's own; of an endless recursion, both ends."""
+    found = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
+    return found if len(found) <= 2 * _MOST_FRAMES else [*found[:_MOST_FRAMES], *found[-_MOST_FRAMES:]]
+
+
+def _causes(error: BaseException) -> Iterator[tuple[str, str, int]]:
+    """What the exception came from, nearest first, and what it holds if it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for held in list(_leaves(error))[:_MOST_CAUSES]:
+            yield "it holds " + _brief(held), *_place(held)
+    seen, before = {id(error)}, _before(error)
+    while before is not None and id(before[1]) not in seen and len(seen) <= _MOST_CAUSES:
+        how, cause = before
+        seen.add(id(cause))
+        # The traceback of another process, which multiprocessing and joblib pass on as a cause.
+        if not type(cause).__name__.endswith("RemoteTraceback"):
+            yield f"{how} {_brief(cause)}", *_place(cause)
+        before = _before(cause)
+
+
+def _before(error: BaseException) -> tuple[str, BaseException] | None:
+    if error.__cause__ is not None:
+        return "because of", error.__cause__
+    if error.__context__ is not None and not error.__suppress_context__:
+        return "while handling", error.__context__
+    return None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for held in group.exceptions:
+        if isinstance(held, BaseExceptionGroup):
+            yield from _leaves(held)
+        else:
+            yield held
+
+
+def _brief(error: BaseException) -> str:
+    first = _text(error).strip().splitlines()[:1]
+    return ": ".join([_type_name(error), *first])
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    """The innermost line of the user's own code that it passed."""
+    own = [frame for frame in _frames(error) if is_own(frame.filename)]
+    return (own[-1].filename, own[-1].lineno or 0) if own else ("", 0)
+
+
+def is_own(file: str) -> bool:
+    """Whether a file is the user's, and not Python's or an installed package's."""
     return "site-packages" not in file and "dist-packages" not in file and not file.startswith(("<frozen", *_LIBRARY))
 
 

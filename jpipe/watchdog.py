@@ -8,11 +8,10 @@ from collections.abc import Mapping
 
 from jpipe.chunks import Chunk
 from jpipe.slots import RunFolder, SlotState
+from jpipe.timeouts import ended_after
 
 __all__ = ["Watchdog", "end_process"]
 
-EXTRA = 1.0
-"""How long after its timeout an item may still end by itself: an alarm in the worker comes first, seconds."""
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -60,7 +59,7 @@ class Watchdog:
             timeout = chunk.queue.options.timeout if chunk is not None else None
             if timeout is None or slot.position is None:
                 continue
-            if now - slot.started > timeout + max(EXTRA, 0.1 * timeout):
+            if now - slot.started > ended_after(timeout):
                 found.append(slot)
         return found
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jpipe.errors import UsageError
+from jpipe.memory import machine_memory
 
-__all__ = ["machine_memory", "pool_maker", "workers"]
+__all__ = ["memory_for_items", "pool_maker", "workers"]
 
 
 def workers(n_jobs: Any) -> int:
@@ -34,12 +35,9 @@ def workers(n_jobs: Any) -> int:
     return max(1, cores + 1 + (n_jobs if n_jobs is not None else -1))
 
 
-def machine_memory() -> int:
+def memory_for_items() -> int:
     """What items may need together, bytes: the machine's memory less a tenth."""
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.9)
-    except (ValueError, OSError, AttributeError):
-        return 0
+    return int(machine_memory() * 0.9)
 
 
 def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, Any] | None) -> Callable[[bool], Any]:
@@ -49,6 +47,9 @@ def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, An
         from jpipe.pool import Pool
 
         wanted = -1 if n_jobs is None and not _configured() else n_jobs
+        if wanted == 1 and not threads:
+            # For an item that is not to run in the main process: of one worker joblib makes none.
+            wanted = 2
         if threads:
             return Pool(wanted if wanted is not None else -1, "threading")
         return Pool(wanted, backend, options=options)

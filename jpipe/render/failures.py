@@ -21,6 +21,8 @@ __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headli
 _MOST_GROUPS = 5
 _MOST_OUTPUT = 12
 _MOST_MESSAGE = 12
+_MOST_FRAMES = 5
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 _LONGEST = 400
 """Characters of a line that an item printed."""
 
@@ -59,6 +61,8 @@ def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
 
 def headline(failure: Failure) -> Line:
     """A failure in one line."""
+    if failure.kind in ("killed", "timeout"):
+        return line(name(failure.label), f" {_how(failure)}")
     first = failure.message.strip().splitlines()[:1]
     return line(name(failure.label), f" {failure.error_type or failure.kind}", f": {first[0]}" if first else "")
 
@@ -66,10 +70,10 @@ def headline(failure: Failure) -> Line:
 def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> list[Line]:
     """One failure, whole."""
     lines = [_title(failure), ()]
-    if failure.kind in ("raised", "unstorable"):
+    if failure.kind in ("raised", "unstorable") or failure.frames:
         lines += _traceback(failure, tb)
-    if failure.kind == "killed":
-        lines += _killed(failure, commands)
+    lines += _memory(failure)
+    lines += _remedy(failure, commands)
     lines += _arguments(failure)
     lines += _output(failure)
     return [*lines, *_what_next(failure, commands)]
@@ -110,17 +114,47 @@ def _traceback(failure: Failure, tb: str) -> list[Line]:
     if tb == "native" and failure.traceback:
         return [*(line("  ", text) for text in failure.traceback.rstrip().splitlines()), ()]
     lines: list[Line] = []
-    at = _users_frame(failure)
-    for frame in failure.frames if tb == "long" else [at] if at else []:
-        lines += [line("  ", name(place(frame[0], frame[1])), f" in {frame[2]}"), *excerpt(frame[0], frame[1])]
+    for frame in failure.frames if tb == "long" else _users_way(failure):
+        innermost = tb == "long" or frame is _users_frame(failure)
+        lines += [line("  ", name(place(frame[0], frame[1])), f" in {frame[2]}")]
+        lines += excerpt(frame[0], frame[1], before=2 if innermost else 0)
     if tb != "long":
         lines += _hidden(failure)
+    message = _message(failure) + _causes(failure)
+    if not message:
+        return [*lines, ()]
+    return [*lines, (), *message, ()] if lines else [*message, ()]
+
+
+def _users_way(failure: Failure) -> list[tuple[str, int, str, bool]]:
+    """The user's own frames, from the step to the line that failed; of many, both ends."""
+    own = [frame for frame in failure.frames if frame[3]]
+    if len(own) > _MOST_FRAMES:
+        own = own[:1] + own[-_MOST_FRAMES + 1 :]
+    return own or list(failure.frames[-1:])
+
+
+def _message(failure: Failure) -> list[Line]:
+    """What was raised; of a long message the beginning and the end, which says most where it quotes other errors."""
+    if failure.kind == "timeout":
+        return []
     message = failure.message.strip().splitlines() or [""]
+    if failure.kind == "killed":
+        return [line("  ", bad(message[0]))]
     first = f"{failure.error_type}: {message[0]}" if message[0] else failure.error_type
-    lines += [(), line("  ", bad(first)), *(line("  ", bad(text)) for text in message[1:_MOST_MESSAGE])]
-    if len(message) > _MOST_MESSAGE:
-        lines.append(line(dim(f"  … {counted(len(message) - _MOST_MESSAGE, 'more line')} (--tb=native)")))
-    return [*(lines if at else lines[1:]), ()]
+    lines = [line("  ", bad(text)) for text in (first, *message[1:])]
+    left_out = len(lines) - _MOST_MESSAGE
+    if left_out <= 1:
+        return lines
+    half = _MOST_MESSAGE // 2
+    return [*lines[:half], line(dim(f"  … {counted(left_out, 'more line')} (--tb=native)")), *lines[-half:]]
+
+
+def _causes(failure: Failure) -> list[Line]:
+    rows = []
+    for text, file, number in failure.causes:
+        rows.append((line("  ", text), line(name(place(file, number))) if file else ()))
+    return columns(rows, gap=3)
 
 
 def _hidden(failure: Failure) -> list[Line]:
@@ -143,14 +177,38 @@ def _owner(file: str) -> str:
     return "Python" if any(part.startswith("python3") for part in parts[:-1]) else parts[-1].removesuffix(".py")
 
 
-def _killed(failure: Failure, commands: Commands) -> list[Line]:
-    lines: list[Line] = []
-    if failure.peak_memory:
-        lines.append(line(f"  its worker used {size(failure.peak_memory)} when last seen"))
-    if "SIGKILL" in failure.detail or not failure.detail:
+def _memory(failure: Failure) -> list[Line]:
+    """How much memory it had, where that may be the reason."""
+    if not failure.peak_memory or not (failure.kind == "killed" or _lacks_memory(failure)):
+        return []
+    facts = [f"its process used {size(failure.peak_memory)} when last seen"]
+    if failure.machine_memory and _lacks_memory(failure):
+        facts.append(f"the machine has {size(failure.machine_memory)}")
+    return [line("  ", " · ".join(facts)), *([] if _lacks_memory(failure) else [()])]
+
+
+def _lacks_memory(failure: Failure) -> bool:
+    if failure.kind == "killed":
+        return "SIGKILL" in failure.detail or not failure.detail
+    return failure.error_type.endswith("MemoryError")
+
+
+def _remedy(failure: Failure, commands: Commands) -> list[Line]:
+    """What helps, where something other than mending the step may."""
+    again = "@step(retries=1) tries such an item once more"
+    if _lacks_memory(failure):
+        needs = max(1, -(-failure.peak_memory // 10**9)) if failure.peak_memory > 10**8 else 6
         fewer = commands.text("run", "-j", "1")
-        lines.append(line(f'  try   {fewer}    or   @step(memory="6G")  so that fewer run at once'))
-    return [*lines, ()] if lines else []
+        return [line(f'  try   {fewer}    or   @step(memory="{needs}G")  so that fewer run at once'), ()]
+    if failure.kind == "timeout":
+        return [line("  if it needs longer: @step(timeout=...); if it hangs now and then: @step(retries=1)"), ()]
+    if failure.kind != "killed":
+        return []
+    if failure.detail.startswith("exit code"):
+        return [line("  something in it ended the process (os._exit, exit() in native code); let it raise instead"), ()]
+    if failure.detail in _CRASHES:
+        return [line(f"  native code crashed: an extension module, or memory that it was given; {again}"), ()]
+    return [line(f"  somebody or the system sent it {failure.detail}; {again}"), ()]
 
 
 def _arguments(failure: Failure) -> list[Line]:

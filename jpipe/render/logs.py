@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["log_lines"]
 
+_TABLES: dict[str, tuple[type, ...]] = {
+    "frames": (str, int, str, bool),
+    "arguments": (str, str, str),
+    "causes": (str, str, int),
+}
+"""The columns of those parts of a failure that are tables."""
+
 
 def log_lines(
     row: RunRow, items: Sequence[ItemLog], commands: Commands, *, whole: bool, tb: str = "short"
@@ -73,8 +80,8 @@ def failure_of(row: Mapping[str, Any]) -> Failure:
     }
     for one in fields(Failure):
         value = row.get(one.name)
-        if one.name in ("frames", "arguments"):
-            known[one.name] = _table(value, (str, int, str, bool) if one.name == "frames" else (str, str, str))
+        if one.name in _TABLES:
+            known[one.name] = _table(value, _TABLES[one.name])
         elif isinstance(value, str if one.type == "str" else (int, float)):
             known[one.name] = value
     return Failure(**known)

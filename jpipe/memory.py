@@ -1,0 +1,57 @@
+"""How much memory this process has taken, for each item by itself where the system allows it, and what there is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+__all__ = ["forget_peak", "machine_memory", "peak_memory"]
+
+_usage: Any = None
+try:
+    import resource
+
+    _usage = resource.getrusage
+    _SELF = resource.RUSAGE_SELF
+except ImportError:  # Windows has no resource module
+    _SELF = 0
+_UNIT = 1 if sys.platform == "darwin" else 1024
+_RESETS_PEAK = b"5"
+_reset: tuple[int, int] | None = None
+"""The process that opened it, and the file that forgets the peak; -1 where there is none."""
+
+
+def peak_memory() -> int:
+    """The most resident memory since `forget_peak`, or since the process began, bytes; 0 where it is not told."""
+    return int(_usage(_SELF).ru_maxrss * _UNIT) if _usage is not None else 0
+
+
+def forget_peak() -> None:
+    """Measure the peak anew from here; it does nothing but on Linux."""
+    global _reset
+    if _reset is None or _reset[0] != os.getpid():
+        _reset = os.getpid(), _opened()
+    if _reset[1] < 0:
+        return
+    try:
+        os.write(_reset[1], _RESETS_PEAK)
+    except OSError:
+        _reset = os.getpid(), -1
+
+
+def machine_memory() -> int:
+    """The memory of this machine, bytes; 0 where it is not told."""
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _opened() -> int:
+    if sys.platform != "linux":
+        return -1
+    try:
+        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1

@@ -6,6 +6,7 @@ import json
 import linecache
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import jpipe
 from jpipe.fingerprint import ChangeKind, Fingerprinter, PartKind, difference
 
 _CHILD = """
@@ -144,6 +146,21 @@ def test_damaged_parse_cache_is_a_miss(project: Project, tmp_path: Path, damage:
     cache.write_bytes(damaged[damage])
     assert project.read(cache)["digest"] == digest
     assert project.read(cache)["digest"] == digest
+
+
+@pytest.mark.parametrize("room", ["outline", "template", "writer"])
+def test_what_another_version_of_jpipe_parsed_is_a_miss(project: Project, tmp_path: Path, room: str) -> None:
+    """Also where nobody thought of raising a number: what makes the facts has changed, and that is enough."""
+    project.write(pipeline=RICH)
+    cache = tmp_path / "parsed"
+    other = tmp_path / "other" / "jpipe"
+    shutil.copytree(Path(jpipe.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "fingerprint" / f"{room}.py").open("a", encoding="utf-8") as file:
+        file.write("\n_A_NEW_RULE = True\n")
+    theirs = project.read(cache, PYTHONPATH=str(other.parent))
+    kept = cache.read_bytes()
+    assert project.read(cache)["digest"] == theirs["digest"]
+    assert cache.read_bytes()[:32] != kept[:32], "what the other version kept was believed"
 
 
 def test_an_old_pyc_counts_as_what_runs(project: Project) -> None:

@@ -13,8 +13,9 @@ from blake3 import blake3
 
 from jpipe.fingerprint.hashing import FORMAT, combine
 
-_HEAD = combine("parse cache", FORMAT, sys.version)
 _CHECK = 32
+_MAKERS = ("hashing", "outline", "parse_cache", "parts", "scopes", "source", "template", "writer")
+"""The modules that make the facts: whoever edits one has changed the format, whether or not they think of it."""
 
 Stamp = tuple[int, int, int]
 """`(mtime_ns, ctime_ns, size)` of a file."""
@@ -27,6 +28,13 @@ def stamp_of(path: str) -> Stamp | None:
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _head() -> bytes:
+    """What the file starts with: what was kept by other code than this, or for another Python, is of another kind."""
+    own = Path(__file__)
+    texts = [own.with_stem(maker).read_bytes() for maker in _MAKERS]
+    return combine("parse cache", FORMAT, sys.version, *texts)
 
 
 class ParseCache:
@@ -46,6 +54,11 @@ class ParseCache:
     def __init__(self, path: Path | None, key: bytes | None = None) -> None:
         self.path = path
         self._key = key
+        self._head = b""
+        try:
+            self._head = b"" if path is None else _head()
+        except OSError:  # imported from an archive
+            self.path = None
         self._entries: dict[str, tuple[Stamp, bytes]] = self._load()
         self._grown = False
 
@@ -59,8 +72,9 @@ class ParseCache:
             raw = self.path.read_bytes()
         except OSError:
             return {}
-        head, check, payload = raw[: len(_HEAD)], raw[len(_HEAD) : len(_HEAD) + _CHECK], raw[len(_HEAD) + _CHECK :]
-        if head != _HEAD or check != self._checksum(payload):
+        start = len(self._head)
+        head, check, payload = raw[:start], raw[start : start + _CHECK], raw[start + _CHECK :]
+        if head != self._head or check != self._checksum(payload):
             return {}
         try:
             entries = marshal.loads(payload)
@@ -93,7 +107,7 @@ class ParseCache:
             return
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(_HEAD + self._checksum(payload) + payload)
+                stream.write(self._head + self._checksum(payload) + payload)
             os.replace(temporary, self.path)
             self._grown = False
         except OSError:

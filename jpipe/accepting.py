@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,9 @@ def propose(session: Session, step: str) -> Proposal:
     fingerprint = states[0].fingerprint
     if not waiting and (not undecided or fingerprint.digest in ledger.accepted):
         raise NothingSelectedError(f"{step} is up to date: there is nothing to accept")
-    older, kept = _older(session, ledger, step, waiting)
+    older, kept = _older(_families(session, states[0]), ledger, waiting)
     if not older and undecided:
-        older = [family for family in session.history.families(step) if family != fingerprint.digest][:1]
+        older = [family for family in _families(session, states[0]) if family != fingerprint.digest][:1]
     if not older:
         raise NothingSelectedError(
             f"{step} has no results of older code with the same arguments", hint=f"jpipe run {step} computes them"
@@ -87,11 +87,12 @@ def propose(session: Session, step: str) -> Proposal:
     return Proposal(acceptance, reasons, ledger.items_of(step), kept, len(waiting) - kept, pending)
 
 
-def _older(
-    session: Session, ledger: Ledger, step: str, waiting: Iterable[tuple[CallState, int]]
-) -> tuple[list[bytes], int]:
+def _families(session: Session, state: CallState) -> list[bytes]:
+    return session.history.own_families(state.call.step.name, state.fingerprint.parts, session.last_run)
+
+
+def _older(known: Sequence[bytes], ledger: Ledger, waiting: Iterable[tuple[CallState, int]]) -> tuple[list[bytes], int]:
     """The fingerprints that have results for stale items, the newest first, and of how many items."""
-    known = session.history.families(step)
     found: set[bytes] = set()
     kept = 0
     for state, index in waiting:

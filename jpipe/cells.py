@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["cell_name", "home_of"]
+__all__ = ["cell_name", "home_of", "is_typed"]
 
 
 def home_of(file: str, namespace: Mapping[str, Any]) -> str:
@@ -43,6 +43,11 @@ def cell_name(file: str) -> str:
     except Exception:  # a shell of another kind may do it in another way
         return file
     return str(found[1]) if found else file
+
+
+def is_typed(file: str) -> bool:
+    """Whether code with this file name was typed into a notebook or at a prompt."""
+    return file.startswith("<") or _is_of_kernel(file)
 
 
 def _is_of_kernel(file: str) -> bool:

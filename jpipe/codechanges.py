@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from jpipe.cells import is_typed
 from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
 
-__all__ = ["code_changes", "own_parts"]
+__all__ = ["code_changes", "code_file", "own_parts"]
 
 _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
@@ -44,6 +45,12 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
 def _says_nothing(change: Change) -> bool:
     """The text is the same, and what it refers to is told by other changes."""
     return change.kind is ChangeKind.EDITED and change.diff is None and change.old_text == change.new_text
+
+
+def code_file(parts: Sequence[Part]) -> str | None:
+    """The file that the step of a fingerprint stands in; None where it is unknown, or a cell of a notebook."""
+    code = next((part for part in own_parts(parts) if part.kind is PartKind.CODE), None)
+    return None if code is None or code.file is None or is_typed(code.file) else code.file
 
 
 def own_parts(parts: Sequence[Part]) -> list[Part]:

@@ -48,6 +48,7 @@ class Explainer:
         self._last_run = last_run
         self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
         self._neighbours: dict[str, _Neighbours] = {}
+        self._families_of: dict[str, list[bytes]] = {}
         self._told: dict[tuple[int, int], tuple[Reason, ...]] = {}
 
     def reasons(self, state: CallState, index: int) -> tuple[Reason, ...]:
@@ -63,11 +64,13 @@ class Explainer:
         evidence = self._own(state)
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
-        families = self._history.families(evidence.step)
+        known = state.fingerprint.digest in self._history.families(evidence.step)
+        if known or state.fingerprint.digest in self._ledger.accepted:
+            return Verdict.PENDING, ()
+        families = self._families(state)
         if not families:
             return Verdict.STALE, reasons(evidence)
-        known = state.fingerprint.digest in families or state.fingerprint.digest in self._ledger.accepted
-        if known or not state.call.step.declared.cache:
+        if not state.call.step.declared.cache:
             return Verdict.PENDING, ()
         changes = self._changes(state, families[0])
         return Verdict.STALE, tuple(map(_in_cell, reasons(replace(evidence, earlier=True, changes=changes))))
@@ -90,10 +93,19 @@ class Explainer:
         if key in self._last_run.failed:
             return replace(own, failed=True)
         arguments = self._ledger.arguments_of(state, index)
-        for family in self._history.families(own.step):
+        for family in self._families(state):
             if family != state.fingerprint.digest and self._has_run(family, arguments):
                 return replace(own, earlier=True, changes=self._changes(state, family))
         return self._compared(own, state, index, arguments)
+
+    def _families(self, state: CallState) -> list[bytes]:
+        """The fingerprints that the step had, newest first."""
+        step = state.call.step.name
+        known = self._families_of.get(step)
+        if known is None:
+            found = self._history.own_families(step, state.fingerprint.parts, self._last_run)
+            known = self._families_of[step] = found
+        return known
 
     def _has_run(self, family: bytes, arguments: Mapping[str, bytes]) -> bool:
         return bool(self._ledger.store.family(family).find(item_key(family, list(arguments.items()))))

@@ -9,6 +9,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from jpipe.codechanges import code_file
 from jpipe.fingerprint import Fingerprint, Part, PartKind
 from jpipe.store import NoteKind, Store
 
@@ -91,6 +92,26 @@ class History:
             loaded = self._load(NoteKind.STEP, _named("step", step)) or []
             known = self._families[step] = [bytes.fromhex(entry) for entry in reversed(loaded)]
         return known
+
+    def own_families(self, step: str, now: Sequence[Part], last: LastRun) -> list[bytes]:
+        """Those of them that are of this step: another pipeline in this cache may have a step of the same name.
+
+        A step is the same while it stands in the same file, and wherever it stood in the last run of its pipeline.
+
+        Parameters
+        ----------
+        now
+            The parts of its fingerprint.
+        last
+            The last run of its pipeline.
+        """
+        file = code_file(now)
+        known = {call.family for call in last.calls.get(step, ())}
+        return [family for family in self.families(step) if family in known or self._stands_in(family, file)]
+
+    def _stands_in(self, family: bytes, file: str | None) -> bool:
+        place = code_file(self.parts(family) or ())
+        return file is None or place is None or place == file
 
     def note_family(self, step: str, fingerprint: Fingerprint) -> None:
         """Write down that the step has this code now, with the parts of its fingerprint."""

@@ -157,7 +157,7 @@ def test_what_another_version_of_jpipe_parsed_is_a_miss(project: Project, tmp_pa
     shutil.copytree(Path(jpipe.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
     with (other / "fingerprint" / f"{room}.py").open("a", encoding="utf-8") as file:
         file.write("\n_A_NEW_RULE = True\n")
-    theirs = project.read(cache, PYTHONPATH=str(other.parent))
+    theirs = project.read(cache, tmp_path, PYTHONPATH=str(other.parent))
     kept = cache.read_bytes()
     assert project.read(cache)["digest"] == theirs["digest"]
     assert cache.read_bytes()[:32] != kept[:32], "what the other version kept was believed"

@@ -442,3 +442,27 @@ def test_what_people_read_says_the_same(study: Project) -> None:
     assert "-    return x / 2" in told and "+    return x / 3" in told
     assert "reached through score → metrics.balanced" in told
     assert "3 items: parameter C: new item 5.0" in told
+
+
+def test_a_step_of_another_pipeline_is_not_an_earlier_version_of_this_one(project: Project) -> None:
+    text = """
+        from jpipe import pipeline, step
+
+        @step
+        def fit(x):
+            return x + 1
+
+        @pipeline
+        def main():
+            return fit(1)
+    """
+    project.write({"pipeline.py": text, "other.py": text.replace("x + 1", "x * 100")})
+    project.run()
+    (reason,) = project.plan("other.py")["steps"][0]["reasons"]
+    assert reason["kind"] == "never ran"
+    refused = project.command("accept", "other.py", "fit", "--dry-run")
+    assert refused.exit_code == ExitCode.NOTHING_SELECTED, refused.stderr
+    project.run("other.py")
+    project.edit("other.py", "x * 100", "x * 200")
+    (reason,) = project.plan("other.py")["steps"][0]["reasons"]
+    assert reason["kind"] == "code" and "-    return x * 100" in reason["diff"]

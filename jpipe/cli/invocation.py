@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,10 +57,11 @@ class Invocation:
 
     @cached_property
     def pipeline(self) -> Pipeline[..., Any]:
-        """The pipeline, imported."""
+        """The pipeline, imported; what its file prints meanwhile is no part of what the command gives."""
         from jpipe import loader
 
-        return loader.load(self.file, self.place.pipeline)
+        with contextlib.redirect_stdout(sys.stderr):
+            return loader.load(self.file, self.place.pipeline)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:

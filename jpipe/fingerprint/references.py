@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -110,12 +111,14 @@ def _in_foreign_module(graph: Graph, module: types.ModuleType, attributes: tuple
     """A name in an installed module: the package counts, and what the user's code may have put there."""
     if is_jpipe_module(module.__name__):
         return [(f"{label}jpipe:{'.'.join(attributes)}", graph.leaf("jpipe"))]
-    edges = [(f"{label}x:{module.__name__}.{'.'.join(attributes)}", graph.value(module))]
     obj: Any = module
     for attribute in attributes:
         if not is_kind(obj, types.ModuleType):
             break
         obj = vars(obj).get(attribute)
+    if obj is not None and type(obj) in LEAVES and module is not sys:
+        return [(label, graph.value(obj))]  # `math.pi` is what `from math import pi` binds
+    edges = [(f"{label}x:{module.__name__}.{'.'.join(attributes)}", graph.value(module))]
     if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
         edges.append((label + "patched", graph.value(obj)))
     return edges

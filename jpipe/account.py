@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from jpipe.callstate import CallState
 from jpipe.chunks import Chunk
 from jpipe.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
-from jpipe.failures import failure_of, label_of
+from jpipe.failures import Origins, failure_of, label_of
 from jpipe.ledger import Ledger
 from jpipe.outcomes import Outcome
 from jpipe.trace import ErrorRecord
@@ -27,6 +27,8 @@ class Account:
     ----------
     ledger
         What is known.
+    origins
+        Where arguments came from.
     emit
         Takes the events.
     detailed
@@ -42,20 +44,25 @@ class Account:
         By step, what one item took, seconds.
     complaints
         Why results are not in the cache.
+    results
+        By step, what a step gave that nothing else takes, in a few words.
     slowest, largest
         (label, seconds) and (label, bytes) of one item each; None when none ran.
     """
 
-    def __init__(self, ledger: Ledger, emit: Observer, *, detailed: bool) -> None:
+    def __init__(self, ledger: Ledger, origins: Origins, emit: Observer, *, detailed: bool) -> None:
         self.failures: list[tuple[Failure, ErrorRecord]] = []
         self.failed_keys: set[bytes] = set()
         self.pace: dict[str, float] = {}
+        self.results: dict[str, str] = {}
         self.slowest: tuple[str, float] | None = None
         self.largest: tuple[str, int] | None = None
         self._ledger = ledger
+        self._origins = origins
         self._emit = emit
         self._detailed = detailed
         self._told: Counter[str] = Counter()
+        self._last: set[int] | None = None
         self.complaints: list[str] = []
 
     def unkept(self, complaints: Iterable[str]) -> None:
@@ -86,12 +93,24 @@ class Account:
                 )
             )
         assert item.stored is not None
+        if item.summary and state.call.number in self._last_calls():
+            self.results[step] = item.summary
         label = None
         if self.slowest is None or item.seconds > self.slowest[1]:
             label = label_of(state, index)
             self.slowest = label, item.seconds
         if self.largest is None or item.stored.nbytes > self.largest[1]:
             self.largest = label or label_of(state, index), item.stored.nbytes
+
+    def _last_calls(self) -> set[int]:
+        """The calls that are the only one of their step, and whose results no other takes."""
+        if self._last is None:
+            states = self._ledger.states.values()
+            taken = {number for state in states for number in state.call.needs}
+            calls = Counter(state.call.step.name for state in states)
+            own = {state.call.number for state in states if calls[state.call.step.name] == 1}
+            self._last = own - taken
+        return self._last
 
     def failed(self, state: CallState, index: int, item: ItemReceipt, worker: int, attempts: int, detail: str) -> None:
         """An item failed for good."""
@@ -101,6 +120,7 @@ class Account:
             self.failed_keys.add(key)
         failure = failure_of(
             self._ledger,
+            self._origins,
             state,
             index,
             item.error,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jpipe.account import Account
 from jpipe.answer import Asked
-from jpipe.callstate import CallState
+from jpipe.callstate import CallState, Status
 from jpipe.evidence import Explainer, texts_of
 from jpipe.history import EarlierCall, LastRun, with_earlier
 from jpipe.journal import StepResult
@@ -77,8 +77,20 @@ def _remember(session: Session, ledger: Ledger, account: Account, name: str, out
     calls = _noted_calls(session, ledger)
     seconds = {**session.last_run.seconds, **account.pace}
     session.history.note_run(
-        session.identity, LastRun(name, time.time(), calls, frozenset(account.failed_keys), seconds)
+        session.identity, LastRun(name, time.time(), calls, _failed(session, ledger, account), seconds)
     )
+
+
+def _failed(session: Session, ledger: Ledger, account: Account) -> frozenset[bytes]:
+    """The keys of the items that failed, now or before and were not done since."""
+    before = session.last_run.failed
+    still = {
+        key
+        for state in ledger.states.values()
+        for key, status in zip(state.keys, state.status, strict=False)
+        if key in before and status not in (Status.RAN, Status.CACHED)
+    }
+    return frozenset(still | account.failed_keys)
 
 
 def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall]]:

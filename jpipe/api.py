@@ -110,7 +110,7 @@ def run(
     done = carry_out(session, request, name, emit)
     ledger, account, outcome = done.ledger, done.account, done.outcome
     seconds = time.perf_counter() - begun
-    emit(done.tally.run_ended(outcome, seconds, account.slowest, account.largest))
+    emit(done.tally.run_ended(outcome, seconds, account.slowest, account.largest, account.results))
     leave_behind(session, ledger, account, name, outcome, asked, targets)
     journal.close(results_of(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
     if observer is None:

@@ -27,6 +27,7 @@ class Status(IntEnum):
     FAILED = 4
     BLOCKED = 5
     INTERRUPTED = 6
+    UNASKED = 7
 
 
 @dataclass(slots=True, eq=False)

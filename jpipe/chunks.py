@@ -191,6 +191,7 @@ class ChunkBuilder:
             slots=self._slots,
             capture=self._capture,
             is_own=self._is_owner,
+            tells_result=len(items) == 1 and not items[0][0].call.is_mapped,
         )
         return Chunk(queue, items, work)
 

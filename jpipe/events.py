@@ -32,7 +32,8 @@ class RunStarted:
     `calls` counts the places where the pipeline calls steps (a list comprehension is one), `items` what is known of
     their items at that moment; a mapped call over a list that is computed in the run adds its
     items later (`ItemsKnown`). `expected_seconds` is what one item took in earlier runs, by step name. `steps` holds
-    the steps in the order of the program, with the number of items known of each.
+    the steps in the order of the program, with the number of items known of each. `partial` says that only some items
+    may run.
     """
 
     pipeline: str
@@ -44,6 +45,7 @@ class RunStarted:
     new_cache: bool = False
     expected_seconds: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,10 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The run is over. `seconds_saved` is what the cached items took when they ran."""
+    """The run is over. `seconds_saved` is what the cached items took when they ran.
+
+    `results` says what those steps gave that ran and whose result no other takes: ``("table", "DataFrame 9 × 3")``.
+    """
 
     outcome: Outcome
     ran: int
@@ -222,6 +227,7 @@ class RunEnded:
     seconds_saved: float = 0.0
     slowest: tuple[str, float] | None = None
     largest: tuple[str, int] | None = None
+    results: tuple[tuple[str, str], ...] = ()
 
 
 Event = RunStarted | ItemsKnown | StepStarted | ChunkEnded | ItemFailed | Waiting | Notice | StepEnded | RunEnded

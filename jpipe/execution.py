@@ -21,6 +21,7 @@ from jpipe.references import ValueSource, arguments_of, loaded_with
 from jpipe.seeds import seeded
 from jpipe.step import Step
 from jpipe.store import Held, MissingEntry, NewRecord, Stored
+from jpipe.summaries import outcome_of
 from jpipe.timeouts import limit
 from jpipe.trace import record_error
 from jpipe.work import ItemReceipt, ItemWork, Receipt, Work
@@ -112,6 +113,7 @@ class Execution:
         reads = tuple(read for read in reads if self.files.full(read.path) not in written)
         receipt.reads = reads + tuple(self.files.read(path, written=True) for path in sorted(written))
         receipt.stored = stored
+        receipt.summary = outcome_of(value) if self.work.tells_result else ""
         self.receipt.paths += stored.paths
         if step.cache and item.keep and receipt.changed is None:
             record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, peak_memory())

@@ -2,61 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jpipe.callstate import CallState, Status
 from jpipe.events import Failure
-from jpipe.layout import Output, needs_of
+from jpipe.layout import Call, Output, needs_of
 from jpipe.ledger import Ledger
 from jpipe.memory import machine_memory
+from jpipe.summaries import summary_of
 from jpipe.trace import ErrorRecord
 
-__all__ = ["failure_of", "label_of", "summary_of"]
+__all__ = ["Origins", "failure_of", "label_of"]
 
 _SCALARS = (int, float, str, bool, type(None))
-WIDTH = 60
 
 
 def label_of(state: CallState, index: int) -> str:
     """An item as people tell it from others: ``score[k=32, C=1.0]``, or ``resize[17]``."""
-    own = _scalars(state, index)
-    if not own and (state.call.is_mapped):
+    own = _scalars(state.call, index)
+    if not own and state.call.is_mapped:
         own = {"": str(index)}
     inside = ", ".join(f"{name}={value}" if name else value for name, value in own.items())
     return f"{state.call.step.name}[{inside}]" if inside else state.call.step.name
 
 
-def _scalars(state: CallState, index: int, depth: int = 3) -> dict[str, str]:
-    """The scalar arguments of an item, and of the items whose results it takes."""
+def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:
+    """The scalar arguments that tell an item from others of its step, and those of the items whose results it takes."""
     found: dict[str, str] = {}
-    for name, value in state.call.arguments.items():
-        element = _element(state, name, value, index)
+    for name, value in call.arguments.items():
+        if call.is_mapped and name not in call.over:
+            continue  # all items have it
+        element = _element(call, name, value, index)
         if type(element) is Output:
-            if depth and not element.call.is_mapped:
-                for upstream, text in _scalars_of_call(element.call, depth - 1).items():
-                    found.setdefault(upstream, text)
+            for upstream, text in _scalars_behind(element, index if name in call.over else None, depth).items():
+                found.setdefault(upstream, text)
         elif type(element) in _SCALARS and len(repr(element)) <= 30:
             found[name] = repr(element)
     return found
 
 
-def _scalars_of_call(call: Any, depth: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in call.arguments.items():
-        if type(value) is Output:
-            if depth and not value.call.is_mapped:
-                found.update(_scalars_of_call(value.call, depth - 1))
-        elif name not in call.over and type(value) in _SCALARS and len(repr(value)) <= 30:
-            found[name] = repr(value)
-    return found
+def _scalars_behind(output: Output, index: int | None, depth: int) -> dict[str, str]:
+    """Those of the item that gave an output; `index` is its number where a mapped call takes another item by item."""
+    if not depth:
+        return {}
+    if not output.call.is_mapped:
+        return _scalars(output.call, 0, depth - 1) if index is None else {}
+    if output.path:
+        index = output.path[0] if isinstance(output.path[0], int) else None
+    return _scalars(output.call, index, depth - 1) if index is not None else {}
 
 
-def _element(state: CallState, name: str, value: Any, index: int) -> Any:
-    if name not in state.call.over:
-        return value
-    if type(value) is Output:
+def _element(call: Call, name: str, value: Any, index: int) -> Any:
+    """The argument of an item; the whole output where the call is mapped over one."""
+    if name not in call.over or type(value) is Output:
         return value
     return value[index] if index < len(value) else None
+
+
+class Origins:
+    """Says which parameter of the pipeline an argument came from, where that is plain.
+
+    Parameters
+    ----------
+    pipeline
+        Its name.
+    parameters
+        By name, what it was called with, defaults included.
+    """
+
+    def __init__(self, pipeline: str, parameters: Mapping[str, Any]) -> None:
+        self._pipeline = pipeline
+        self._parameters = parameters
+
+    def of(self, name: str, value: Any) -> str:
+        """``main(Cs)`` for an argument `name` of an item; "" where no parameter, or more than one, can be meant."""
+        found = [one for one, given in self._parameters.items() if _is_from(value, given)]
+        if len(found) > 1:
+            found = [one for one in found if one.lower().startswith(name.lower())]
+        plain = len(found) == 1 and (found[0].lower().startswith(name.lower()) or type(value) not in (int, bool))
+        return f"{self._pipeline}({found[0]})" if plain else ""
+
+
+def _is_from(value: Any, given: Any) -> bool:
+    """Whether an argument is a parameter, or one of the elements of one."""
+    if type(value) in _SCALARS:
+        elements = [given, *given] if isinstance(given, (list, tuple, range)) else [given]
+        return value is not None and any(type(one) is type(value) and one == value for one in elements)
+    return value is given or (isinstance(given, (list, tuple)) and any(one is value for one in given))
 
 
 def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
@@ -66,6 +99,7 @@ def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]
 
 def failure_of(
     ledger: Ledger,
+    origins: Origins,
     state: CallState,
     index: int,
     error: ErrorRecord,
@@ -89,7 +123,7 @@ def failure_of(
         message=error.message,
         traceback=error.traceback,
         frames=error.frames,
-        arguments=tuple(_argument(ledger, state, name, index) for name in state.call.arguments),
+        arguments=tuple(_argument(ledger, origins, state, name, index) for name in state.call.arguments),
         seconds=seconds,
         worker=worker,
         output=output,
@@ -101,11 +135,13 @@ def failure_of(
     )
 
 
-def _argument(ledger: Ledger, state: CallState, name: str, index: int) -> tuple[str, str, str]:
-    element = _element(state, name, state.call.arguments[name], index)
+def _argument(ledger: Ledger, origins: Origins, state: CallState, name: str, index: int) -> tuple[str, str, str]:
+    element = _element(state.call, name, state.call.arguments[name], index)
     if type(element) is not Output:
         needs = list(needs_of(element))
-        return name, summary_of(element) if not needs else f"{type(element).__name__} of {len(needs)} results", ""
+        if needs:
+            return name, f"{type(element).__name__} of {len(needs)} results", ""
+        return name, summary_of(element), origins.of(name, element)
     if name in state.call.over and type(state.call.arguments[name]) is Output:
         element = element[index]
     return name, _summary_of_output(ledger, element), _origin(ledger, element)
@@ -133,31 +169,3 @@ def _summary_of_output(ledger: Ledger, output: Output) -> str:
         done = all(status in (Status.CACHED, Status.RAN) for status in state.status)
         return "a result that cannot be read" if done else "a result"
     return summary_of(value)
-
-
-def summary_of(value: Any) -> str:
-    """A value in a few words: type, shape and size of arrays and tables, the value itself where it is short."""
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        kind = type(value).__name__.replace("memmap", "ndarray")
-        dtype = getattr(value, "dtype", None)
-        size = getattr(value, "nbytes", None)
-        text = f"{kind} {shape}" + (f" {dtype}" if dtype is not None else "")
-        return text + (f", {_sized(size)}" if isinstance(size, int) else "")
-    try:
-        text = repr(value)
-    except Exception as error:
-        return f"{type(value).__name__} (its repr raises {type(error).__name__})"
-    if len(text) <= WIDTH:
-        return text
-    if isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)):
-        return f"{type(value).__name__} of {len(value)}: {text[: WIDTH - 1]}…"
-    return f"{type(value).__name__}: {text[: WIDTH - 1]}…"
-
-
-def _sized(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit in ("B", "kB") else f"{size:.1f} {unit}"
-        size /= 1000
-    return ""

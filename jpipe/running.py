@@ -17,7 +17,7 @@ from jpipe.current_item import died_on
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.events import Event, Notice, Observer, RunStarted, StepEnded
 from jpipe.evidence import Explainer
-from jpipe.failures import label_of
+from jpipe.failures import Origins, label_of
 from jpipe.functions import SourceStamp, source_stamps
 from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
@@ -135,10 +135,10 @@ def _attempt(
         on_cached=selection.cached,
     )
     tally = Tally(ledger.states.values(), emit)
-    account = Account(ledger, emit, detailed=request.limits.detailed)
+    account = Account(ledger, _origins(session), emit, detailed=request.limits.detailed)
     backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, deadly)
     selection.attach(ledger, tally, backlog)
-    emit(_started(session, ledger, name, request.limits.n_jobs))
+    emit(_started(session, ledger, name, request))
     ledger.begin()
     _tell_deadly(ledger, deadly, emit)
     for number, index in ran:
@@ -162,6 +162,12 @@ def _attempt(
         heals=heals,
     )
     return Carried(ledger, tally, account, scheduler.run())
+
+
+def _origins(session: Session) -> Origins:
+    known = session.pipeline.parameters.bind(**session.parameters)
+    known.apply_defaults()
+    return Origins(session.pipeline.name, known.arguments)
 
 
 def _tell_deadly(ledger: Ledger, deadly: frozenset[bytes], emit: Observer) -> None:
@@ -206,6 +212,9 @@ class _Selection:
     def stale(self, state: CallState, indices: Sequence[int]) -> None:
         """Items that must run."""
         chosen = [index for index in indices if self._may_run(state, index)]
+        if len(chosen) < len(indices):
+            for index in set(indices).difference(chosen):
+                state.status[index] = Status.UNASKED
         if not chosen:
             return
         self._backlog.add(state, chosen)
@@ -260,7 +269,7 @@ class Once:
         self._observer(event)
 
 
-def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStarted:
+def _started(session: Session, ledger: Ledger, name: str, request: Request) -> RunStarted:
     calls = [state.call for state in ledger.states.values()]
     steps: dict[str, int] = {}
     for call in calls:
@@ -270,11 +279,12 @@ def _started(session: Session, ledger: Ledger, name: str, jobs: int) -> RunStart
         run=name,
         calls=len({(call.step.name, call.location) for call in calls}),
         items=sum(steps.values()),
-        jobs=jobs,
+        jobs=request.limits.n_jobs,
         cache_dir=str(session.store.root),
         new_cache=session.new_cache,
         expected_seconds=dict(session.last_run.seconds),
         steps=steps,
+        partial=request.failed or request.items is not None,
     )
 
 

@@ -374,8 +374,10 @@ class Scheduler:
 
     def _settle(self) -> None:
         """Name what became of the items that were not done, and report the steps that are left."""
-        left = Status.INTERRUPTED if self._interrupted else Status.BLOCKED
-        for state in self._ledger.states.values():
+        states = self._ledger.states.values()
+        partial = not self._account.failures and any(Status.UNASKED in state.status for state in states)
+        left = Status.INTERRUPTED if self._interrupted else Status.UNASKED if partial else Status.BLOCKED
+        for state in states:
             if state.count is None:
                 state.count = expected_items(state.call)
                 state.status = bytearray([left]) * state.count

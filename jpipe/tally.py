@@ -104,14 +104,28 @@ class Tally:
     def report(self, *, final: bool, names: Iterable[str] | None = None) -> None:
         """Report the steps of which nothing is left to do; when `final`, all that were not reported."""
         self.tell_known()
+        waits = False
         for name in list(names) if names is not None else list(self.steps):
             step = self.steps[name]
-            if not step.reported and step.unsynced == 0 and (final or step.is_settled):
-                step.reported = True
-                self._emit(self._ended(step))
+            # What turned out the same is told after what it came from, whose results may still be on their way.
+            early = waits and step.started is None
+            if not step.reported and step.unsynced == 0 and (final or (step.is_settled and not early)):
+                self._report(step)
+            waits = waits or (step.started is not None and not step.reported)
+
+    def _report(self, step: StepTally) -> None:
+        step.reported = True
+        ended = self._ended(step)
+        if ended.items or not step.counts[Status.UNASKED]:
+            self._emit(ended)
 
     def run_ended(
-        self, outcome: Outcome, seconds: float, slowest: tuple[str, float] | None, largest: tuple[str, int] | None
+        self,
+        outcome: Outcome,
+        seconds: float,
+        slowest: tuple[str, float] | None,
+        largest: tuple[str, int] | None,
+        results: Mapping[str, str],
     ) -> RunEnded:
         """The last event of a run."""
         for step in self.steps.values():
@@ -128,6 +142,7 @@ class Tally:
             seconds_saved=sum(step.seconds_saved for step in self.steps.values()),
             slowest=slowest,
             largest=largest,
+            results=tuple(results.items()),
         )
 
     def _ended(self, step: StepTally) -> StepEnded:
@@ -137,7 +152,7 @@ class Tally:
         return StepEnded(
             step=step.name,
             outcome=_outcome(counts),
-            items=sum(counts.values()),
+            items=sum(counts.values()) - counts[Status.UNASKED],
             ran=counts[Status.RAN],
             cached=counts[Status.CACHED],
             failed=counts[Status.FAILED],

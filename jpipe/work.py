@@ -103,6 +103,8 @@ class Work:
         Whether it runs in the user's own process and thread.
     is_own
         Whether it is known that no other run has computed it or does so now.
+    tells_result
+        Whether its result may be what the run is for.
     """
 
     number: int
@@ -116,6 +118,7 @@ class Work:
     capture: bool = True
     in_main: bool = False
     is_own: bool = False
+    tells_result: bool = False
 
     def find(self, store: Store) -> Receipt | None:
         """The receipt that an execution would give, when all results are in the cache meanwhile."""
@@ -156,6 +159,8 @@ class ItemReceipt:
         A file that was edited while the item ran: its result is not kept then.
     found
         It was not executed: another run had finished it meanwhile.
+    summary
+        What the result is, in a few words, where `Work.tells_result`.
     interrupted
         Ctrl-C stopped it, or it was not started because the run is to stop.
     """
@@ -170,6 +175,7 @@ class ItemReceipt:
     changed: str | None = None
     found: bool = False
     interrupted: bool = False
+    summary: str = ""
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def command(
 
 def _debug(call: Invocation, prepared: PreparedItem, trace: bool) -> int:
     from jpipe.debugger import debug
-    from jpipe.failures import summary_of
+    from jpipe.summaries import summary_of
 
     rows = [(line("  "), line(name(n), " = ", summary_of(value))) for n, value in prepared.arguments.items()]
     where = f"   item {prepared.item} of 0-{prepared.items - 1}" if prepared.items > 1 else ""

@@ -50,13 +50,13 @@ def failures_screen(failures: Sequence[Failure], commands: Commands, tb: str = "
 
 
 def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
-    """Failures of one step that are of one kind and happened on one line, together, in order of the first."""
+    """Failures of one step that are of one kind and happened on one line, together and by item."""
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
         at = _users_frame(failure)
         alike = (failure.step, failure.kind, failure.error_type, at[:2] if at else None)
         groups.setdefault(alike, []).append(failure)
-    return list(groups.values())
+    return [sorted(group, key=lambda failure: failure.item) for group in groups.values()]
 
 
 def headline(failure: Failure) -> Line:
@@ -252,7 +252,8 @@ def _more_like_it(group: Sequence[Failure]) -> list[Line]:
         return []
     others = list(map(str, sorted(failure.item for failure in group[1:])))
     listed_items = ", ".join(others[:6]) + (" …" if len(others) > 6 else "")
-    return [(), line(warn(f"  … and {len(others):,} more like it"), f" (items {listed_items})")]
+    items = "item" if len(others) == 1 else "items"
+    return [(), line(warn(f"  … and {len(others):,} more like it"), f" ({items} {listed_items})")]
 
 
 def _and_more(group: Sequence[Failure]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from jpipe.events import ChunkEnded, Event, Notice, RunEnded, RunStarted, StepEn
 from jpipe.outcomes import Outcome
 from jpipe.render.commands import Commands
 from jpipe.render.failures import failed_end, failures_screen
-from jpipe.render.lines import Line, Piece, bad, dim, good, line, name, strong, warn, width_of
+from jpipe.render.lines import Line, Piece, bad, columns, dim, good, line, name, strong, warn, width_of
 from jpipe.render.source import short_path
 from jpipe.render.words import about, counted, listed, size, took
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from jpipe.render.standing import Standing, StepStanding
 
 __all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "to_run", "up_to_date"]
+
+
+_MOST_RESULTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def _counts(event: StepEnded) -> Line:
 
 def to_run(step: StepStanding, standing: Standing) -> str:
     """How many items run, as soon as it is decided of all."""
-    items = standing.start.steps.get(step.name, 0) if standing.start else 0
+    items = standing.start.steps.get(step.name, 0) if standing.start and not standing.start.partial else 0
     return f"{step.stale:,} to run" if step.known >= items else f"up to {items - step.cached:,} to run"
 
 
@@ -186,7 +189,16 @@ def run_end(event: RunEnded, standing: Standing, wishes: Wishes, opened: bool) -
         return [up_to_date(wishes.asked or pipeline, event.cached, event.seconds_saved)]
     saved = f" · saved {about(event.seconds_saved)}" if event.cached and event.seconds_saved >= 0.95 else ""
     end = f" finished in {took(event.seconds)} · {event.ran:,} ran, {event.cached:,} from cache{saved}"
-    return [(), line(strong(pipeline), end), *_extremes(event)]
+    return [(), line(strong(pipeline), end), *_results(event, wishes.commands), *_extremes(event)]
+
+
+def _results(event: RunEnded, commands: Commands) -> list[Line]:
+    """What the run gave, and how to see it."""
+    rows = []
+    for step, gave in event.results[:_MOST_RESULTS]:
+        show = commands.text("show", step, parameters=False)
+        rows.append((line("  ", name(step), " → ", gave), line(dim(show)) if show else ()))
+    return columns(rows, gap=6)
 
 
 def chunk_end(event: ChunkEnded, wishes: Wishes) -> list[Line]:

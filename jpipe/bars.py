@@ -123,8 +123,7 @@ def frame_lines(
     """
     jobs = standing.start.jobs if standing.start else 1
     if by_worker:
-        since = max(elapsed.values(), default=0.0)
-        bars = [worker_bar(worker, count, since, width) for worker, count in sorted(standing.workers.items())]
+        bars = _worker_bars(standing, jobs, max(elapsed.values(), default=0.0), width, ascii_only)
     else:
         bars = [
             step_bar(step, elapsed.get(step.name, 0.0), jobs, width, ascii_only)
@@ -139,6 +138,7 @@ def frame_lines(
 
 def step_bar(step: StepStanding, elapsed: float, jobs: int, width: int, ascii_only: bool) -> str:
     """The bar of a running step: cached items fill it but do not count for its rate."""
+    speed = rate(step, elapsed, jobs)
     return str(
         tqdm.format_meter(
             n=step.cached + step.finished,
@@ -147,8 +147,8 @@ def step_bar(step: StepStanding, elapsed: float, jobs: int, width: int, ascii_on
             ncols=width,
             prefix=f"  {step.name}",
             ascii=ascii_only,
-            unit=" item",
-            rate=rate(step, elapsed, jobs),
+            unit=_unit(speed),
+            rate=speed,
             initial=step.cached,
             postfix=_postfix(step),
         )
@@ -175,10 +175,40 @@ def run_bar(standing: Standing, elapsed: dict[str, float], width: int, ascii_onl
     )
 
 
-def worker_bar(worker: int, count: int, elapsed: float, width: int) -> str:
-    """The line of a worker: how many items it finished, and how fast."""
+def worker_bar(worker: int, count: int, share: int, elapsed: float, width: int, ascii_only: bool) -> str:
+    """The bar of a worker: how many items it finished, of how many if it takes its share of what is left."""
     who = f"worker {worker}" if worker else f"main process {os.getpid()}"
-    return str(tqdm.format_meter(n=count, total=0, elapsed=elapsed, ncols=width, prefix=f"  {who}", unit=" item"))
+    speed = count / elapsed if count and elapsed > 0 else None
+    return str(
+        tqdm.format_meter(
+            n=count,
+            total=share,
+            elapsed=elapsed,
+            ncols=width,
+            prefix=f"  {who}",
+            ascii=ascii_only,
+            unit=_unit(speed),
+            rate=speed,
+        )
+    )
+
+
+def _worker_bars(standing: Standing, jobs: int, elapsed: float, width: int, ascii_only: bool) -> list[str]:
+    """The bars of all workers that there are, also of those that have not finished an item yet."""
+    counts = dict(standing.workers)
+    if any(counts):  # others than the main process
+        counts = dict.fromkeys(range(1, jobs + 1), 0) | counts
+    working = max(1, len([worker for worker in counts if worker]))
+    left = max(0, standing.items - standing.cached - standing.finished)
+    return [
+        worker_bar(worker, count, count + -(-left // working), elapsed, width, ascii_only)
+        for worker, count in sorted(counts.items())
+    ]
+
+
+def _unit(speed: float | None) -> str:
+    """tqdm writes ``3.63 item/s`` for the one, and ``4.59s/item`` for the other."""
+    return "item" if speed is not None and speed < 1 else " item"
 
 
 def fitted(text: str, width: int) -> str:

@@ -184,17 +184,17 @@ def test_cached_items_fill_a_bar_but_do_not_count_for_its_rate(tmp_path: Path) -
     assert 5 < float(rate) < 70, "about 40 items a second run; with the cached ones it would begin in the hundreds"
 
 
-def test_workers_have_a_line_each_with_the_number_of_their_items(tmp_path: Path) -> None:
+def test_workers_have_a_bar_each_with_the_number_of_their_items(tmp_path: Path) -> None:
     screen = Screen(100)
-    last: dict[str, int] = {}
+    last: dict[str, tuple[int, int]] = {}
     for text in simulated("workers", 100, tmp_path):
         screen.feed(text)
         for line in screen.shown:
-            found = re.match(r"\s*(worker \d): (\d+) item", line)
+            found = re.match(r" *(worker \d): +\d+%\|.*\| (\d+)/(\d+) \[", line)
             if found:
-                last[found[1]] = int(found[2])
+                last[found[1]] = int(found[2]), int(found[3])
     assert set(last) == {"worker 1", "worker 2"}
-    assert all(30 <= count <= 40 for count in last.values()), last
+    assert all(30 <= count <= share <= 42 for count, share in last.values()), last
 
 
 def test_a_real_run_whose_steps_print_and_draw_bars_of_their_own(tmp_path: Path) -> None:

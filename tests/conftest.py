@@ -32,7 +32,6 @@ SLOW = {
     "test_joblib_traps",
     "test_mapping_failures",
     "test_migration",
-    "test_properties",
     "test_store_faults",
 }
 """Modules whose tests take minutes together; `nox -s slow` runs them."""

@@ -32,7 +32,7 @@ SLOW = {
     "test_joblib_traps",
     "test_mapping_failures",
     "test_migration",
-    "test_store_faults",
+    "test_store_outside",
 }
 """Modules whose tests take minutes together; `nox -s slow` runs them."""
 

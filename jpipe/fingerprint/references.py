@@ -131,7 +131,7 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
         return [(label, number)]
     module, name = place
     file = module.get("__file__")
-    if not is_kind(obj, (types.FunctionType, type, types.ModuleType)):
+    if _is_constant(graph, obj, name):
         graph.note_constant(number, lambda: _constant(graph, module, file, name, obj))
     if file and type(obj) not in LEAVES and graph.boundary.owns_file(file):
         source = graph.nodes[graph.current]
@@ -142,6 +142,15 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
 
         graph.defer(add_definition)
     return [(label, number)]
+
+
+def _is_constant(graph: Graph, obj: Any, name: str) -> bool:
+    """A value is one, and a class or function of an installed package under a name that the user gave it."""
+    if is_kind(obj, types.ModuleType):
+        return False
+    if is_kind(obj, types.FunctionType):
+        return not graph.boundary.owns_function(obj) and name != obj.__name__
+    return not is_kind(obj, type) or (not graph.boundary.owns_class(obj) and name != obj.__name__)
 
 
 def _constant(graph: Graph, module: dict[str, Any], file: Any, name: str, obj: Any) -> Constant:

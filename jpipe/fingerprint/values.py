@@ -100,8 +100,16 @@ def _fill_numpy(graph: Graph, node: Node, obj: Any) -> bool:
 
 
 def _fill_typing(graph: Graph, node: Node, obj: Any) -> None:
-    arguments = [a for a in getattr(obj, "__args__", ()) if isinstance(a, type) and graph.boundary.owns_class(a)]
-    node.put(combine("typing", repr(obj)), [(str(k), graph.value(a)) for k, a in enumerate(arguments)], data=True)
+    found = list(getattr(obj, "__args__", ()))
+    if type(obj).__name__ == "TypeAliasType":
+        try:
+            found.append(obj.__value__)
+        except Exception:  # evaluated now, by code of the user's
+            fill_opaque(graph, node, obj)
+            return
+    inside = [a for a in found if hasattr(a, "__args__") or (is_kind(a, type) and graph.boundary.owns_class(a))]
+    label = combine("typing", repr(obj), *map(repr, found))
+    node.put(label, [(str(k), graph.value(a)) for k, a in enumerate(inside)], data=True)
 
 
 def _sequence(graph: Graph, node: Node, obj: Any, named: bool) -> None:

@@ -157,6 +157,8 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session
 def joblib_suite(session: nox.Session) -> None:
-    """joblib's own tests of Memory, with jpipe's store behind it."""
+    """joblib's own tests of Memory, with jpipe's store behind it: of the newest joblib and of the lowest allowed."""
     session.install(".[test]")
-    session.run("pytest", "tests/joblib_suite", *session.posargs)
+    session.run("pytest", "tests/joblib_suite", "tests/test_store_joblib.py", *session.posargs)
+    session.install(*(dependency for dependency in lowest_dependencies() if dependency.startswith("joblib==")))
+    session.run("pytest", "tests/joblib_suite", "tests/test_store_joblib.py", *session.posargs)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 PLUGIN = """
-from joblib import register_store_backend
+import pytest
+from joblib import Memory, register_store_backend
 from jpipe.store.joblib_backend import JpipeStoreBackend
 
 def pytest_configure(config):
@@ -17,6 +18,11 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"{name}: joblib's own")
 
 register_store_backend("local", JpipeStoreBackend)
+
+@pytest.fixture
+def memory(tmp_path):
+    # joblib 1.5 keeps this one in a file that it does not install
+    return Memory(location=tmp_path / "cachedir", verbose=0)
 """
 
 FILES = "looks at joblib's files (output.pkl, func_code.py, folders by function), which this store does not have"

@@ -145,7 +145,7 @@ def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> Ru
     """A run from Python as its user sees it: with bars in a terminal, a block in a notebook, else silent."""
     from jpipe.progress import default_observer
 
-    progress = default_observer()
+    progress = default_observer(file=pipeline.file, name=pipeline.name, has_defaults=not parameters)
     if progress is None:
         return run(pipeline, parameters)
     with progress:

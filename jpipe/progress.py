@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from jpipe.events import Event, Notice, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
+from jpipe.render.commands import Commands
 from jpipe.render.log import LogTeller
 from jpipe.render.paper import Paper
+from jpipe.render.source import short_path
 from jpipe.render.standing import Standing
 from jpipe.render.told import Teller, Wishes
 
@@ -193,13 +195,19 @@ class Progress:
             self._guarded(bars.clear)
 
 
-def default_observer(environment: Mapping[str, str] | None = None) -> Progress | None:
+def default_observer(
+    environment: Mapping[str, str] | None = None, *, file: str = "", name: str = "", has_defaults: bool = True
+) -> Progress | None:
     """What shows a run that was started from Python: bars in a terminal, a block in a notebook, else nothing.
 
     Parameters
     ----------
     environment
         Default `os.environ`; ``JPIPE_PROGRESS`` chooses another mode, or ``off``.
+    file, name
+        The pipeline's file, and its name there.
+    has_defaults
+        Whether its parameters are its defaults, so that a command line can mean the same run.
     """
     environment = os.environ if environment is None else environment
     choice = environment.get("JPIPE_PROGRESS") or "auto"
@@ -209,11 +217,15 @@ def default_observer(environment: Mapping[str, str] | None = None) -> Progress |
         from jpipe.notebook import in_notebook
 
         if in_notebook():
-            return Progress(Paper(color="never"), Mode.NOTEBOOK)
+            return Progress(Paper(color="never"), Mode.NOTEBOOK, Wishes(commands=Commands(known=())))
     paper = Paper()
     if choice == "auto" and not paper.is_terminal:
         return None
-    return Progress(paper, mode_for(choice, paper, environment))
+    can_be_typed = has_defaults and os.path.exists(file)
+    known = ("run", "debug", "log", "show") if can_be_typed else ()
+    return Progress(
+        paper, mode_for(choice, paper, environment), Wishes(commands=Commands(known, f"{short_path(file)}:{name}"))
+    )
 
 
 def _in_debugger() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jpipe.cells import cell_name
 from jpipe.errors import (
     CacheMiss,
     ItemTimeoutError,
@@ -137,7 +138,7 @@ _ERRORS = {"killed": WorkerLostError, "timeout": ItemTimeoutError, "unstorable":
 
 def _error_of(failure: Failure, count: int) -> StepError:
     own = [frame for frame in failure.frames if frame[3]]
-    place = Location(own[-1][0], own[-1][1]) if own else None
+    place = Location(cell_name(own[-1][0]), own[-1][1]) if own else None
     more = f" ({count - 1} more items failed)" if count > 1 else ""
     text = f"{failure.label} failed: {failure.error_type}: {failure.message}{more}"
     return _ERRORS.get(failure.kind, StepError)(text, location=place)

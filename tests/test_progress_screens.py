@@ -193,7 +193,18 @@ SCREENS = {
     "failure": failing(failure(7)),
     "alike": failing(failure(3), failure(5), failure(7)),
     "killed": failing(
-        failure(7, "killed", error_type="WorkerLostError", message="", detail="SIGKILL", peak_memory=11_800_000_000)
+        failure(7, "killed", error_type="WorkerLostError", message="its worker process was killed", frames=(),
+                detail="SIGKILL", peak_memory=11_800_000_000, machine_memory=16_700_000_000)
+    ),
+    "crashed": failing(
+        failure(7, "killed", error_type="WorkerLostError", message="Fatal Python error: Segmentation fault",
+                detail="SIGSEGV", peak_memory=212_000_000)
+    ),
+    "causes": failing(
+        failure(7, frames=((str(GOLDEN / "failing.py.txt"), 9, "table", True), *failure(7).frames),
+                causes=(("because of KeyError: 'C'", str(GOLDEN / "failing.py.txt"), 4),
+                        ("while handling ZeroDivisionError: division by zero", "", 0)),
+                message="\n".join(f"line {i} of many" for i in range(30)))
     ),
     "timeout": failing(failure(7, "timeout", error_type="ItemTimeoutError", message="", frames=(), seconds=30.0)),
     "printed": failing(failure(7, output="".join(f"epoch {i}\n" for i in range(20)), attempts=3)),

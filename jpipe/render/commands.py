@@ -43,3 +43,17 @@ class Commands:
         if self.cache_dir:
             words += ["--cache-dir", self.cache_dir]
         return shlex.join(words)
+
+    def loading(self, step: str, item: int) -> str | None:
+        """A line of Python that gives the step's function and the arguments of an item, or None where nothing can."""
+        if "debug" not in self.known:
+            return None
+        file, _, pipeline = self.where.partition(".py:")
+        arguments = [repr(f"{file}.py" if pipeline else file or "pipeline.py"), repr(step), str(item)]
+        if pipeline:
+            arguments.append(f"pipeline={pipeline!r}")
+        if self.parameters:
+            arguments.append(f"sets={dict(pair.split('=', 1) for pair in self.parameters)!r}")
+        if self.cache_dir:
+            arguments.append(f"cache_dir={self.cache_dir!r}")
+        return f"from jpipe.debugging import load_item; f, args, kwargs = load_item({', '.join(arguments)})"

@@ -75,8 +75,8 @@ def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> l
     lines += _memory(failure)
     lines += _remedy(failure, commands)
     lines += _arguments(failure)
-    lines += _output(failure)
-    return [*lines, *_what_next(failure, commands)]
+    lines += [*_output(failure), *_what_next(failure, commands)]
+    return lines if lines[-1] else lines[:-1]
 
 
 def _title(failure: Failure) -> Line:
@@ -136,11 +136,9 @@ def _users_way(failure: Failure) -> list[tuple[str, int, str, bool]]:
 
 def _message(failure: Failure) -> list[Line]:
     """What was raised; of a long message the beginning and the end, which says most where it quotes other errors."""
-    if failure.kind == "timeout":
-        return []
     message = failure.message.strip().splitlines() or [""]
-    if failure.kind == "killed":
-        return [line("  ", bad(message[0]))]
+    if failure.kind in ("killed", "timeout"):  # the title says it, but for what the interpreter said
+        return [line("  ", bad(message[0]))] if message[0].startswith("Fatal") else []
     first = f"{failure.error_type}: {message[0]}" if message[0] else failure.error_type
     lines = [line("  ", bad(text)) for text in (first, *message[1:])]
     left_out = len(lines) - _MOST_MESSAGE
@@ -198,8 +196,8 @@ def _remedy(failure: Failure, commands: Commands) -> list[Line]:
     again = "@step(retries=1) tries such an item once more"
     if _lacks_memory(failure):
         needs = max(1, -(-failure.peak_memory // 10**9)) if failure.peak_memory > 10**8 else 6
-        fewer = commands.text("run", "-j", "1")
-        return [line(f'  try   {fewer}    or   @step(memory="{needs}G")  so that fewer run at once'), ()]
+        ways = [commands.text("run", "-j", "1"), f'@step(memory="{needs}G")']
+        return [line(f"  try   {'    or   '.join(way for way in ways if way)}  so that fewer run at once"), ()]
     if failure.kind == "timeout":
         return [line("  if it needs longer: @step(timeout=...); if it hangs now and then: @step(retries=1)"), ()]
     if failure.kind != "killed":
@@ -241,6 +239,7 @@ def _what_next(failure: Failure, commands: Commands) -> list[Line]:
         ("debug here", commands.text("debug", *chosen)),
         ("its output", commands.text("log", *chosen) if failure.output.count("\n") > _MOST_OUTPUT else None),
         ("try again", commands.text("run", *chosen)),
+        ("in Python", commands.loading(failure.step, failure.item)),
     ):
         if text:
             rows.append((line("  ", what), line(strong(text))))

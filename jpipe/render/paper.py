@@ -133,8 +133,11 @@ def wrap(one: Line, width: int, indent: int) -> list[Line]:
 
 
 def _words(one: Line) -> Iterable[tuple[str, Style]]:
-    """Pieces cut after their blanks."""
+    """Pieces cut after their blanks; a command stays in one piece, so that it can be copied."""
     for text, style in one:
+        if style is Style.STRONG:
+            yield text, style
+            continue
         start = 0
         for index, character in enumerate(text):
             if character == " " and text[index + 1 : index + 2] not in ("", " "):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import tokenize
 from pathlib import Path
 
+from jpipe.cells import cell_name
 from jpipe.render.lines import Line, bad, code, dim, line
 
 __all__ = ["excerpt", "place", "short_path"]
@@ -23,8 +25,9 @@ def short_path(file: str) -> str:
 
 
 def place(file: str, number: int | None = None) -> str:
-    """``pipeline.py:23``."""
-    return short_path(file) + (f":{number}" if number else "")
+    """``pipeline.py:23``, or ``In[5]:2`` for what was typed into a notebook."""
+    cell = cell_name(file)
+    return (cell if cell != file else short_path(file)) + (f":{number}" if number else "")
 
 
 def excerpt(file: str, number: int, *, before: int = 2, after: int = 0) -> list[Line]:
@@ -45,6 +48,8 @@ def _numbered(text: str, number: int, digits: int, marked: bool) -> Line:
 
 
 def _lines_of(file: str) -> list[str]:
+    if not os.path.exists(file):
+        return [text.rstrip("\n") for text in linecache.getlines(file)]  # a notebook's cells are there
     try:
         if Path(file).stat().st_size > _MOST_BYTES:
             return []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jpipe.chunks import Chunk, StepQueue
 from jpipe.descriptors import last_words
@@ -15,7 +14,7 @@ from jpipe.slots import RunFolder
 from jpipe.trace import ErrorRecord, WorkersLost, is_own
 from jpipe.watchdog import Watchdog, end_process
 from jpipe.work import ItemReceipt, Receipt
-from jpipe.worker import run_work
+from jpipe.worker import Task
 
 if TYPE_CHECKING:
     from jpipe.pool import Pool
@@ -88,7 +87,7 @@ class Crew:
         chunk.pool = pool
         completed = self._completed
         try:
-            pool.submit(_Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
+            pool.submit(Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
         except WorkersLost as error:
             completed.put((chunk, None, error))
 
@@ -199,13 +198,3 @@ class Crew:
         """Remove the run's folder, once nothing asks what workers said."""
         if self._folder is not None:
             self._folder.remove()
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A chunk as the pool takes it."""
-
-    work: Any
-
-    def __call__(self) -> Receipt:
-        return run_work(self.work)

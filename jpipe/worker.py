@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from jpipe.capture import captured
@@ -22,7 +23,17 @@ from jpipe.work import ItemReceipt, Receipt, Work
 if TYPE_CHECKING:
     from jpipe.store.joblib_backend import JpipeStoreBackend
 
-__all__ = ["run_work"]
+__all__ = ["Task", "run_work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A chunk as a pool takes it; a worker that unpickles it imports no more than this module."""
+
+    work: Work
+
+    def __call__(self) -> Receipt:
+        return run_work(self.work)
 
 
 def run_work(work: Work) -> Receipt:

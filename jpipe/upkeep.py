@@ -48,7 +48,8 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
     store.mark_reached(blake3(pipeline.encode()).digest(), blake3(run.encode()).digest(), reached)
     store.merge(reached)
     if _is_due(store):
-        store.prune(limit)
+        with contextlib.suppress(OSError):
+            store.prune(limit)
 
 
 def _is_due(store: Store) -> bool:

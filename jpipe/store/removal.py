@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections import Counter
@@ -42,7 +43,15 @@ def remove(disk: Disk, family: bytes, keys: set[bytes]) -> None:
 
 
 def clear(disk: Disk, families: Iterable[bytes] | None) -> None:
-    """Remove all records of `families`, or everything."""
+    """Remove all records of `families`, or everything.
+
+    Raises
+    ------
+    OSError
+        If nothing can be removed there.
+    """
+    if not os.access(disk.folder.base, os.W_OK):
+        raise OSError(errno.EROFS, "it cannot be written to", disk.folder.base)
     if families is None:
         _clear_everything(disk)
         return

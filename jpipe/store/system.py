@@ -30,6 +30,7 @@ CREATE = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_BINARY", 0)
 )
+TABLE = os.O_WRONLY | os.O_CREAT | (CREATE & ~(os.O_RDWR | os.O_CREAT | os.O_EXCL))
 LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 UNNAMED = (os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC) if hasattr(os, "O_TMPFILE") else None
 

@@ -21,14 +21,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jpipe.store import system
 from jpipe.store.claims import Holder, Lock
 from jpipe.store.disk import Disk
+from jpipe.store.mapping import read_exactly
 
 __all__ = ["Turns"]
 
 _KEY, _OWNER = 16, 8
 _ROW = _KEY + _OWNER
 _PAUSE = 0.001
+_PATIENCE = 10.0
+"""Seconds after which a locked table counts as one that cannot be had: whoever keeps it so long was stopped."""
 
 
 @dataclass(slots=True)
@@ -96,6 +100,10 @@ class Turns:
         if table is None:
             try:
                 table = self._tables[family] = self._opened(family)
+            except TimeoutError:
+                self._lock.release(remove=True)
+                self._lock = None
+                return {}
             except OSError:
                 return {}
             self.since = self.since or time.monotonic()
@@ -124,8 +132,7 @@ class Turns:
     def holder(self, owner: bytes) -> Holder | None:
         """Who the run is that computes an item."""
         try:
-            with open(self._owner_file(owner), "rb") as file:
-                return Holder(**json.loads(file.read(4096)))
+            return Holder(**json.loads(_content(self._owner_file(owner))))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -149,27 +156,28 @@ class Turns:
         return _Table(path, lock, taken, worthless=not any(alive.values()))
 
     def _locked(self, path: str) -> Lock:
+        until = time.monotonic() + _PATIENCE
         while (lock := Lock.take(path)) is None:
+            if time.monotonic() > until:
+                raise TimeoutError(path)
             time.sleep(_PAUSE)
         return lock
 
     def _rows(self, path: str) -> list[tuple[bytes, bytes]]:
         try:
-            with open(path, "rb") as file:
-                raw = file.read()
+            raw = _content(path)
         except FileNotFoundError:
             return []
         ends = range(0, len(raw) - _ROW + 1, _ROW)
         return [(raw[start : start + _KEY], raw[start + _KEY : start + _ROW]) for start in ends]
 
     def _write(self, table: _Table) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        flags |= os.O_TRUNC if table.worthless else os.O_APPEND
-        descriptor = os.open(table.path, flags, self._disk.folder.file_mode | 0o200)
+        how = os.O_TRUNC if table.worthless else os.O_APPEND
+        descriptor = system.open(table.path, system.TABLE | how, self._disk.folder.file_mode | 0o200)
         try:
-            os.write(descriptor, b"".join(table.rows))
+            system.write(descriptor, b"".join(table.rows))
         finally:
-            os.close(descriptor)
+            system.close(descriptor)
 
     def _is_alive(self, owner: bytes) -> bool:
         path = self._owner_file(owner)
@@ -183,3 +191,11 @@ class Turns:
 
     def _owner_file(self, owner: bytes) -> str:
         return f"{self._folder}/run-{owner.hex()}"
+
+
+def _content(path: str) -> bytes:
+    descriptor = system.open(path, system.READ)
+    try:
+        return read_exactly(descriptor, system.fstat(descriptor).st_size, 0)
+    finally:
+        system.close_read(descriptor)

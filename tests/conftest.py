@@ -28,6 +28,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 SLOW = {
     "test_benchmarks",
     "test_failures",
+    "test_failures_alone",
     "test_fingerprint_edits",
     "test_joblib_traps",
     "test_mapping_failures",

@@ -196,6 +196,7 @@ def test_a_worker_that_leaves_by_itself_is_lost_too():
 
 FORKED = """
     import os, signal, sys, threading, time
+    {load}
     from jpipe.errors import WorkerLostError
     from jpipe.parallel import p_map, p_imap
 
@@ -219,17 +220,18 @@ FORKED = """
         p_map(picky, range(30), num_cpus=2, disable=True)
     except LookupError as error:
         print(repr(error), error.__notes__)
-    print(set(p_map(lambda _: os.getppid(), range(30), num_cpus=2, disable=True)) == {os.getpid()})
+    print(set(p_map(lambda _: os.getppid(), range(30), num_cpus=2, disable=True)) == {{os.getpid()}})
     print(p_map(lambda n: lock.locked() or n, range(3), num_cpus=2, disable=True))
-    print(p_map(lambda n: set(p_map(lambda _: os.getpid(), [1, 2])) == {os.getpid()}, range(2), num_cpus=2))
+    print(p_map(lambda n: set(p_map(lambda _: os.getpid(), [1, 2])) == {{os.getpid()}}, range(2), num_cpus=2))
     print([next(results := p_imap(lambda n: time.sleep(n), [0, 60, 60], num_cpus=2, disable=True)), results.close()])
-    print("joblib" in sys.modules, threading.active_count(), os.listdir(os.environ["JOBLIB_TEMP_FOLDER"]))
+    print("joblib.parallel" in sys.modules, threading.active_count(), os.listdir(os.environ["JOBLIB_TEMP_FOLDER"]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
-def test_forked_workers_keep_the_same_promises(tmp_path):
-    with run_script(tmp_path, FORKED) as process:
+@pytest.mark.parametrize("load", ["pass", "import joblib, numpy; numpy.ones((200, 200)) @ numpy.ones((200, 200))"])
+def test_forked_workers_keep_the_same_promises(tmp_path, load):
+    with run_script(tmp_path, FORKED.format(load=load)) as process:
         out, err = process.communicate(timeout=60)
     assert "Traceback" not in err, err
     assert out.splitlines() == [
@@ -239,9 +241,36 @@ def test_forked_workers_keep_the_same_promises(tmp_path):
         "[0, 1, 2]",
         "[True, True]",
         "[None, None]",
-        "False 1 []",
+        f"{'joblib' in load} 1 []",
     ]
     assert processes_of_session(process.pid) == []
+
+
+CONFIGURED = """
+    import os, time
+    import joblib, numpy, threadpoolctl
+    from jpipe.parallel import p_map
+
+    numpy.ones((300, 300)) @ numpy.ones((300, 300))
+    table = numpy.ones(10**6)
+
+    def parent_and_threads(_):
+        time.sleep(0.02)
+        nested = set(joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(4)))
+        assert nested == {os.getpid()}
+        return os.getppid(), type(table).__name__, *(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+
+    print(set(p_map(parent_and_threads, range(8), num_cpus=os.cpu_count(), disable=True)) == {(os.getpid(), "ndarray", 1)})
+    with joblib.parallel_config("threading", n_jobs=2):
+        print(set(p_map(lambda _: os.getpid(), range(8), disable=True)) == {os.getpid()})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_forked_workers_compute_on_their_share_of_cores_unless_joblib_was_configured(tmp_path):
+    with run_script(tmp_path, CONFIGURED) as process:
+        out, err = process.communicate(timeout=60)
+    assert out.splitlines() == ["True", "True"], err
 
 
 # ---- interruption
@@ -265,7 +294,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no process groups")
-@pytest.mark.parametrize("load", ["import joblib", "pass"], ids=["loky", "forked"])
+@pytest.mark.parametrize("load", ["import joblib; joblib.parallel_config('loky')", "pass"], ids=["loky", "forked"])
 def test_ctrl_c_stops_at_once_and_leaves_nobody_behind(tmp_path, load):
     with run_script(tmp_path, INTERRUPTED.format(load=load)) as process:
         assert process.stdout.readline() == "begun\n"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
+import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,9 +89,29 @@ def _begin(parent: int, threads: int) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
+    _limit_openblas(threads)
     # joblib reads this when it is imported: it then starts no processes below this one.
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"
+    joblib = sys.modules.get("joblib")
+    if joblib is not None:
+        joblib.parallel_config("sequential", n_jobs=1)
+    # A collection would write to, and so copy, all objects that this process shares with its parent.
+    gc.freeze()
     threading.Thread(target=_end_with, args=(parent,), name="jpipe-parent", daemon=True).start()
+
+
+def _limit_openblas(threads: int) -> None:
+    """Tell copies of OpenBLAS that are loaded already, which look at no variable any more."""
+    if "numpy" not in sys.modules:
+        return
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        for file in {line.split(maxsplit=5)[-1] for line in lines if "openblas" in line}:
+            library = ctypes.CDLL(file)
+            for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64", "64")):
+                limit = getattr(library, f"{prefix}openblas_set_num_threads{suffix}", None)
+                if limit is not None:
+                    limit(ctypes.c_int(threads))
 
 
 def _end_with(parent: int) -> None:

@@ -1,8 +1,8 @@
 """What a map needs from workers, and the choice between those of joblib and forked ones.
 
-joblib's workers are the rule. Forked ones start in a tenth of the time, but a fork is safe only in a process that has
-a single thread. So they are used where that is so, where joblib is not even loaded (hence not configured either),
-and where no option asks for joblib.
+joblib's workers are the rule. Forked ones start in a tenth of the time and need no copy of what the function uses, but
+a fork is safe only in a process that has a single thread. So they are used where that is so, and where neither an
+option nor ``joblib.parallel_config`` asks for anything.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,9 +57,9 @@ def may_fork(options: Mapping[str, Any]) -> bool:
     """
     return (
         sys.platform == "linux"
-        and "joblib" not in sys.modules
         and all(value is None for value in options.values())
-        and _has_one_thread()
+        and not _is_configured()
+        and (_has_one_thread() or _forks_with_one_thread())
     )
 
 
@@ -111,6 +112,37 @@ def _has_one_thread() -> bool:
         # A thread that was joined may be about to leave.
         time.sleep(0.001)
     return False
+
+
+def _forks_with_one_thread() -> bool:
+    """Whether the other threads are a native library's that ends them before a fork and starts them anew, as OpenBLAS.
+
+    Whether it does so is seen from a fork that ends at once.
+    """
+    if threading.active_count() > 1:
+        return False
+    with warnings.catch_warnings():
+        # Python warns of the threads that are looked for here.
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return _has_one_thread()
+
+
+def _is_configured() -> bool:
+    """Whether joblib was told, or knows, something about the workers of this thread."""
+    if os.environ.get("LOKY_PICKLER"):
+        return True
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import DEFAULT_BACKEND, get_active_backend
+
+    from jpipe.pool import configured
+
+    backend, _ = get_active_backend(prefer=None, require=None)
+    return bool(configured()) or DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
 
 
 def _configured_n_jobs() -> int:

@@ -11,6 +11,7 @@ makes no more calls. Then a clean process looks at what is there (the invariants
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -27,11 +28,21 @@ import numpy as np
 import pytest
 
 from jpipe.errors import JpipeError
-from jpipe.store import CacheWarning, Held, MissingEntry, NewRecord, NoteKind, SigningKey, Store, system
+from jpipe.store import (
+    BlobPlace,
+    CacheWarning,
+    Held,
+    MissingEntry,
+    NewRecord,
+    NoteKind,
+    SigningKey,
+    Store,
+    system,
+)
 from jpipe.store.prune import prune
 
 KEY = SigningKey(b"k" * 32)
-FAMILY = b"f" * 32
+FAMILY, SMALL, OTHER, OLD = b"f" * 32, b"s" * 32, b"o" * 32, b"d" * 32
 VALUES: dict[bytes, Any] = {
     b"1" * 32: {"small": 1},
     b"2" * 32: "medium" * 5000,
@@ -47,6 +58,7 @@ FAILS = {
 RAISES = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}
 USUAL = ["before", "after", "half", "short", "ENOSPC", "EIO", "KeyboardInterrupt"]
 RARE = ["EDQUOT", "EROFS", "EACCES", "ESTALE", "EMFILE", "ENOMEM", "MemoryError"]
+Work = Callable[[Path, int], None]
 STEP = 15
 """The usual test run takes every fifteenth call, starting at another one for each fault."""
 
@@ -91,7 +103,7 @@ class Saboteur:
         raise OSError(FAILS[self.how], os.strerror(FAILS[self.how]))
 
 
-def work(root: Path, report: int) -> None:
+def store_and_load(root: Path, report: int) -> None:
     """What a run does with the store; says what is safe as it goes."""
     store = Store.open(root, key=KEY)
     for key, value in VALUES.items():
@@ -121,7 +133,61 @@ def same(one: Any, other: Any) -> bool:
     return pickle.dumps(np.asarray(one, dtype=object)) == pickle.dumps(np.asarray(other, dtype=object))
 
 
-def child(root: Path, at: int, how: str, report: int) -> int:
+def keep_in_order(root: Path, report: int) -> None:
+    """Merge, prune, mend and clear; the commands tell their user of an error of the disk."""
+    store = Store.open(root, key=KEY)
+    store.merge([SMALL])
+    for command in (
+        lambda: prune(store.disk, 0, grace=-1.0),
+        lambda: store.verify(repair=True),
+        lambda: store.clear([OTHER]),
+    ):
+        with contextlib.suppress(OSError):
+            command()
+
+
+def neglected(root: Path) -> None:
+    """A store with many small packs, damaged files, what may be pruned, what runs reached, and leftovers."""
+    store = Store.open(root, key=KEY)
+    for number in range(70):
+        store.publish(SMALL, [NewRecord(number.to_bytes(32, "big"), store.put(number))])
+    for key, value in VALUES.items():
+        store.publish(FAMILY, [NewRecord(key, store.put(value))])
+        store.publish(OTHER, [NewRecord(key, store.put(value))])
+    together = [NewRecord(bytes([number]) * 32, store.put("old" * 200 + str(number))) for number in range(20)]
+    store.publish(OLD, together)
+    store.mark_reached(b"p" * 16, b"r" * 16, {FAMILY: None, SMALL: None, OLD: [together[3].key]})
+    for path in (store.root / "v1" / "tmp" / "left-1-behind", store.root / "v1" / "blobs" / "00" / "stray"):
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path.write_text("left behind")
+    place = store.family(FAMILY).find(b"2" * 32)[0].where
+    assert isinstance(place, BlobPlace)
+    spoilt = Path(store.disk.blobs.path(place.id))
+    spoilt.chmod(0o600)
+    spoilt.write_bytes(spoilt.read_bytes()[:-1])
+
+
+def still_right(root: Path) -> None:
+    """What runs reached is there or was damaged, all is right, and a clean upkeep leaves a sound store."""
+    store = Store.open(root, key=KEY)
+    for key, value in VALUES.items():
+        found = store.family(FAMILY).find(key)
+        try:
+            assert same(store.load(found[0].where), value) if found else key == b"2" * 32, "a reached result is gone"
+        except MissingEntry:
+            assert key == b"2" * 32
+        store.publish(FAMILY, [NewRecord(key, store.put(value))])
+    assert {store.load(store.family(SMALL).find(n.to_bytes(32, "big"))[0].where) for n in range(70)} == set(range(70))
+    assert store.load(store.family(OLD).find(bytes([3]) * 32)[0].where) == "old" * 200 + "3"
+    keep_in_order(root, -1)
+    for room in ("tmp", "locks", "pins"):
+        assert os.listdir(store.disk.folder.path(room)) == []
+    assert store.verify().sound
+    again = Store.open(root, key=KEY)
+    assert all(same(again.load(again.family(FAMILY).find(key)[0].where), value) for key, value in VALUES.items())
+
+
+def child(root: Path, at: int, how: str, report: int, work: Work) -> int:
     """The process that is hit: 0 fine, 1 the cache cannot be opened, 2 Ctrl-C or the like came through, 9 wrong."""
     warnings.simplefilter("ignore", CacheWarning)
     saboteur = Saboteur(at, how)
@@ -142,7 +208,7 @@ def child(root: Path, at: int, how: str, report: int) -> int:
     return status if saboteur.made >= at else 100 + status
 
 
-def run_case(root: Path, at: int, how: str) -> tuple[int, set[bytes]]:
+def run_case(root: Path, at: int, how: str, work: Work) -> tuple[int, set[bytes]]:
     """One case in a process of its own: its exit status, and the keys that it called safe."""
     reading, writing = os.pipe()
     process = os.fork()
@@ -150,7 +216,7 @@ def run_case(root: Path, at: int, how: str) -> tuple[int, set[bytes]]:
         os.close(reading)
         status = 9
         try:
-            status = child(root, at, how, writing)
+            status = child(root, at, how, writing, work)
         except BaseException as error:
             print(f"at call {at}, {how}: {type(error).__name__}: {error}", file=sys.stderr)
         finally:
@@ -191,7 +257,7 @@ def sweep(tmp_path: Path, how: str, first: int, step: int) -> int:
     cases = 0
     for at in range(first, 1000, step):
         root = tmp_path / f"{how}-{at}"
-        status, safe = run_case(root, at, how)
+        status, safe = run_case(root, at, how, store_and_load)
         assert status % 100 != 9, f"call {at}, {how}"
         check_afterwards(root, safe)
         cases += 1
@@ -229,3 +295,31 @@ def test_every_fault_at_every_call(folder: Path, how: str, unnamed: bool, monkey
 def test_without_unnamed_files_a_fault_at_any_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "UNNAMED", None)
     assert sweep(folder, "half", 2, 7) > 10
+
+
+def sweep_upkeep(folder: Path, how: str, first: int, step: int) -> int:
+    before = folder / "before"
+    neglected(before)
+    cases = 0
+    for at in range(first, 10_000, step):
+        root = folder / f"upkeep-{how}-{at}"
+        shutil.copytree(before, root, copy_function=shutil.copy2)
+        status, _ = run_case(root, at, how, keep_in_order)
+        assert status % 100 != 9, f"call {at}, {how}"
+        still_right(root)
+        shutil.rmtree(root)
+        cases += 1
+        if status >= 100:
+            return cases
+    raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("how", ["before", "half", "ENOSPC"])
+def test_a_fault_at_any_call_of_upkeep(folder: Path, how: str) -> None:
+    assert sweep_upkeep(folder, how, 5, 97) > 5
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", ["before", "after", "half", "ENOSPC", "EIO"])
+def test_every_fault_at_every_call_of_upkeep(folder: Path, how: str) -> None:
+    assert sweep_upkeep(folder, how, 1, 1) > 100

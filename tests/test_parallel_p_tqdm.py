@@ -257,3 +257,49 @@ def test_two_threads_can_map_at_once():
     for thread in threads:
         thread.join(60)
     assert results == {name: [number * (name + 1) for number in range(300)] for name in range(3)}
+
+
+@parallel_maps
+def test_the_names_that_joblib_and_pathos_have(mapping):
+    latest = [0]
+
+    def numbers():
+        for latest[0] in range(200):
+            yield latest[0]
+
+    def look(number, table):
+        time.sleep(0.002)
+        return number, float(table[0]), os.getpid()
+
+    table = functools.partial(look, table=[1.0])
+    for options in ({"chunksize": 7}, {"batch_size": 7, "backend": "threading"}, {"prefer": "threads"}):
+        results = sorted(mapping(table, numbers(), num_cpus=2, pre_dispatch="3*n_jobs", disable=True, **options))
+        assert [(number, value) for number, value, _ in results] == [(i, 1.0) for i in range(200)]
+        assert ({pid for *_, pid in results} == {os.getpid()}) == ("chunksize" not in options)
+
+
+@pytest.mark.parametrize(("pre_dispatch", "most"), [(3, 3), ("2*n_jobs", 4), ("n_jobs", 2), ("1.5*n_jobs", 3)])
+def test_no_more_items_are_drawn_and_unfinished_than_pre_dispatch_says(pre_dispatch, most):
+    drawn, unfinished = itertools.count(1), []
+
+    def numbers():
+        for _ in range(60):
+            unfinished.append(next(drawn) - finished[0])
+            yield 0
+
+    finished = [0]
+
+    def wait(_):
+        time.sleep(0.001)
+        finished[0] += 1
+
+    p_tqdm.p_map(wait, numbers(), num_cpus=2, backend="threading", pre_dispatch=pre_dispatch, disable=True)
+    assert max(unfinished) <= most
+    with pytest.raises(UsageError, match="pre_dispatch='many'"):
+        p_tqdm.p_map(plus_one, [1, 2], num_cpus=2, pre_dispatch="many", disable=True)
+
+
+@every_map
+def test_a_map_over_nothing_at_all_is_an_error(mapping):
+    with pytest.raises(TypeError, match="at least one iterable"):
+        list(mapping(plus_one))

@@ -108,6 +108,8 @@ class Engine:
     whole
         Whether the caller collects all results at once. Otherwise no more items are drawn than some multiple of those
         that the caller has taken.
+    ahead
+        How many items may have been drawn and not be finished; None to leave it to `whole`.
     on_done
         Called with the index of the first item and the number of the finished items of each chunk.
     """
@@ -122,6 +124,7 @@ class Engine:
         *,
         ordered: bool,
         whole: bool,
+        ahead: int | None,
         on_done: Callable[[int, int], None],
     ) -> None:
         self._workers = workers
@@ -131,6 +134,7 @@ class Engine:
         self._events = events
         self._ordered = ordered
         self._whole = whole
+        self._ahead = ahead
         self._on_done = on_done
         self._flights: dict[int, _Flight] = {}
         self._places = list(range(window_of(workers.n_jobs)))
@@ -180,6 +184,8 @@ class Engine:
                 self._send(first, items)
 
     def _room(self) -> int:
+        if self._ahead is not None:
+            return self._ahead - sum(flight.count for flight in self._flights.values())
         if self._whole:
             return sys.maxsize
         return 16 * self._workers.n_jobs + 4 * self._given - (self._drawn - self._given)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import enum
 import queue
+import re
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from jpipe.errors import UsageError
@@ -43,6 +45,7 @@ def parallel_map(
     whole: bool = False,
     total: int | None = None,
     batch_size: int | Literal["auto"] = "auto",
+    pre_dispatch: int | str | None = None,
     max_nbytes: int | str | Unset | None = UNSET,
     mmap_mode: Literal["c", "r"] | Unset | None = UNSET,
     temp_folder: str | None = None,
@@ -79,6 +82,9 @@ def parallel_map(
         Number of items, where the iterables do not know it.
     batch_size
         Items in a chunk. Default: as many as take about a quarter of a second.
+    pre_dispatch
+        How many items may have been drawn and not be finished: a number, ``"2*n_jobs"``, ``"all"``. Default: as many as
+        the workers need to go on, and as the taken results call for.
     max_nbytes
         Arrays of this size or more, bytes or ``"1M"``, go to the workers as files that are mapped; None for never.
         Default: ``"1M"``.
@@ -127,6 +133,7 @@ def parallel_map(
         whole=whole,
         total=total,
         batch_size=batch_size,
+        pre_dispatch=pre_dispatch,
         max_nbytes=max_nbytes,
         mmap_mode=mmap_mode,
         on_start=on_start,
@@ -149,6 +156,7 @@ def map_in_batches(
     batch_size: int | Literal["auto"],
     max_nbytes: int | str | Unset | None,
     mmap_mode: Literal["c", "r"] | Unset | None,
+    pre_dispatch: int | str | None = None,
     on_start: Callable[[], None] | None,
     on_done: Callable[[int, int], None],
 ) -> Generator[list[Any], None, None]:
@@ -173,7 +181,10 @@ def map_in_batches(
             else source_of(iterables, total, tasks.snapshot, lambda: events.put(Event()))
         )
         sizer = ChunkSizer(workers.n_jobs, batch_size)
-        engine = Engine(workers, tasks, source, sizer, events, ordered=ordered, whole=whole, on_done=on_done)
+        ahead = _items_ahead(pre_dispatch, workers.n_jobs)
+        engine = Engine(
+            workers, tasks, source, sizer, events, ordered=ordered, whole=whole, ahead=ahead, on_done=on_done
+        )
         # The engine closes what it was given.
         cleanup.pop_all()
         yield from engine.batches()
@@ -280,6 +291,17 @@ def _bytes(size: str) -> int:
     from jpipe.options import parse_bytes
 
     return parse_bytes(size, "max_nbytes")
+
+
+def _items_ahead(pre_dispatch: int | str | None, n_jobs: int) -> int | None:
+    """The number that joblib's ``pre_dispatch`` stands for; None where it is not given."""
+    if pre_dispatch is None or pre_dispatch == "all":
+        return None if pre_dispatch is None else sys.maxsize
+    found = re.fullmatch(r"([\d.]+)|(?:([\d.]+) *\* *)?n_jobs(?: *\* *([\d.]+))?", str(pre_dispatch).strip())
+    if found is None:
+        raise UsageError(f"pre_dispatch={pre_dispatch!r}: it takes a number of items, 'all' or '2*n_jobs'")
+    number, before, after = found.groups()
+    return max(int(float(number) if number else n_jobs * float(before or 1) * float(after or 1)), 1)
 
 
 def _nothing() -> None:

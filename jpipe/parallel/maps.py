@@ -4,12 +4,15 @@ All take a function and one iterable for each of its positional arguments; the s
 arguments are
 
 num_cpus
-    Number of worker processes: a whole number, or a float for a share of the cores (at least one worker). Default: what
-    ``joblib.parallel_config`` says, else all cores. Only for the parallel ones.
+    Number of worker processes: a whole number (a negative one counts from the number of cores, -1 is all of them), or a
+    float for a share of the cores, at least one worker. Default: what ``joblib.parallel_config`` says, else all cores.
+    Only for the parallel ones.
 total
     Number of items, for the bar, where no iterable knows its length.
 tqdm
     Class of the bar. Default: tqdm's for a terminal or a notebook.
+backend, prefer, require, batch_size, pre_dispatch, max_nbytes, mmap_mode, temp_folder, inner_max_num_threads
+    As in ``joblib.Parallel``; ``chunksize`` is another name for ``batch_size``. Only for the parallel ones.
 
 and everything else goes to the bar: ``desc``, ``disable``, ``file``, ``position``, ``leave``...
 """
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 __all__ = ["p_imap", "p_map", "p_uimap", "p_umap", "t_imap", "t_map"]
+
+
+_JOBLIBS = (
+    "backend", "prefer", "require", "batch_size", "pre_dispatch", "max_nbytes", "mmap_mode", "temp_folder",
+    "inner_max_num_threads",
+)  # fmt: skip
 
 
 def p_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
@@ -70,6 +79,9 @@ def t_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: An
 def _parallel(
     function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], kwargs: dict[str, Any], **how: Any
 ) -> Generator[Any, None, None]:
+    if "chunksize" in kwargs:
+        kwargs["batch_size"] = kwargs.pop("chunksize")
+    how |= {name: kwargs.pop(name) for name in _JOBLIBS if name in kwargs}
     n_jobs = _count(kwargs.pop("num_cpus", None))
     return _with_bar(function, iterables, kwargs, n_jobs=n_jobs, **how)
 
@@ -77,6 +89,8 @@ def _parallel(
 def _with_bar(
     function: Callable[..., Any], iterables: tuple[Iterable[Any], ...], kwargs: dict[str, Any], **how: Any
 ) -> Generator[Any, None, None]:
+    if not iterables:
+        raise TypeError("a map takes a function and at least one iterable")
     total = kwargs.pop("total", None) or length_of(iterables)
     make = kwargs.pop("tqdm", None) or default_bar()
     return _results(Bar(make, {"total": total, **kwargs}), function, iterables, total=total, **how)
@@ -90,11 +104,11 @@ def _results(
         yield from results
 
 
-def _count(num_cpus: float | None) -> int | None:
+def _count(num_cpus: Any) -> int | None:
     if num_cpus is None:
         return None
     if isinstance(num_cpus, float):
         num_cpus = max(round(num_cpus * cpu_count()), 1) if num_cpus > 0 else 0
-    if num_cpus == 0:
+    if not isinstance(num_cpus, int) or num_cpus == 0:
         raise UsageError(f"num_cpus={num_cpus!r}: it takes a number of workers, or a share of the cores as a float")
-    return int(num_cpus)
+    return num_cpus

@@ -13,7 +13,7 @@ from typing import Any
 from jpipe.belonging import is_worker
 from jpipe.capture import Capture, forget_warnings
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
-from jpipe.files import File, Watch, watching
+from jpipe.files import File
 from jpipe.interrupts import came, interruptible
 from jpipe.memory import forget_peak, peak_memory
 from jpipe.options import StepOptions
@@ -24,6 +24,7 @@ from jpipe.store import Held, MissingEntry, NewRecord, Stored
 from jpipe.summaries import outcome_of
 from jpipe.timeouts import limit
 from jpipe.trace import record_error
+from jpipe.watching import Watch, watching
 from jpipe.work import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker_state import boundary_of, code_below, digests_below, native_streams, own_slot
 

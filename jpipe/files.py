@@ -1,4 +1,4 @@
-"""Files as values, and the files that an item is seen to read."""
+"""Files as values, their digests, and which of them can be inputs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import stat as stats
 import sys
 import sysconfig
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Boundary", "File", "FileDigests", "Read", "Watch", "watching"]
+__all__ = ["Boundary", "File", "FileDigests", "Read"]
 
 Kind = Literal["file", "folder", "missing"]
+RUN_FOLDER = "jpipe-run-"
+"""What the names of the folders begin with that runs keep in the folder for temporary files."""
 
 
 class File(os.PathLike[str]):
@@ -214,6 +214,8 @@ class Boundary:
             return False
         if path.startswith(self._root) or not path.startswith(self._temporary):
             return True
+        if f"{os.sep}{RUN_FOLDER}" in path:
+            return False
         try:
             return os.stat(path).st_mtime_ns < started_ns
         except OSError:
@@ -227,148 +229,3 @@ def _folders(paths: Iterable[str]) -> set[str]:
             if form.rstrip(os.sep):
                 found.add(form.rstrip(os.sep) + os.sep)
     return found
-
-
-class Watch:
-    """The files that were opened and the folders that were listed while it was active.
-
-    Attributes
-    ----------
-    opened
-        By absolute path: (mtime_ns, size) when it was first opened; None when there was nothing.
-    written
-        Absolute paths that were opened for writing.
-    effects
-        Connections and other processes, which leave no file to look at.
-    """
-
-    __slots__ = ("effects", "opened", "written")
-
-    def __init__(self) -> None:
-        self.opened: dict[str, tuple[int, int] | None] = {}
-        self.written: set[str] = set()
-        self.effects: dict[str, None] = {}
-
-    def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
-        """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
-        if not self.opened:
-            return (), None
-        loaded = _sources_in_memory()
-        reads, changed = [], None
-        for path, seen in sorted(self.opened.items()):
-            if path in self.written or path in loaded or not boundary.counts(path, started_ns):
-                continue
-            try:
-                read = digests.read(path)
-            except OSError:
-                continue
-            if read.kind == "file" and seen != (read.mtime_ns, read.size):
-                changed = changed or read.path
-            reads.append(read)
-        return tuple(reads), changed
-
-
-def _sources_in_memory() -> set[str]:
-    """Files of loaded modules: reading one (a traceback, a warning) makes no input of it, its code counts already."""
-    return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-
-
-_watches: dict[int, Watch] = {}
-_installed = False
-_install = threading.Lock()
-
-
-@contextmanager
-def watching() -> Iterator[Watch]:
-    """Watch what this thread opens; what threads of unknown origin open counts for every active watch."""
-    global _installed
-    with _install:
-        if not _installed:
-            sys.addaudithook(_audit)
-            _installed = True
-    watch = Watch()
-    thread = threading.get_ident()
-    before = _watches.get(thread)
-    _watches[thread] = watch
-    try:
-        yield watch
-    finally:
-        if before is None:
-            del _watches[thread]
-        else:
-            _watches[thread] = before
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watches:
-        return
-    if event == "open":
-        path, mode, flags = arguments
-        # The import system opens with mode "rb" and no flags at all; what is imported counts by its code.
-        if isinstance(path, int) or (mode == "rb" and flags == 0):
-            return
-        _note(path, writes=_writes(mode, flags))
-    elif event in ("os.listdir", "os.scandir"):
-        if not isinstance(arguments[0], int):
-            _note(arguments[0] if arguments[0] is not None else ".", writes=False)
-    elif event == "subprocess.Popen":
-        _note_command(arguments)
-        _note_effect("a process was started")
-    elif event in _EFFECTS:
-        _note_effect(_EFFECTS[event])
-
-
-_EFFECTS = {
-    "os.system": "a process was started",
-    "os.posix_spawn": "a process was started",
-    "os.exec": "a process was started",
-    "os.fork": "a process was started",
-    "socket.connect": "a connection was made",
-    "socket.getaddrinfo": "a connection was made",
-    "sqlite3.connect": "a database was opened",
-}
-
-
-def _note_effect(effect: str) -> None:
-    watch = _watches.get(threading.get_ident())
-    if watch is not None:
-        watch.effects[effect] = None
-
-
-def _note_command(arguments: tuple[Any, ...]) -> None:
-    """A script that a subprocess is given counts as read."""
-    command, folder = arguments[1], arguments[2]
-    for word in command if isinstance(command, (list, tuple)) else [command]:
-        try:
-            path: Any = os.path.join(folder or "", os.fspath(word))
-            if isinstance(path, str) and os.path.isfile(path):
-                _note(path, writes=False)
-        except (TypeError, ValueError):
-            continue
-
-
-def _note(path: Any, writes: bool) -> None:
-    try:
-        full = os.path.abspath(os.fsdecode(path))
-    except (TypeError, ValueError):
-        return
-    thread = _watches.get(threading.get_ident())
-    for watch in [thread] if thread is not None else list(_watches.values()):
-        if writes:
-            watch.written.add(full)
-        elif full not in watch.opened:
-            watch.opened[full] = _seen(full)
-
-
-def _seen(full: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(full)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def _writes(mode: str | None, flags: int) -> bool:
-    if mode is None:
-        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    return mode[0] in "wxa" or "+" in mode

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jpipe.files import watching
+from jpipe.watching import watching
 
 __all__ = ["Observation", "observed", "observing"]
 

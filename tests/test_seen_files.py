@@ -1,0 +1,104 @@
+"""Files that a step is seen to read are its inputs, whichever way it reads them, and nothing else is."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+WAYS = {
+    "sqlite": "sqlite3.connect('data.db').execute('select sum(x) from t').fetchone()",
+    "sqlite as an address": "sqlite3.connect('file:data.db?mode=ro', uri=True).execute('select * from t').fetchall()",
+    "a shell": "subprocess.check_output('cat data.txt', shell=True)",
+    "a program": "subprocess.run(['cat', 'data.txt'], capture_output=True).stdout",
+    "mmap": "bytes(mmap.mmap(os.open('data.txt', os.O_RDONLY), 0, access=mmap.ACCESS_READ))",
+    "numpy": "numpy.fromfile('data.txt', 'u1').tolist()",
+    "pandas": "pandas.read_csv('data.txt').columns.tolist()",
+    "a thread": "ThreadPoolExecutor(1).submit(lambda: open('data.txt').read()).result()",
+    "a script": "runpy.run_path('data.py')['x']",
+}
+
+
+def project_that_reads(project: Project, expression: str) -> None:
+    project.write(
+        f"""
+        import mmap, os, runpy, sqlite3, subprocess
+        from concurrent.futures import ThreadPoolExecutor
+
+        import numpy, pandas
+        from jpipe import pipeline, step
+
+        @step
+        def read():
+            return {expression}
+
+        @pipeline
+        def main():
+            return read()
+        """
+    )
+    change(project, 1)
+
+
+def change(project: Project, number: int) -> None:
+    """Change the inputs; their lengths stay."""
+    (project.root / "data.txt").write_text(f"content {number}")
+    (project.root / "data.py").write_text(f"x = {number}")
+    with sqlite3.connect(project.root / "data.db") as database:
+        database.execute("create table if not exists t (x)")
+        database.execute(f"insert into t values ({number})")
+    database.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_step_reads_is_its_input(project: Project, way: str) -> None:
+    project_that_reads(project, WAYS[way])
+    assert project.run().ran == {"read": 1}
+    assert project.run().ran == {}
+    change(project, 2)
+    assert project.run().ran == {"read": 1}
+
+
+def test_a_database_that_a_step_makes_is_not_its_input(project: Project) -> None:
+    project_that_reads(project, "fill()")
+    project.edit(
+        "pipeline.py",
+        "@step",
+        """def fill():
+    with sqlite3.connect('data.db') as database:
+        database.execute('insert into t values (7)')
+        return database.execute('select count(*) from t').fetchone()
+
+
+@step""",
+    )
+    assert project.run().ran == {"read": 1}
+    assert project.run().ran == {}
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_what_jpipe_and_the_import_of_packages_look_at_is_no_input(project: Project, backend: str) -> None:
+    """An import inside a step lists the folders on the path, the project's among them; runs keep folders in /tmp."""
+    project.write("""
+        from jpipe import map, pipeline, step
+
+        @step
+        def drawn(x):
+            print("a line that is kept")
+            from importlib.metadata import entry_points
+            from sklearn.utils import shuffle
+            return shuffle([x, 1, 2]), len(entry_points())
+
+        @pipeline
+        def main():
+            return map(drawn, range(6))
+    """)
+    arguments = ("--backend", backend, "-j", "2")
+    assert project.run(*arguments).ran == {"drawn": 6}
+    (project.root / "new.txt").touch()
+    (project.root / "other.py").touch()
+    assert project.run(*arguments).ran == {}

@@ -343,6 +343,22 @@ def test_ten_thousand_arrays_with_few_file_descriptors(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120)
 
 
+def test_more_mapped_results_than_the_system_has_mappings_for(tmp_path: Path) -> None:
+    script = f"""
+        import resource
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        import numpy as np
+        from pathlib import Path
+        from jpipe.store import Store, SigningKey, PutOptions
+        store = Store.open(Path({str(tmp_path / "cache")!r}), key=SigningKey(b"k" * 32))
+        place = store.put(np.arange(600), options=PutOptions(max_nbytes=4096)).where
+        arrays = [store.load(place) for _ in range(70_000)]
+        assert {{int(a[-1]) for a in arrays}} == {{599}}
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120)
+
+
 def test_a_mapped_result_goes_to_joblib_workers_by_file_name(store: Store) -> None:
     from joblib import Parallel, delayed
 

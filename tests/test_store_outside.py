@@ -267,15 +267,10 @@ SMALL_DISK = """
 """
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare for a small disk of its own")
-@pytest.mark.parametrize(
-    ("size", "when"), [("30m", "before"), ("30m", "after a step"), ("2m", "in the run"), ("13m", "in the run")]
-)
-def test_a_full_disk_loses_no_value_and_is_told_once(study: Study, size: str, when: str) -> None:
-    study.salt(3)
-    (study.project.root / "small.py").write_text(f"VALUE = {VALUE!r}\n" + textwrap.dedent(SMALL_DISK))
+def in_own_namespace(study: Study, *command: str) -> list[Any]:
+    """What a script prints that may mount disks of its own; they are gone when it ends."""
     done = subprocess.run(
-        ["unshare", "-rm", sys.executable, "small.py", size, when],
+        ["unshare", "-rm", sys.executable, *command],
         cwd=study.project.root,
         env={**os.environ, "JPIPE_CACHE_DIR": "disk/cache"},
         capture_output=True,
@@ -283,10 +278,21 @@ def test_a_full_disk_loses_no_value_and_is_told_once(study: Study, size: str, wh
         timeout=300,
         check=False,
     )
-    if "unshare" in done.stderr or "mount" in done.stderr:
+    if "unshare:" in done.stderr or "mount:" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
-    *commands, left = json.loads(done.stdout)
+    told: list[Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare for a small disk of its own")
+@pytest.mark.parametrize(
+    ("size", "when"), [("30m", "before"), ("30m", "after a step"), ("2m", "in the run"), ("13m", "in the run")]
+)
+def test_a_full_disk_loses_no_value_and_is_told_once(study: Study, size: str, when: str) -> None:
+    study.salt(3)
+    (study.project.root / "small.py").write_text(f"VALUE = {VALUE!r}\n" + textwrap.dedent(SMALL_DISK))
+    *commands, left = in_own_namespace(study, "small.py", size, when)
     assert left == []
     for command, exit_code, _, stderr in commands:
         assert exit_code == 0, (command, stderr)
@@ -299,6 +305,82 @@ def test_a_full_disk_loses_no_value_and_is_told_once(study: Study, size: str, wh
     assert "not kept" not in healed[3]
     assert f'"ran":0,"cached":{ITEMS}' in again[2], again
     assert "all sound" in verified[2]
+
+
+READ_ONLY = """
+    import json, subprocess, sys
+    from pathlib import Path
+    disk = Path("disk")
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(disk)], check=True)
+    told = []
+
+    def jpipe(*arguments):
+        done = subprocess.run([sys.executable, "-m", "jpipe", *arguments], capture_output=True, text=True, timeout=120)
+        told.append([" ".join(arguments), done.returncode, done.stdout, done.stderr])
+
+    jpipe("run", "-j2", "--json")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    jpipe("run", "-j2", "--json")
+    text = Path("pipeline.py").read_text()
+    Path("pipeline.py").write_text(text.replace('"m" * 30_000', '"n" * 30_000'))
+    jpipe("run", "-j2", "--json")
+    jpipe("cache", "verify", "--repair")
+    jpipe("cache", "prune", "--size", "1")
+    jpipe("cache", "clear", "--yes")
+    print(json.dumps(told))
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare for a disk of its own")
+def test_a_read_only_disk_gives_what_it_has_and_is_told_once(study: Study) -> None:
+    study.salt(3)
+    (study.project.root / "small.py").write_text(textwrap.dedent(READ_ONLY))
+    first, cached, edited, *upkeep, clear = in_own_namespace(study, "small.py")
+    assert f'"ran":{ITEMS},"cached":0' in first[2], first
+    assert f'"ran":0,"cached":{ITEMS}' in cached[2], cached
+    assert "not kept" not in cached[3]
+    assert '"ran":13,"cached":87' in edited[2], edited
+    assert edited[3].count("it cannot be written to") == 1, edited[3]
+    assert [done[1] for done in (first, cached, edited, *upkeep)] == [0] * 5
+    assert clear[1] == 2
+    assert "cannot be written to" in clear[3]
+    for done in (first, cached, edited, *upkeep, clear):
+        assert "Traceback" not in done[3], done
+
+
+def test_a_run_says_for_which_stopped_run_it_waits(project: Project) -> None:
+    project.write(
+        """
+        import time
+        from jpipe import map, pipeline, step
+
+        @step(batch_size=1)
+        def work(i):
+            open(f"started-{i}", "w").close()
+            time.sleep(1)
+            return i
+
+        @pipeline
+        def main():
+            return map(work, range(3))
+        """
+    )
+    first = project.start("run", "-j2", start_new_session=True)
+    while not list(project.root.glob("started-*")):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.killpg(first.pid, signal.SIGSTOP)
+    second = project.start("run", "-j2", "--progress", "plain")
+    assert second.stderr is not None
+    lines = iter(second.stderr.readline, "")
+    said = next(line for line in lines if "waits" in line)
+    assert f"process {first.pid} on {os.uname().nodename} computes it" in said
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert project.run("-j2").counts == (0, 3)
 
 
 def test_an_idle_worker_ends_with_its_killed_main_process(project: Project) -> None:

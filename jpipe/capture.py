@@ -1,9 +1,9 @@
 """Keep what an item prints: stdout, stderr, logging and warnings that go there.
 
 While items run, streams of jpipe's stand in for ``sys.stdout`` and ``sys.stderr``. They give what a thread writes
-to the `Capture` of that thread; what a thread writes that has none goes to the only one there is, or is passed on. Log
-handlers that were made for the real streams are pointed at them too, and one that was made in an item stays right,
-because the streams outlive the item.
+to the `Capture` of that thread; what a thread writes that has none goes to the only one there is, or is passed on,
+except by a thread that an item left running. Log handlers that were made for the real streams are pointed at them too,
+and one that was made in an item stays right, because the streams outlive the item.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import sys
 import threading
 import warnings
+import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -26,26 +28,33 @@ class Capture:
     """The first and the last of what is written, up to a mebibyte of characters."""
 
     def __init__(self) -> None:
-        self._head = io.StringIO()
-        self._tail = ""
-        self._size = 0
+        self._clear()
 
     def write(self, text: str) -> None:
         """Keep some text."""
-        room = max(0, LIMIT // 2 - self._size)
-        self._head.write(text[:room])
-        if len(text) > room:
-            self._tail = (self._tail + text[room:])[-LIMIT // 2 :]
+        room = LIMIT // 2 - self._size
         self._size += len(text)
+        if room > 0:
+            self._head.append(text[:room])
+            text = text[room:]
+        self._tail.append(text)
+        self._tail_size += len(text)
+        while self._tail_size - len(self._tail[0]) >= LIMIT // 2:
+            self._tail_size -= len(self._tail.popleft())
 
     def take(self) -> str:
         """What was written since the last time."""
         if not self._size:
             return ""
-        head, tail = self._head.getvalue(), self._tail
+        head, tail = "".join(self._head), "".join(self._tail)[-LIMIT // 2 :]
         left_out = self._size - len(head) - len(tail)
-        self._head, self._tail, self._size = io.StringIO(), "", 0
+        self._clear()
         return f"{head}\n… {left_out} characters left out …\n{tail}" if left_out > 0 else head + tail
+
+    def _clear(self) -> None:
+        self._head: list[str] = []
+        self._tail: deque[str] = deque()
+        self._size = self._tail_size = 0
 
 
 class _Stream(io.TextIOBase):
@@ -69,6 +78,8 @@ class _Stream(io.TextIOBase):
         capture = _capture()
         if capture is not None:
             capture.write(text)
+            return len(text)
+        if threading.current_thread() in _strays:
             return len(text)
         stream = self._passed_to()
         return stream.write(text) if stream is not None else len(text)
@@ -96,6 +107,10 @@ _lock = threading.Lock()
 _streams = _Stream("stdout"), _Stream("stderr")
 _captures: list[Capture] = []
 _hook: Any = None
+_before: set[threading.Thread] = set()
+"""The threads that there were before items ran."""
+_strays: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+"""Threads that items left running: what they write when no item runs would tear what is on the screen."""
 
 
 @contextmanager
@@ -135,6 +150,9 @@ def _enter(capture: Capture) -> None:
         _captures.append(capture)
         if len(_captures) > 1:
             return
+        _before.update(threading.enumerate())
+        if sys.stdout is _streams[0] and sys.stderr is _streams[1]:
+            return  # they stand in because of stray threads
         _streams[0].real, _streams[1].real, _hook = sys.stdout, sys.stderr, sys.breakpointhook
         _point_handlers({id(sys.stdout): _streams[0], id(sys.stderr): _streams[1]})
         sys.stdout, sys.stderr, sys.breakpointhook = *_streams, _break
@@ -144,7 +162,11 @@ def _leave(capture: Capture) -> None:
     with _lock:
         if capture in _captures:
             _captures.remove(capture)
-        if not _captures:
+        if _captures:
+            return
+        _strays.update(thread for thread in threading.enumerate() if thread not in _before)
+        _before.clear()
+        if not any(thread.is_alive() for thread in _strays):
             _restore()
 
 

@@ -1,4 +1,4 @@
-"""An item that ends its process is named where no workers are needed, too; what a failure screen prints works as printed."""
+"""An item that ends its process is named where no workers are needed, too; what a screen prints works as printed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ENDS = {
     "segmentation fault": ("ctypes.string_at(0)", "", "Fatal Python error: Segmentation fault"),
     "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", "", "its process used"),
     "native hang": (
-        "lock = ctypes.create_string_buffer(64); mutex = ctypes.CDLL(None).pthread_mutex_lock; mutex(lock); mutex(lock)",
+        "lock, take = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock; take(lock); take(lock)",
         "(timeout=0.3)",
         "stopped after 0.3s, its timeout",
     ),

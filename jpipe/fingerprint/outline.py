@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jpipe.fingerprint.scopes import DEFINITIONS, FUNCTION, FUNCTIONS, import_binding, scope_of
-from jpipe.fingerprint.writer import first_line
+from jpipe.fingerprint.templates import first_line
 
 
 class FromImport(NamedTuple):

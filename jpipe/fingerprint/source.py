@@ -11,7 +11,7 @@ from typing import Any
 
 from jpipe.fingerprint.outline import ENTRIES, Acted, Entry, Outline, outline_of
 from jpipe.fingerprint.template import ClassTemplate, Template
-from jpipe.fingerprint.writer import block_digest, class_template, function_template, statement_template
+from jpipe.fingerprint.templates import block_digest, class_template, function_template, statement_template
 
 _DEEP = 100_000
 """Stack frames."""

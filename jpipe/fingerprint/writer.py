@@ -1,18 +1,17 @@
-"""Turns the syntax tree of a definition into its template."""
+"""Writes the syntax tree of a definition as tokens, with numbered references to what is outside it."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar
 
-from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.parts import BlindSpot
 from jpipe.fingerprint.scopes import (
     CLASS,
     COMPREHENSION,
     FUNCTION,
-    FUNCTIONS,
     IMPORT,
     RUN,
     Imported,
@@ -21,24 +20,27 @@ from jpipe.fingerprint.scopes import (
     said_fields,
     scope_of,
 )
-from jpipe.fingerprint.template import Blind, ClassTemplate, EnvironmentRead, Reference, Root, Template, Trait
+from jpipe.fingerprint.template import Blind, EnvironmentRead, Reference, Root, Trait
 
-_REFLECTING = frozenset({"__module__", "__qualname__", "__doc__", "__annotations__"})
-_REFLECTING_CALLS = frozenset({"getdoc", "get_type_hints", "get_annotations", "signature", "getfullargspec"})
-_SOURCE_READING = frozenset({"getsource", "getsourcelines", "__code__", "co_firstlineno"})
+REFLECTING = frozenset({"__module__", "__qualname__", "__doc__", "__annotations__"})
+REFLECTING_CALLS = frozenset({"getdoc", "get_type_hints", "get_annotations", "signature", "getfullargspec"})
+SOURCE_READING = frozenset({"getsource", "getsourcelines", "__code__", "co_firstlineno"})
 _EVALUATING = frozenset({"eval", "exec", "globals"})
-_QUERYING = frozenset({"sql", "query", "eval", "execute", "sql_expr"})
-_ENVIRON_METHODS = frozenset({"get", "setdefault", "pop"})
-_CHANGING = frozenset(
-    {"append", "extend", "insert", "update", "add", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
-)
 _BLOCKS = frozenset({"body", "orelse", "finalbody"})
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _LONGEST_STRING_SEARCHED = 20_000
 
 
 class Writer:
-    """Writes one definition as a sequence of tokens, with numbered references to what is outside it."""
+    """One definition as a sequence of tokens.
+
+    Attributes
+    ----------
+    handlers
+        By kind of node: what writes it in another way than field by field.
+    """
+
+    handlers: ClassVar[Mapping[type, Callable[..., None]]] = {}
 
     def __init__(self, class_name: str | None = None, scopes: Iterable[Scope] = ()) -> None:
         self.tokens: list[str] = []
@@ -93,16 +95,16 @@ class Writer:
         if type(node) is ast.Name:
             root = self.outside(node.id)
         elif type(node) is ast.Call and type(node.func) is ast.Name and node.func.id == "__import__":
-            module = _text_of(node.args[0]) if len(node.args) == 1 and not node.keywords else None
+            module = text_of(node.args[0]) if len(node.args) == 1 and not node.keywords else None
             root = (IMPORT, module.split(".")[0], None, 0) if module else None
         return None if root is None else (root, tuple(reversed(attributes)))
 
     # nodes
 
     def write(self, node: ast.AST) -> None:
-        handler = _HANDLERS.get(type(node))
+        handler = self.handlers.get(type(node))
         if handler is None:
-            self._generic(node)
+            self.generic(node)
         else:
             handler(self, node)
 
@@ -113,10 +115,10 @@ class Writer:
     def block(self, body: Sequence[ast.AST]) -> None:
         """Statements without those that do nothing."""
         for statement in body:
-            if not _does_nothing(statement):
+            if not does_nothing(statement):
                 self.write(statement)
 
-    def _generic(self, node: ast.AST) -> None:
+    def generic(self, node: ast.AST) -> None:
         tokens = self.tokens
         tokens.append(type(node).__name__)
         for field in said_fields(type(node)):
@@ -137,7 +139,7 @@ class Writer:
         for value in values:
             if not isinstance(value, ast.AST):
                 self.tokens.append(repr(value))
-            elif field not in _BLOCKS or not _does_nothing(value):
+            elif field not in _BLOCKS or not does_nothing(value):
                 self.write(value)
         self.tokens.append("]")
 
@@ -161,7 +163,7 @@ class Writer:
                 self.refer(node.id, (), called)  # a name not yet bound in a class body is looked up outside
         else:
             assert isinstance(node, ast.Attribute)
-            self._notice(node.attr, _REFLECTING, _SOURCE_READING)
+            self.notice(node.attr, REFLECTING, SOURCE_READING)
             self.tokens.append("A:" + node.attr)
             self.write(node.value)
 
@@ -176,7 +178,7 @@ class Writer:
             self.traits |= Trait.DYNAMIC
         last = root if isinstance(root, str) else root[2]
         for word in (*attributes, last) if last else attributes:
-            self._notice(word, _REFLECTING | _REFLECTING_CALLS, _SOURCE_READING)
+            self.notice(word, REFLECTING | REFLECTING_CALLS, SOURCE_READING)
         self.refer(root, attributes, called)
         if (
             self.scopes
@@ -186,7 +188,7 @@ class Writer:
         ):
             self.tokens.append("N:" + node.id)
 
-    def _notice(self, word: str, reflecting: frozenset[str], source: frozenset[str]) -> None:
+    def notice(self, word: str, reflecting: frozenset[str], source: frozenset[str]) -> None:
         if word in reflecting:
             self.traits |= Trait.REFLECTS
         elif word in source:
@@ -245,114 +247,6 @@ class Writer:
             else:
                 self.tokens.append(f"{bound}<-{module}:{alias.name}")
                 self.refer((IMPORT, *source[1:]))
-
-    # calls
-
-    def call(self, node: ast.Call) -> None:
-        function = node.func
-        if self._constant_getattr(node):
-            return
-        self._notice_call(node)
-        self.tokens.append("Call")
-        if isinstance(function, (ast.Name, ast.Attribute)):
-            self.name(function, called=True)
-        else:
-            self.write(function)
-        self.tokens.append("(")
-        self.write_all(node.args)
-        for keyword in node.keywords:
-            self.tokens.append(f"k={keyword.arg}")
-            self.write(keyword.value)
-        self.tokens.append(")")
-        self._call_on_outside(node)
-
-    def _constant_getattr(self, node: ast.Call) -> bool:
-        """`getattr(thing, "name")` on something outside reads like `thing.name`."""
-        if type(node.func) is not ast.Name or self.outside(node.func.id) != "getattr" or len(node.args) < 2:
-            return False
-        attribute = _text_of(node.args[1])
-        if attribute is None:
-            self.see_not(BlindSpot.COMPUTED_ATTRIBUTE, ast.unparse(node), node)
-            return False
-        chain = self.dotted(node.args[0])
-        if chain is None:
-            self._notice(attribute, _REFLECTING, _SOURCE_READING)
-            return False
-        self._notice(attribute, _REFLECTING, _SOURCE_READING)
-        self.tokens.append("getattr")
-        self.refer(chain[0], (*chain[1], attribute))
-        self.write_all(node.args[2:])
-        return True
-
-    def _notice_call(self, node: ast.Call) -> None:
-        function = node.func
-        called = function.id if type(function) is ast.Name else function.attr if type(function) is ast.Attribute else ""
-        if called in _QUERYING:
-            self.traits |= Trait.QUERIES
-        if called not in ("import_module", "__import__"):
-            return
-        module = _text_of(node.args[0]) if node.args else None
-        if module is None:
-            self.traits |= Trait.COMPUTED_IMPORT
-            self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
-        elif not module.startswith("."):
-            self.refer((IMPORT, module, None, 0))
-        else:
-            self._relative_import(node, module)
-
-    def _relative_import(self, node: ast.Call, module: str) -> None:
-        """`import_module(".a", "package")`; the package may be that of the module itself."""
-        package = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords), None)
-        name = module.lstrip(".")
-        level = len(module) - len(name)
-        if type(package) is ast.Name and package.id in ("__package__", "__name__"):
-            self.refer((IMPORT, name, None, level))
-            return
-        absolute = (_text_of(package) or "" if package is not None else "").split(".")[: 1 - level or None]
-        if absolute and absolute[0]:
-            self.refer((IMPORT, ".".join([*absolute, name]), None, 0))
-        else:
-            self.traits |= Trait.COMPUTED_IMPORT
-            self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
-
-    # state and environment variables
-
-    def _call_on_outside(self, node: ast.Call) -> None:
-        if isinstance(node.func, (ast.Name, ast.Attribute)) and node.args:
-            chain = self.dotted(node.func)
-            if chain is not None and isinstance(chain[0], str) and len(chain[1]) == 1 and chain[1][0] in _CHANGING:
-                self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
-            if chain is not None and (chain[1][-1:] or (_last(chain[0]),))[0] in (_ENVIRON_METHODS | {"getenv"}):
-                self._environment_read(chain, node.args[0])
-
-    def subscript(self, node: ast.Subscript) -> None:
-        self._generic(node)
-        chain = self.dotted(node.value)
-        if chain is not None and not chain[1] and isinstance(chain[0], str) and type(node.ctx) is not ast.Load:
-            self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
-        if chain is not None:
-            self._environment_read(chain, node.slice)
-
-    def compare(self, node: ast.Compare) -> None:
-        self._generic(node)
-        if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
-            chain = self.dotted(node.comparators[0])
-            if chain is not None:
-                self._environment_read(chain, node.left)
-
-    def _environment_read(self, chain: tuple[Root, tuple[str, ...]], key: ast.expr) -> None:
-        number = self.numbers.get(chain)
-        if number is None:
-            return
-        text = _text_of(key)
-        if text is not None:
-            self.environment.append((number, text))
-            return
-        variable = self.dotted(key)
-        if variable is not None and variable in self.numbers:
-            self.environment.append((number, self.numbers[variable]))
-        elif "environ" in (*chain[1], _last(chain[0])):
-            self.see_not(BlindSpot.COMPUTED_VARIABLE, ast.unparse(key), key)
 
     # definitions
 
@@ -454,122 +348,19 @@ class Writer:
         for name in node.names:
             self.see_not(BlindSpot.GLOBAL_ASSIGNED, name, node)
 
-    # the result
 
-    def template(self, node: ast.stmt | ast.Lambda, decorators: tuple[Reference | None, ...] = ()) -> Template:
-        """The template of what was written so far, as the definition `node`."""
-        base = combine("\x1f".join(self.tokens))
-        return Template(
-            base=base,
-            full=combine(base, "\x1f".join(self.extra)) if self.extra else base,
-            references=tuple(self.references),
-            traits=self.traits,
-            words=tuple(sorted(self.words)) if self.traits & Trait.QUERIES else (),
-            annotation_names=tuple(sorted(self.annotation_names)),
-            decorators=decorators,
-            environment=tuple(self.environment),
-            blind=tuple(self.blind),
-            line=first_line(node),
-            end=node.end_lineno or node.lineno,
-            span=_span(node.body) if isinstance(node, ast.Lambda) else None,
-        )
-
-
-def first_line(node: ast.stmt | ast.Lambda) -> int:
-    """The line where a definition starts, its decorators included (as `co_firstlineno` has it)."""
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(d.lineno for d in decorators)])
-
-
-def function_template(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, class_name: str | None) -> Template:
-    """The template of a function, without its name, its decorators and the values of its defaults."""
-    writer = Writer(class_name)
-    if isinstance(node, ast.Lambda):
-        writer.lambda_(node, root=True)
-        return writer.template(node)
-    writer.function(node, root=True)
-    return writer.template(node, _decorators(node))
-
-
-def statement_template(node: ast.stmt) -> Template:
-    """The template of a top-level statement as a whole, definitions with name and decorators."""
-    writer = Writer()
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        writer.tokens.append("Import")
-    else:
-        writer.write(node)
-    return writer.template(node)
-
-
-def class_template(node: ast.ClassDef) -> ClassTemplate:
-    """The class-level parts of a class; its methods are met as live objects."""
-    head = Writer()
-    head.write_all(node.decorator_list)
-    head.keywords(node.keywords)
-    scope = scope_of(CLASS, node.body)
-    statements: list[tuple[str | None, Template]] = []
-    for statement in node.body:
-        if isinstance(statement, (*FUNCTIONS, ast.ClassDef)) or _does_nothing(statement):
-            continue
-        writer = Writer(node.name, [scope])
-        writer.write(statement)
-        statements.append((_assigned_name(statement), writer.template(statement)))
-    return ClassTemplate(
-        head=head.template(node),
-        statements=tuple(statements),
-        method_lines=tuple(first_line(s) for s in node.body if isinstance(s, FUNCTIONS)),
-        decorators=_decorators(node),
-        docstring=ast.get_docstring(node, clean=False) or "",
-        bound=tuple(sorted(scope.bound)),
-        line=first_line(node),
-        end=node.end_lineno or node.lineno,
-    )
-
-
-def block_digest(body: Sequence[ast.stmt]) -> bytes:
-    """Digest of a whole file: its statements and the names it uses, without comments and docstrings."""
-    writer = Writer()
-    writer.block(body)
-    return combine("\x1f".join([*writer.tokens, *map(repr, writer.references)]))
-
-
-def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[Reference | None, ...]:
-    found: list[Reference | None] = []
-    for decorator in node.decorator_list:
-        chain = Writer().dotted(decorator)
-        if chain is None and isinstance(decorator, ast.Call):
-            chain = Writer().dotted(decorator.func)
-        found.append(None if chain is None else (*chain, True))
-    return tuple(found)
-
-
-def _assigned_name(statement: ast.stmt) -> str | None:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id
-    return None
-
-
-def _does_nothing(node: ast.AST) -> bool:
+def does_nothing(node: ast.AST) -> bool:
     return type(node) is ast.Pass or (type(node) is ast.Expr and type(node.value) is ast.Constant)
 
 
-def _text_of(node: ast.expr) -> str | None:
+def text_of(node: ast.expr) -> str | None:
     return node.value if type(node) is ast.Constant and type(node.value) is str else None
 
 
-def _last(root: Root) -> str:
-    return root if isinstance(root, str) else root[2] or root[1]
-
-
-def _span(node: ast.expr) -> tuple[int, int, int, int]:
-    return node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0
-
-
-_HANDLERS: dict[type, Callable[..., None]] = {
+Writer.handlers = {
     ast.Name: Writer.name,
     ast.Attribute: Writer.name,
     ast.Constant: Writer.constant,
-    ast.Call: Writer.call,
     ast.FunctionDef: Writer.function,
     ast.AsyncFunctionDef: Writer.function,
     ast.Lambda: Writer.lambda_,
@@ -582,7 +373,5 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ast.Assign: Writer.assign,
     ast.Import: Writer.import_,
     ast.ImportFrom: Writer.import_,
-    ast.Subscript: Writer.subscript,
-    ast.Compare: Writer.compare,
     ast.Global: Writer.global_,
 }

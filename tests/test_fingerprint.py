@@ -231,6 +231,30 @@ def test_what_cannot_be_seen_is_said(project: Project) -> None:
     }
 
 
+def test_files_that_compiled_code_opens_are_said_unless_they_are_declared(project: Project) -> None:
+    project.write(
+        pipeline="""
+        import duckdb, pandas
+        import polars as pl
+        def own(path: "File"):
+            return pl.read_csv(str(path))
+        def step():
+            if step is None:
+                import h5py
+                pl.scan_parquet("a"), h5py.File("b")
+                pandas.read_csv("c")
+                duckdb.sql("select x from 'd.csv'")
+            frame = pl.DataFrame({"x": [1]})
+            duckdb.sql("select x from frame")
+            return own is None
+        """
+    )
+    found = {
+        (name, line) for what, name, _, line in project.read()["unseen"] if what == "files that compiled code opens"
+    }
+    assert found == {("pl.scan_parquet", 8), ("h5py.File", 8), ("duckdb.sql", 10)}
+
+
 def parts_of(module: ModuleType, tmp_path: Path, **options: Any) -> Any:
     return Fingerprinter(tmp_path).of(module.step, **options).parts
 

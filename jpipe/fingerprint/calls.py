@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterable
 
 from jpipe.fingerprint.parts import BlindSpot
-from jpipe.fingerprint.scopes import IMPORT
+from jpipe.fingerprint.scopes import IMPORT, Scope, parameters
 from jpipe.fingerprint.template import Root, Trait
 from jpipe.fingerprint.writer import REFLECTING, SOURCE_READING, Writer, text_of
 
@@ -14,10 +16,23 @@ _ENVIRON_METHODS = frozenset({"get", "setdefault", "pop"})
 _CHANGING = frozenset(
     {"append", "extend", "insert", "update", "add", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
 )
+_READERS = ("read_", "scan_", "open_", "load_", "File", "Dataset", "imread", "VideoCapture", "from_csv_auto")
+_SQL = frozenset({"sql", "query", "execute"})
+_FILE_IN_SQL = re.compile(r"""['"(]?[^'"]*\.\w+['"]|read_\w+\(""")
 
 
 class CodeWriter(Writer):
     """Writes any code, with an eye on what cannot be followed by name."""
+
+    def __init__(self, class_name: str | None = None, scopes: Iterable[Scope] = ()) -> None:
+        super().__init__(class_name, scopes)
+        self.files: set[str] = set()
+        """Parameters that are annotated as `File`: their content counts."""
+
+    def arguments(self, arguments: ast.arguments, with_defaults: bool) -> None:
+        super().arguments(arguments, with_defaults)
+        annotated = ((one.arg, one.annotation) for one in parameters(arguments) if one.annotation is not None)
+        self.files.update(name for name, annotation in annotated if ast.unparse(annotation).strip("'").endswith("File"))
 
     def call(self, node: ast.Call) -> None:
         function = node.func
@@ -87,12 +102,21 @@ class CodeWriter(Writer):
             self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
 
     def _call_on_outside(self, node: ast.Call) -> None:
-        if isinstance(node.func, (ast.Name, ast.Attribute)) and node.args:
-            chain = self.dotted(node.func)
-            if chain is not None and isinstance(chain[0], str) and len(chain[1]) == 1 and chain[1][0] in _CHANGING:
-                self.see_not(BlindSpot.GLOBAL_CHANGED, chain[0], node)
-            if chain is not None and (chain[1][-1:] or (last_name(chain[0]),))[0] in (_ENVIRON_METHODS | {"getenv"}):
-                self._environment_read(chain, node.args[0])
+        chain = self.dotted(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) and node.args else None
+        if chain is None:
+            return
+        root, attributes = chain
+        called = attributes[-1] if attributes else last_name(root)
+        if isinstance(root, str) and len(attributes) == 1 and called in _CHANGING:
+            self.see_not(BlindSpot.GLOBAL_CHANGED, root, node)
+        if _may_open_files(called, node) and not self._is_declared(node.args[0]):
+            module = root if isinstance(root, str) else f"{root[1]}:"
+            self.see_not(BlindSpot.NATIVE_READ, f"{module} {ast.unparse(node.func)}", node)
+        if called in _ENVIRON_METHODS or called == "getenv":
+            self._environment_read(chain, node.args[0])
+
+    def _is_declared(self, file: ast.expr) -> bool:
+        return any(type(node) is ast.Name and node.id in self.files for node in ast.walk(file))
 
     def subscript(self, node: ast.Subscript) -> None:
         self.generic(node)
@@ -134,3 +158,11 @@ CodeWriter.handlers = {
 
 def last_name(root: Root) -> str:
     return root if isinstance(root, str) else root[2] or root[1]
+
+
+def _may_open_files(called: str, node: ast.Call) -> bool:
+    """Whether a call has the name of one that reads a file; of one that takes SQL, whether a file is named in it."""
+    if called in _SQL:
+        text = text_of(node.args[0])
+        return text is not None and _FILE_IN_SQL.search(text) is not None
+    return called.startswith(_READERS)

@@ -256,6 +256,10 @@ def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: st
     found = []
     for what, name, line in template.blind:
         spot = BlindSpot(what)
+        if spot is BlindSpot.NATIVE_READ:
+            root, _, name = name.partition(" ")
+            if not _is_read_in_c(namespace, root):
+                continue
         changed = resolve(namespace, (name, (), False)) if spot is BlindSpot.GLOBAL_CHANGED else None
         if spot is BlindSpot.GLOBAL_CHANGED and not (
             is_kind(changed, (list, dict, set)) and name not in namespace.cells
@@ -263,6 +267,21 @@ def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: st
             continue
         found.append(Unseen(what, name, graph.files.relative(path), line, REMEDIES[spot]))
     return tuple(found)
+
+
+_READ_IN_C = frozenset(
+    {"polars", "duckdb", "pyarrow", "h5py", "tables", "netCDF4", "xarray", "cv2", "rasterio", "fiona", "pyogrio"}
+)
+"""Packages that open files in compiled code, where nothing is told of it."""
+
+
+def _is_read_in_c(namespace: Namespace, root: str) -> bool:
+    """Whether a name stands for something of such a package; `package:` is what an import inside the function names."""
+    if root.endswith(":"):
+        return top_level(root[:-1]) in _READ_IN_C
+    found = namespace.find(root)
+    module = found.__name__ if is_kind(found, types.ModuleType) else getattr(found, "__module__", None)
+    return isinstance(module, str) and top_level(module) in _READ_IN_C
 
 
 def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> None:

@@ -14,7 +14,7 @@ from blake3 import blake3
 from jpipe.fingerprint.hashing import FORMAT, combine
 
 _CHECK = 32
-_MAKERS = "calls hashing outline parse_cache parts scopes source template templates writer".split()
+_MAKERS = ["calls", "hashing", "outline", "parse_cache", "parts", "scopes", "source", "template", "templates", "writer"]
 """The modules that make the facts: whoever edits one has changed the format, whether or not they think of it."""
 
 Stamp = tuple[int, int, int]

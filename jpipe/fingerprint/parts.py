@@ -72,6 +72,7 @@ class BlindSpot(str, Enum):
     COMPUTED_VARIABLE = "environment variable under a computed name"
     GLOBAL_ASSIGNED = "global that the code assigns"
     GLOBAL_CHANGED = "global container that the code changes"
+    NATIVE_READ = "files that compiled code opens"
     NO_SOURCE = "function without source"
     OLD_CODE = "code in memory differs from its source"
 
@@ -109,6 +110,7 @@ REMEDIES = {
     BlindSpot.COMPUTED_VARIABLE: "name the variables with @step(env=...)",
     BlindSpot.GLOBAL_ASSIGNED: _STATE_REMEDY,
     BlindSpot.GLOBAL_CHANGED: _STATE_REMEDY,
+    BlindSpot.NATIVE_READ: "give the file as an argument: jpipe.File(path)",
     BlindSpot.NO_SOURCE: "its bytecode counts; keep the function in a file, or use @step(version=...)",
     BlindSpot.OLD_CODE: "what is in memory counts; run again (delete the __pycache__ folder when it stays)",
 }

@@ -383,6 +383,82 @@ def test_a_run_says_for_which_stopped_run_it_waits(project: Project) -> None:
     assert project.run("-j2").counts == (0, 3)
 
 
+def test_what_ran_and_what_was_found_are_the_same_even_of_results_that_are_not(project: Project) -> None:
+    """A result that pickles with a loss, and one that differs each time, of two runs at once."""
+    project.write(
+        """
+        import random, time
+        from jpipe import pipeline, step
+
+        class Fitted:
+            def __init__(self):
+                self.kept = self.lost = 1
+            def __getstate__(self):
+                return {"kept": self.kept}
+
+        @step
+        def fit():
+            return Fitted()
+
+        @step
+        def look(fitted):
+            return sorted(vars(fitted))
+
+        @step
+        def noise():
+            time.sleep(0.5)
+            return random.SystemRandom().random()
+
+        @pipeline
+        def main():
+            fitted = fit()
+            return [look(fitted), fitted, noise()]
+        """
+    )
+    script = "import pipeline; a, b, c = pipeline.main.run(); print(a, sorted(vars(b)), c)"
+    both = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=project.root, stdout=subprocess.PIPE, encoding="utf-8")
+        for _ in range(2)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in both}
+    said.add(project.python("-c", script).stdout)
+    (line,) = said
+    assert line.startswith("['kept'] ['kept'] 0.")
+
+
+def test_what_was_made_of_an_input_that_changed_meanwhile_is_not_kept(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import time
+            from pathlib import Path
+            from jpipe import pipeline, step
+
+            @step
+            def words():
+                text = Path("input.txt").read_text()
+                Path("read").touch()
+                time.sleep(1)
+                return text.split()
+
+            @pipeline
+            def main():
+                return words()
+            """,
+            "input.txt": "old",
+        }
+    )
+    running = project.start("run", "--json")
+    while not (project.root / "read").exists():
+        time.sleep(0.01)
+    (project.root / "input.txt").write_text("new!")
+    running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert project.run().counts == (1, 0)
+    assert "new!" in project.command("show", "words").stdout
+    assert project.run().counts == (0, 1)
+
+
 def test_an_idle_worker_ends_with_its_killed_main_process(project: Project) -> None:
     """It holds the streams of the command open: whoever reads them would wait for it."""
     project.write(

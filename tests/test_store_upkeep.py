@@ -363,3 +363,24 @@ def test_a_hundred_thousand_results_are_pruned_in_seconds(store: Store) -> None:
     prune(store.disk, 0, grace=-1)
     assert time.perf_counter() - begun < 5
     assert store.size().packs == 0
+
+
+@pytest.mark.nightly
+def test_a_million_tiny_results_take_few_files(store: Store) -> None:
+    values = [store.put({"number": number}) for number in range(100)]
+    keys = [number.to_bytes(32, "big") for number in range(1_000_000)]
+    for start in range(0, len(keys), 500):
+        together = keys[start : start + 500]
+        published = store.publish(family(1), [NewRecord(key, values[key[-1] % 100]) for key in together])
+        if start % 10_000 == 0:
+            store.sync(published.paths)
+    store.merge([family(1)])
+    size = store.size()
+    assert size.nbytes < 400e6
+    assert size.packs < 2000
+    fresh: Store = pickle.loads(pickle.dumps(store))
+    assert fresh.family(family(1)).find_many(keys).missing == []
+    begun = time.perf_counter()
+    prune(store.disk, 0, grace=-1)
+    assert time.perf_counter() - begun < 10
+    assert store.size().packs == 0

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jpipe.acceptance import accepted_families
+from jpipe.callstate import CallState
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.errors import CacheMiss, Location, StepError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprinter
 from jpipe.functions import source_stamps
 from jpipe.history import EarlierCall, History
-from jpipe.layout import Layout, users_line
+from jpipe.layout import Layout, Output, users_line
 from jpipe.ledger import Ledger
 from jpipe.project import default_cache_dir, find_root
 from jpipe.recorded import unpack_keys
 from jpipe.session import open_store
 from jpipe.step import Step, recorder
-from jpipe.store import MissingEntry, Store
+from jpipe.store import MissingEntry, Store, Where
+from jpipe.work import Receipt
 from jpipe.worker import run_work
 
 __all__ = ["cached", "load"]
 
 R = TypeVar("R")
+_Run = Callable[[ChunkBuilder, CallState, Sequence[int], int], "dict[int, Where]"]
 
 
-@contextmanager
-def cached(cache_dir: str | Path | None = None) -> Iterator[None]:
-    """Remember direct calls of steps, as joblib.Memory does.
+def cached(cache_dir: str | Path | None = None) -> AbstractContextManager[None]:
+    """Remember direct calls of steps, as joblib.Memory does, and the items of `jpipe.map` over a step.
 
     Parameters
     ----------
@@ -42,7 +48,13 @@ def cached(cache_dir: str | Path | None = None) -> Iterator[None]:
     StepError
         From a call whose result cannot be stored; what a step itself raises passes through as it is.
     """
-    token = recorder.set(_Remembering(cache_dir, users_line()))
+    # Here, and not when the block begins: then it is contextlib that calls.
+    return _remembering(cache_dir, users_line())
+
+
+@contextmanager
+def _remembering(cache_dir: str | Path | None, location: Location) -> Iterator[None]:
+    token = recorder.set(_Remembering(cache_dir, location))
     try:
         yield
     finally:
@@ -61,42 +73,68 @@ class _Remembering:
         self._fingerprints: dict[int, Any] = {}
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The result of one call."""
+        """The result of one call; of a coroutine function, what gives it when it is awaited."""
+        if inspect.iscoroutinefunction(step.function):
+            return asyncio.to_thread(self._one, step, args, kwargs)
+        return self._one(step, args, kwargs)
+
+    def map(self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]) -> list[Any]:
+        """The results for all items: from the cache, or run in parallel and kept."""
+        layout = Layout()
+        lists = (iterable if hasattr(iterable, "__len__") else list(iterable) for iterable in iterables)
+        layout.map(step, tuple(lists), constants)
+        return self._results(layout, _run_in_parallel)
+
+    def _one(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layout = Layout()
+        layout.call(step, args, kwargs)
+        return self._results(layout, _run_here)[0]
+
+    def _results(self, layout: Layout, run: _Run) -> list[Any]:
+        """The results of the only call of a layout; `run` sees to those that are not in the cache."""
         token = recorder.set(None)
         try:
-            return self._result(step, args, kwargs)
+            stale: set[int] = set()
+            ledger = self._ledger(layout, stale)
+            ledger.begin()
+            state = ledger.states[0]
+            count = ledger.count_of(state.call)
+            found = self._loaded(state, {i: _place(ledger, state, i) for i in range(count) if i not in stale})
+            missing = [index for index in range(count) if index not in found]
+            if missing:
+                places = run(self._builder(ledger), state, missing, count)
+                self._store.sync()
+                # Workers publish what they find.
+                self._store.family(state.fingerprint.digest).refresh()
+                found |= self._loaded(state, places)
+            return [found[index] for index in range(count)]
         finally:
             recorder.reset(token)
 
-    def _result(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        layout = Layout()
-        layout.call(step, args, kwargs)
-        stale: list[Any] = []
-        ledger = Ledger(
+    def _loaded(self, state: CallState, places: Mapping[int, Where]) -> dict[int, Any]:
+        """The values that are still there."""
+        found = {}
+        for index, place in places.items():
+            with suppress(MissingEntry):
+                found[index] = self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
+        return found
+
+    def _ledger(self, layout: Layout, stale: set[int]) -> Ledger:
+        return Ledger(
             layout,
             [0],
             store=self._store,
             fingerprints=self._fingerprint,
             fingerprinter=self._fingerprinter,
             files=self._files,
-            now=_now(),
+            now=time.time(),
             accepted=accepted_families(self._store),
-            on_stale=lambda state, indices: stale.append(state),
+            on_stale=lambda state, indices: stale.update(indices),
         )
-        ledger.begin()
-        state = ledger.states[0]
-        if not stale:
-            try:
-                return self._store.load(ledger.place_of(_output(layout))[0][0], mmap_mode=step.declared.mmap_mode)
-            except MissingEntry:
-                pass
-        return self._run(ledger, step, state)
 
-    def _run(self, ledger: Ledger, step: Step[..., Any], state: Any) -> Any:
-        import sys
-
+    def _builder(self, ledger: Ledger) -> ChunkBuilder:
         owns = self._fingerprinter.owns_file
-        builder = ChunkBuilder(
+        return ChunkBuilder(
             ledger,
             self._store,
             str(self._root),
@@ -106,20 +144,6 @@ class _Remembering:
             False,
             False,
         )
-        chunk = builder.build(StepQueue(step), [(state, 0)])
-        chunk.work.in_main = True
-        receipt = run_work(chunk.work)
-        item = receipt.items[0]
-        if item.interrupted:
-            raise KeyboardInterrupt
-        if item.stored is None:
-            assert item.error is not None
-            cause = item.error.exception()
-            if cause is not None:
-                raise cause
-            raise StepError(f"{step.name}() failed: {item.error.error_type}: {item.error.message}")
-        self._store.sync()
-        return self._store.load(item.stored.where, mmap_mode=step.declared.mmap_mode)
 
     def _fingerprint(self, step: Step[..., Any]) -> Any:
         known = self._fingerprints.get(id(step.function))
@@ -136,16 +160,63 @@ class _Remembering:
         return known
 
 
-def _now() -> float:
-    import time
+def _place(ledger: Ledger, state: CallState, index: int) -> Any:
+    output = Output(ledger.layout, state.call)
+    return ledger.place_of(output[index] if state.call.is_mapped else output)[0][0]
 
-    return time.time()
+
+def _run_here(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:
+    """Run items in this process; where their results are."""
+    work = builder.build(StepQueue(state.call.step), [(state, index) for index in missing]).work
+    work.in_main = True
+    return _stored(state, missing, run_work(work))
 
 
-def _output(layout: Layout) -> Any:
-    from jpipe.layout import Output
+def _run_in_parallel(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:
+    """The same in workers, with a bar of the items that ran."""
+    from jpipe.mapping import Bar, default_bar, parallel_map
+    from jpipe.mapping.workers import cpu_count, resolve_n_jobs
 
-    return Output(layout, layout.calls[0])
+    step = state.call.step
+    n_jobs = resolve_n_jobs(step.declared.n_jobs)
+    workers = n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
+    size = 1 if workers == 1 else min(max(len(missing) // (8 * workers), 1), 100)
+    parts = [missing[start : start + size] for start in range(0, len(missing), size)]
+    chunks = [builder.build(StepQueue(step), [(state, index) for index in part]) for part in parts]
+    if workers == 1 or any(chunk.is_bound for chunk in chunks):
+        n_jobs = 1
+    for chunk in chunks:
+        chunk.work.in_main = n_jobs == 1
+    works = [chunk.work for chunk in chunks]
+    prefer: dict[str, Any] = {"prefer": "threads"} if step.declared.prefer == "threads" else {}
+    places: dict[int, Where] = {}
+    bar = Bar(default_bar(), {"total": count, "initial": count - len(missing), "desc": step.name})
+    receipts = parallel_map(run_work, [works], n_jobs=n_jobs, on_start=bar.start, **prefer)
+    with bar, closing(receipts):
+        for part, receipt in zip(parts, receipts, strict=True):
+            places |= _stored(state, part, receipt)
+            bar.add(len(part))
+    return places
+
+
+def _stored(state: CallState, indices: Sequence[int], receipt: Receipt) -> dict[int, Where]:
+    """Where the items of a chunk are kept, or the exception of the first that failed."""
+    name = state.call.step.name
+    places = {}
+    for item in receipt.items:
+        index = indices[item.position]
+        if item.interrupted:
+            raise KeyboardInterrupt
+        if item.stored is None:
+            assert item.error is not None
+            cause = item.error.exception() or StepError(
+                f"{name}() failed: {item.error.error_type}: {item.error.message}"
+            )
+            if state.call.is_mapped:
+                cause.add_note(f"in item {index} of {name}")
+            raise cause
+        places[index] = item.stored.where
+    return places
 
 
 def load(step: Step[..., R] | str, *args: Any, cache_dir: str | Path | None = None, **kwargs: Any) -> Any:
@@ -230,7 +301,7 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
         fingerprints=lambda _: fingerprint,
         fingerprinter=fingerprinter,
         files=FileDigests(root),
-        now=_now(),
+        now=time.time(),
         accepted=accepted_families(store),
     )
     ledger.begin()
@@ -239,7 +310,7 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
             f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run"
         )
     try:
-        return store.load(ledger.place_of(_output(layout))[0][0], mmap_mode=declared.mmap_mode)
+        return store.load(_place(ledger, ledger.states[0], 0), mmap_mode=declared.mmap_mode)
     except MissingEntry:
         raise CacheMiss(
             f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again"

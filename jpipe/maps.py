@@ -21,7 +21,9 @@ def map(func: Callable[Concatenate[A, P], R], items: Iterable[A], /, *iterables:
 
     Inside a pipeline it is one mapped call: each item is remembered on its own, and item *i* of a chained map starts
     when item *i* of the first is done. The list may be the result of a step, of a length known only then. Outside of a
-    pipeline it runs at once, with a progress bar and without a cache, for any function.
+    pipeline it runs at once, with a progress bar, for any function; without a cache, unless it is a step in a
+    ``with jpipe.cached():`` block. A step's ``n_jobs``, ``prefer``, ``batch_size``, ``max_nbytes`` and ``mmap_mode``
+    hold.
 
     Parameters
     ----------
@@ -38,12 +40,21 @@ def map(func: Callable[Concatenate[A, P], R], items: Iterable[A], /, *iterables:
         In the order of the items. Inside a pipeline an `Output` that stands for it.
     """
     active = recorder.get()
-    if isinstance(active, Layout):
+    if isinstance(active, Layout) or (active is not None and isinstance(func, Step)):
         step = func if isinstance(func, Step) else _as_step(func)
         return active.map(step, (items, *iterables), constants)  # type: ignore[return-value]
     from jpipe.mapping import map_with_bar
 
-    return map_with_bar(func, (items, *iterables), constants)
+    return map_with_bar(func, (items, *iterables), constants, **_options_of(func))
+
+
+def _options_of(func: Any) -> dict[str, Any]:
+    """What a step says of how it is mapped, where that is not the default."""
+    if not isinstance(func, Step):
+        return {}
+    default = StepOptions()
+    names = ("n_jobs", "prefer", "batch_size", "max_nbytes", "mmap_mode")
+    return {name: value for name in names if (value := getattr(func.declared, name)) != getattr(default, name)}
 
 
 _steps: dict[Any, Step[..., Any]] = {}

@@ -28,6 +28,9 @@ class Recorder(Protocol):
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Take one call."""
 
+    def map(self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]) -> Any:
+        """Take a mapped call."""
+
 
 recorder: ContextVar[Recorder | None] = ContextVar("jpipe_recorder", default=None)
 """Who takes calls of steps in this context; None: they are plain calls."""

@@ -14,17 +14,17 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from blake3 import blake3
 from joblib import StoreBackendBase, register_store_backend
 
 from jpipe.errors import JpipeError
-from jpipe.options import parse_bytes
 from jpipe.store.livecode import function_of_caller, text_for
 from jpipe.store.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
+from jpipe.store.reducing import ItemInfo, excess
 from jpipe.store.store import Store
 
 __all__ = ["JpipeStoreBackend", "register"]
@@ -41,14 +41,6 @@ _seen: dict[str, set[str]] = {}
 def register() -> None:
     """Make the store known to joblib under the name ``"jpipe"``."""
     register_store_backend("jpipe", JpipeStoreBackend)
-
-
-class ItemInfo(NamedTuple):
-    """What joblib wants to know of an item to decide which to remove."""
-
-    path: str
-    size: int
-    last_access: dt.datetime
 
 
 class AnyCode(str):
@@ -273,16 +265,8 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         age_limit: dt.timedelta | None = None,
     ) -> None:
         """Remove the results that were not used for longest until the limits hold."""
-        if age_limit is not None and age_limit.total_seconds() < 0:
-            raise ValueError("age_limit has to be a positive timedelta")
-        items = sorted(self.get_items(), key=lambda item: item.last_access)
-        limit = parse_bytes(bytes_limit, "bytes_limit") if bytes_limit is not None else None
-        oldest = None if age_limit is None else dt.datetime.now(dt.UTC) - age_limit
-        excess = _Excess(sum(item.size for item in items), len(items), limit, items_limit, oldest)
         doomed: dict[bytes, set[bytes]] = {}
-        for item in items:
-            if not excess.takes(item):
-                break
+        for item in excess(self.get_items(), bytes_limit, items_limit, age_limit):
             family, _, key = item.path.partition("/")
             doomed.setdefault(bytes.fromhex(family), set()).add(bytes.fromhex(key))
         for family_digest, keys in doomed.items():
@@ -389,26 +373,6 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         nonce, text = record.extra[:16], record.extra[16:]
         shown: dict[str, Any] = json.loads(_covered(text, self.store.disk.key.secret, nonce)) if text else {}
         return shown
-
-
-@dataclass(slots=True)
-class _Excess:
-    """How much has to go; items are offered to it from the one that was not used for longest."""
-
-    size: int
-    count: int
-    size_limit: int | None
-    count_limit: int | None
-    oldest: dt.datetime | None
-
-    def takes(self, item: ItemInfo) -> bool:
-        """Whether `item` has to go."""
-        too_large = self.size_limit is not None and self.size > self.size_limit
-        too_many = self.count_limit is not None and self.count > self.count_limit
-        too_old = self.oldest is not None and item.last_access <= self.oldest
-        self.size -= item.size
-        self.count -= 1
-        return too_large or too_many or too_old
 
 
 def _key(code: str, arguments: str) -> bytes:

@@ -14,7 +14,6 @@ from typing import Any
 from blake3 import blake3
 
 from jpipe.digest import digest
-from jpipe.store import system
 from jpipe.store.blob import blob_id
 from jpipe.store.claims import Claim, Holder, Lock, claim
 from jpipe.store.compress import method_of
@@ -22,17 +21,15 @@ from jpipe.store.disk import Disk
 from jpipe.store.encode import encode, pack_inline, unpack_inline
 from jpipe.store.family import SUFFIX, Family
 from jpipe.store.folder import Folder, open_folder
-from jpipe.store.mapping import SCARCE, Mode, read_exactly
-from jpipe.store.merge import drop_damaged, merge_small
+from jpipe.store.mapping import Mode
+from jpipe.store.merge import merge_small
 from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
 from jpipe.store.pack import PackBuilder
 from jpipe.store.prune import Pruned, default_limit, prune
 from jpipe.store.records import (
     BlobPlace,
-    CorruptEntry,
     Held,
     Inline,
-    MissingEntry,
     NewRecord,
     PackPlace,
     Published,
@@ -45,6 +42,7 @@ from jpipe.store.removal import clear, remove
 from jpipe.store.roots import mark_reached, pin
 from jpipe.store.saving import Saving
 from jpipe.store.signing import SigningKey
+from jpipe.store.small import payload_of, places_in
 from jpipe.store.sync import sync_files
 from jpipe.store.usage import Entry, FamilyUse, Size, entries, families, measure
 from jpipe.store.verify import Verified, verify
@@ -53,8 +51,6 @@ __all__ = ["Store"]
 
 INLINE_UP_TO = 16 * 1024
 """Encoded values of at most this many bytes stand in the pack itself."""
-CARRIED_UP_TO = 256
-"""Encoded values of at most this many bytes travel in place of the name of their place."""
 _DEFAULTS = PutOptions()
 
 
@@ -236,7 +232,7 @@ class Store:
         if pack is not None:
             paths.append(self.disk.relative(f"{self.disk.family_folder(family)}/{pack}"))
             self._pending[paths[-1]] = None
-            places = _in_pack(entries, pack, builder)
+            places = places_in(entries, pack, builder)
         return Published(places, paths)
 
     def sync(self, paths: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -347,56 +343,13 @@ class Store:
         return name
 
     def _payload(self, place: PackPlace) -> bytes:
-        """The checked bytes of a small value."""
-        try:
-            payload = self._read_payload(place)
-        except OSError as error:
-            if error.errno in SCARCE:
-                raise
-            payload = self._moved_payload(place)
-        if len(payload) != place.length or blake3(payload).digest() != place.check:
-            drop_damaged(self.disk, place.family, place.pack)
-            raise CorruptEntry(f"a value in {place.pack} is damaged")
-        return payload
-
-    def _moved_payload(self, place: PackPlace) -> bytes:
-        try:
-            return self._read_payload(self.family(place.family).locate(place))
-        except OSError as error:
-            raise MissingEntry(f"{place.pack}: {error.strerror}") from None
-
-    def _read_payload(self, place: PackPlace) -> bytes:
-        descriptor = system.open(f"{self.disk.family_folder(place.family)}/{place.pack}", system.READ)
-        try:
-            return read_exactly(descriptor, place.length, place.offset)
-        finally:
-            system.close_read(descriptor)
+        return payload_of(self.disk, place, self.family)
 
 
 def _reopened(folder: Folder, key: SigningKey, quiet: bool) -> Store:
     store = Store(Disk.of(folder, key))
     store.saving.quiet = quiet
     return store
-
-
-def _in_pack(entries: Sequence[NewRecord], pack: str, builder: PackBuilder) -> list[Where]:
-    """The places of published values: small ones in the pack, unless they are smaller than what names them there."""
-    places: list[Where] = []
-    offset = builder.payload_at
-    for entry in entries:
-        where = entry.stored.where
-        if isinstance(where, Inline):
-            length = len(where.payload)
-            if length > CARRIED_UP_TO:
-                check = blake3(where.payload).digest()
-                places.append(PackPlace(builder.family, entry.key, pack, offset, length, check))
-                offset += length
-                continue
-            offset += length
-        elif isinstance(where, PackPlace):
-            offset += where.length
-        places.append(where)
-    return places
 
 
 def _family_of(path: str) -> bytes:

@@ -15,7 +15,7 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -27,7 +27,8 @@ LIMIT = 1 << 20
 class Capture:
     """The first and the last of what is written, up to a mebibyte of characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, give_back: Callable[[], None] | None = None) -> None:
+        self.give_back = give_back
         self._clear()
 
     def write(self, text: str) -> None:
@@ -79,7 +80,8 @@ class _Stream(io.TextIOBase):
         if capture is not None:
             capture.write(text)
             return len(text)
-        if threading.current_thread() in _strays:
+        thread = threading.current_thread()
+        if thread in _strays or (_captures and thread not in _before):
             return len(text)
         stream = self._passed_to()
         return stream.write(text) if stream is not None else len(text)
@@ -114,9 +116,12 @@ _strays: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 @contextmanager
-def captured(active: bool) -> Iterator[Capture]:
-    """Keep what this thread writes to stdout and stderr where `active`; ``breakpoint()`` gets the real streams."""
-    capture = Capture()
+def captured(active: bool, give_back: Callable[[], None] | None = None) -> Iterator[Capture]:
+    """Keep what this thread writes to stdout and stderr where `active`; ``breakpoint()`` gets the real streams.
+
+    `give_back` is what it calls besides, for that.
+    """
+    capture = Capture(give_back)
     if not active:
         yield capture
         return
@@ -181,6 +186,9 @@ def _restore() -> None:
 
 def _break(*args: Any, **kwargs: Any) -> Any:
     """What ``breakpoint()`` calls in an item: the debugger gets the terminal, and pdb stops in the step, not here."""
+    for capture in _captures:
+        if capture.give_back is not None:
+            capture.give_back()
     _current.capture = None
     _captures.clear()
     sys.stdout, sys.stderr, sys.breakpointhook = _streams[0].real, _streams[1].real, _hook

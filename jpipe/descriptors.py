@@ -1,18 +1,23 @@
-"""What a worker process writes below Python: C libraries, other programs, the interpreter's last words.
+"""What a process writes below Python while items run: C libraries, other programs, the interpreter's last words.
 
-While a chunk runs, both go into a file in the run's folder. So nothing tears the lines of the main process, each item's
-share is kept with what it prints, and what a worker said before it died can still be read.
+While a chunk runs in a worker, its standard descriptors point to a file in the run's folder. So nothing tears the
+lines of the main process, each item's share is kept with what it prints, and what a worker said before it died can
+still be read. The main process does the same with items of its own, once it has another way to the screen.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import TextIO
 
-__all__ = ["Descriptors", "LastWords", "last_words"]
+__all__ = ["Descriptors", "LastWords", "keep_screen", "last_words", "main_streams", "screen_given"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIMIT = 1 << 16
@@ -23,24 +28,36 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 
 
 class Descriptors:
-    """Standard streams of this process, in the run folder `folder`."""
+    """Standard streams of this process, in the run folder `folder`, or in a file of its own where that is None."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | None) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._file = os.open(_path(folder, os.getpid()), flags, 0o600)
+        if folder is not None:
+            self._file = os.open(_path(folder, os.getpid()), flags, 0o600)
+        else:
+            made, path = tempfile.mkstemp()
+            self._file = os.open(path, flags)
+            os.close(made)
+            os.unlink(path)
+        self._saved: tuple[int, ...] = ()
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
         """Point the descriptors 1 and 2 to the file."""
-        saved = os.dup(1), os.dup(2)
+        self._saved = os.dup(1), os.dup(2)
         try:
             os.dup2(self._file, 1)
             os.dup2(self._file, 2)
             yield
         finally:
-            for number, before in zip((1, 2), saved, strict=True):
-                os.dup2(before, number)
-                os.close(before)
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Point them to where they pointed before."""
+        saved, self._saved = self._saved, ()
+        for number, before in zip((1, 2), saved, strict=False):
+            os.dup2(before, number)
+            os.close(before)
 
     def take(self) -> str:
         """What was written since the last time."""
@@ -55,6 +72,58 @@ class Descriptors:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._file)
+
+
+_main: Descriptors | None = None
+
+
+def keep_screen() -> None:
+    """Have `sys.stdout` and `sys.stderr` of this process write to the screen beside the descriptors 1 and 2.
+
+    Only where nobody has replaced them, and not on Windows, whose consoles are no descriptors.
+    """
+    global _main
+    out, err = sys.__stdout__, sys.__stderr__
+    if _main is not None or os.name != "posix" or out is None or err is None:
+        return
+    if sys.stdout is not out or sys.stderr is not err:
+        return
+    try:
+        copies = _copy(out), _copy(err)
+        _main = Descriptors(None)
+    except (OSError, ValueError):
+        return
+    sys.stdout, sys.stderr = copies
+
+
+def main_streams() -> Descriptors | None:
+    """Where the main process's streams go while it runs an item, after `keep_screen`."""
+    return _main
+
+
+@contextmanager
+def screen_given() -> Iterator[None]:
+    """Give the code inside Python's own standard streams, as a debugger wants them for editing its lines."""
+    before = sys.stdout, sys.stderr
+    if _main is not None and sys.__stdout__ is not None and sys.__stderr__ is not None:
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _copy(stream: TextIOWrapper) -> TextIO:
+    stream.flush()
+    # Not closed: it is needed to the very end, like the stream that it stands for.
+    return open(
+        os.dup(stream.fileno()),
+        "w",
+        buffering=1 if stream.line_buffering else -1,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        closefd=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from jpipe.belonging import is_worker
 from jpipe.capture import Capture, forget_warnings
+from jpipe.descriptors import Descriptors, main_streams
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import File
 from jpipe.interrupts import came, interruptible
@@ -43,7 +44,7 @@ class Execution:
         self.receipt = receipt
         self.source = ValueSource(work.store, work.step.mmap_mode)
         self.slot = own_slot(work.slots)
-        self.native = native_streams(work.slots) if work.capture and is_worker() else None
+        self.native = _native(work) if work.capture else None
         self.files = digests_below(work.step.root)
         self.boundary = boundary_of(work.step.root, str(work.store.root))
         self._stop = False
@@ -133,6 +134,13 @@ def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]
         if item.shared >= 0:
             arguments.update(arguments_of(work.shared[item.shared], source))
     return arguments
+
+
+def _native(work: Work) -> Descriptors | None:
+    """Where what is written below Python goes; None where that cannot be told from what others write."""
+    if is_worker():
+        return native_streams(work.slots)
+    return main_streams() if work.in_main else None
 
 
 def _held(value: Any) -> Stored:

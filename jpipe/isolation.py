@@ -16,7 +16,7 @@ from typing import Any
 from jpipe.step import Step
 from jpipe.trace import is_own
 
-__all__ = ["needs_process"]
+__all__ = ["needs_process", "opens_debugger"]
 
 _ENDS_PROCESS = frozenset({"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv"})
 _NATIVE = frozenset({"ctypes", "_ctypes", "cffi"})
@@ -31,8 +31,13 @@ def needs_process(step: Step[..., Any]) -> bool:
     """
     if step.declared.prefer == "threads":
         return False
-    risky, opens_debugger = _judged(step.function)
-    return not opens_debugger and (risky or step.declared.timeout is not None)
+    risky, debugged = _judged(step.function)
+    return not debugged and (risky or step.declared.timeout is not None)
+
+
+def opens_debugger(step: Step[..., Any]) -> bool:
+    """Whether the code of a step calls a debugger: ``breakpoint()``, or ``set_trace()`` of one."""
+    return _judged(step.function)[1]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ from jpipe.current_item import CurrentItem
 from jpipe.events import Observer
 from jpipe.filing import Filing
 from jpipe.interrupts import Interrupts
-from jpipe.isolation import needs_process
+from jpipe.isolation import needs_process, opens_debugger
 from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
 from jpipe.limits import Limits
@@ -236,6 +236,7 @@ class Scheduler:
     def _run_here(self, chunk: Chunk) -> None:
         chunk.work.in_main = True
         chunk.work.slots = None
+        chunk.work.capture = chunk.work.capture and not opens_debugger(chunk.queue.step)
         self._crew.begin(chunk)
         pace = chunk.queue.pace.seconds
         if pace is None or pace * len(chunk.items) > SHORT_CHUNK:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from jpipe.capture import captured
+from jpipe.descriptors import screen_given
 from jpipe.execution import Execution
 from jpipe.functions import stale_sources
 from jpipe.seeds import preserved
@@ -82,7 +83,8 @@ def _execute(key: str, work: Work) -> Receipt:
     execution = Execution(work, function, receipt)
     native = execution.native
     with (
-        captured(work.capture) as capture,
+        screen_given() if work.in_main and not work.capture else nullcontext(),
+        captured(work.capture, native.give_back if native is not None else None) as capture,
         native.redirected() if native is not None else nullcontext(),
         preserved() if work.in_main else nullcontext(),
     ):

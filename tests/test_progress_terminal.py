@@ -65,7 +65,7 @@ STOPS = """
 
 
 NOISY = """
-    import sys, time, warnings
+    import os, sys, time, warnings
     from jpipe import pipeline, step
     from tqdm import tqdm
 
@@ -76,6 +76,7 @@ NOISY = """
             print("NOISE on stdout")
             print("NOISE on stderr", file=sys.stderr)
         warnings.warn("NOISE as a warning")
+        os.system("printf NOISE; echo NOISE from a shell >&2")
         return i
 
     @step

@@ -58,8 +58,10 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             return 0
     pipeline, parameters = call.pipeline, call.parameters
     from jpipe import api
+    from jpipe.descriptors import keep_screen
 
     settings = call.settings
+    keep_screen()
     observers, close = _observers(call, options)
     try:
         run = api.run(

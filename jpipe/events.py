@@ -33,7 +33,7 @@ class RunStarted:
     their items at that moment; a mapped call over a list that is computed in the run adds its
     items later (`ItemsKnown`). `expected_seconds` is what one item took in earlier runs, by step name. `steps` holds
     the steps in the order of the program, with the number of items known of each. `partial` says that only some items
-    may run.
+    may run. `needs` names the steps whose results each step takes.
     """
 
     pipeline: str
@@ -46,6 +46,7 @@ class RunStarted:
     expected_seconds: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     partial: bool = False
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

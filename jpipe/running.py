@@ -272,8 +272,11 @@ class Once:
 def _started(session: Session, ledger: Ledger, name: str, request: Request) -> RunStarted:
     calls = [state.call for state in ledger.states.values()]
     steps: dict[str, int] = {}
+    needs: dict[str, dict[str, None]] = {}
     for call in calls:
         steps[call.step.name] = steps.get(call.step.name, 0) + expected_items(call)
+        taken = (ledger.states[number].call.step.name for number in sorted(call.needs))
+        needs.setdefault(call.step.name, {}).update(dict.fromkeys(taken))
     return RunStarted(
         pipeline=session.pipeline.name,
         run=name,
@@ -285,6 +288,7 @@ def _started(session: Session, ledger: Ledger, name: str, request: Request) -> R
         expected_seconds=dict(session.last_run.seconds),
         steps=steps,
         partial=request.failed or request.items is not None,
+        needs={step: tuple(taken) for step, taken in needs.items()},
     )
 
 

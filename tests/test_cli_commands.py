@@ -350,7 +350,9 @@ def test_github_gets_annotations_and_a_summary(study: Project) -> None:
     assert result.exit_code == ExitCode.FAILED
     annotation = r"^::error file=helper\.py,line=3,title=power\[.*\]::ZeroDivisionError: "
     assert re.search(annotation, result.stderr, re.MULTILINE)
-    assert "| power | failed | 3 |" in summary.read_text("utf-8")
+    written = summary.read_text("utf-8")
+    assert "| power | failed | 3 |" in written
+    assert '["power ×3"]:::failed' in written and "classDef failed fill:" in written and " --> " in written
 
 
 def test_color_is_asked_for_by_flag_then_variables_then_terminal(study: Project) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jpipe.events import Event, Failure, ItemFailed, RunEnded, StepEnded
+from jpipe.outcomes import Outcome
 from jpipe.render.failures import grouped
 from jpipe.render.source import short_path
 from jpipe.render.standing import Standing
@@ -15,6 +16,14 @@ __all__ = ["Annotations", "annotation", "summary"]
 
 _MOST_ANNOTATIONS = 10
 """GitHub shows no more of one kind for one step of a job."""
+_MOST_STEPS = 100
+_COLORS = {
+    Outcome.RAN: "#b7e4c7",
+    Outcome.CACHED: "#e9ecef",
+    Outcome.FAILED: "#ffadad",
+    Outcome.BLOCKED: "#ffe8a3",
+    Outcome.INTERRUPTED: "#ffe8a3",
+}
 _MOST_BYTES = 1_000_000
 """GitHub refuses summaries above one MiB."""
 
@@ -68,7 +77,10 @@ def summary(standing: Standing) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|",
         *(_row(step.ended) for step in standing.steps.values() if step.ended),
         "",
+        *_graph(standing),
     ]
+    if end.slowest and end.ran > 1:
+        lines += [f"The slowest item was {end.slowest[0]}, {took(end.slowest[1])}.", ""]
     for group in grouped(standing.failures)[:_MOST_ANNOTATIONS]:
         more = f" and {len(group) - 1:,} more like it" if len(group) > 1 else ""
         lines += [f"**{group[0].label}**{more}", "", "```", f"{group[0].error_type}: {group[0].message}", "```", ""]
@@ -78,6 +90,27 @@ def summary(standing: Standing) -> str:
 def _row(event: StepEnded) -> str:
     counts = (event.items, event.ran, event.cached, event.failed, event.blocked)
     return f"| {event.step} | {event.outcome.value} | {' | '.join(map(str, counts))} | {took(event.seconds)} |"
+
+
+def _graph(standing: Standing) -> list[str]:
+    """The steps as a Mermaid graph, each in the colour of its outcome."""
+    needs = standing.start.needs if standing.start else {}
+    if len(needs) < 2 or len(needs) > _MOST_STEPS:
+        return []
+    numbers = {step: number for number, step in enumerate(needs)}
+    lines = ["```mermaid", "graph LR"]
+    for step, number in numbers.items():
+        ended = standing.step(step).ended
+        many = f" ×{ended.items:,}" if ended and ended.items > 1 else ""
+        state = f":::{ended.outcome.value}" if ended else ""
+        lines.append(f'  s{number}["{_label(step)}{many}"]{state}')
+    lines += [f"  s{numbers[need]} --> s{numbers[step]}" for step, taken in needs.items() for need in taken]
+    lines += [f"  classDef {outcome.value} fill:{color},color:#000" for outcome, color in _COLORS.items()]
+    return [*lines, "```", ""]
+
+
+def _label(step: str) -> str:
+    return step.replace("#", "#35;").replace('"', "#quot;")
 
 
 def _data(text: str) -> str:

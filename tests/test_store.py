@@ -343,6 +343,7 @@ def test_ten_thousand_arrays_with_few_file_descriptors(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_more_mapped_results_than_the_system_has_mappings_for(tmp_path: Path) -> None:
     script = f"""
         import resource
@@ -422,6 +423,7 @@ def test_a_new_cache_says_what_it_is(store: Store) -> None:
     assert store.root.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_hundred_processes_may_make_the_cache_at_once(tmp_path: Path) -> None:
     script = f"""
         from pathlib import Path

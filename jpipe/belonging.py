@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 __all__ = ["belong_to", "is_worker"]
 
@@ -18,12 +19,14 @@ _done = False
 def belong_to(main: int) -> None:
     """Make this process a worker of its parent, the process `main`, unless it is that itself; asked before each chunk.
 
+    `main` is negative where the parent started it from a thread that may end before it does.
+
     A terminal sends Ctrl-C to workers too. They leave it to the main process, which asks them to stop after their
     item. It is handled by doing nothing instead of being ignored, because programs that a step starts would inherit
     the latter.
     """
     global _done
-    if _done or os.getpid() == main or threading.current_thread() is not threading.main_thread():
+    if _done or os.getpid() == abs(main) or threading.current_thread() is not threading.main_thread():
         return
     _done = True
     signal.signal(signal.SIGINT, _leave_it)
@@ -33,7 +36,10 @@ def belong_to(main: int) -> None:
     # The signal comes when the *thread* that started this process ends. multiprocessing.Pool starts new workers, which
     # are daemons, from a thread that ends before they may: killed with a lock in hand, they block the pool for good.
     if sys.platform == "linux" and not multiprocessing.current_process().daemon:
-        _die_with_parent(main)
+        if main > 0:
+            _die_with_parent(main)
+        else:
+            threading.Thread(target=_end_with, args=(-main,), name="jpipe-parent", daemon=True).start()
 
 
 def is_worker() -> bool:
@@ -43,6 +49,12 @@ def is_worker() -> bool:
 
 def _leave_it(number: int, frame: object) -> None:
     """Do nothing."""
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _die_with_parent(parent: int) -> None:

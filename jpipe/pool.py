@@ -120,7 +120,7 @@ class Pool:
             else:
                 done(result, None)
 
-        calls: list[Any] = [(_in_worker, (os.getpid() if self._has_children else None, task), {})]
+        calls: list[Any] = [(_in_worker, (_starter() if self._has_children else None, task), {})]
         batch = BatchedCalls(calls, backend.get_nested_backend(), self._mark_context, {})
         try:
             with blocked():
@@ -209,6 +209,12 @@ def _in_worker(main: int | None, task: Callable[[], Any]) -> Any:
     return task()
 
 
+def _starter() -> int:
+    """The process that starts workers, for `belong_to`."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return os.getpid() if is_main else -os.getpid()
+
+
 def _greet_with(backend: Any, initializer: Callable[[int], None] | None) -> None:
     """Let workers that loky starts from now on call this before they wait for their first task, which may never come.
 
@@ -217,7 +223,7 @@ def _greet_with(backend: Any, initializer: Callable[[int], None] | None) -> None
     workers: Any = getattr(backend, "_workers", None)
     if hasattr(workers, "_initializer") and workers._initializer in (None, belong_to):
         workers._initializer = initializer
-        workers._initargs = () if initializer is None else (os.getpid(),)
+        workers._initargs = () if initializer is None else (_starter(),)
 
 
 def _dead(backend: Any) -> frozenset[int]:

@@ -234,6 +234,50 @@ def test_nothing_of_a_failed_call_turns_up_in_the_next(backend):
         assert list(parallel_map(picky, [[0, 1, 2]], n_jobs=2, backend=backend)) == [0, 1, 2]
 
 
+THREADS = """
+    import threading, time, warnings
+    from jpipe.mapping import parallel_map
+
+    warnings.simplefilter("error")
+
+    def wait(number):
+        time.sleep(0.02)
+        if number < 0:
+            raise ValueError(number)
+        return number
+
+    def work(name, items, **options):
+        for _ in range(4):
+            try:
+                results = list(parallel_map(wait, [items], whole=True, backend="loky", **options))
+                told[name].append(results == list(items))
+            except ValueError:
+                told[name].append("failed")
+
+    told = {name: [] for name in "abcd"}
+    threads = [
+        threading.Thread(target=work, args=("a", range(30)), kwargs={"n_jobs": 2}),
+        threading.Thread(target=work, args=("b", range(30)), kwargs={"n_jobs": 3}),
+        threading.Thread(target=work, args=("c", range(30)), kwargs={"n_jobs": 2, "inner_max_num_threads": 1}),
+        threading.Thread(target=work, args=("d", [1, 2, 3, -4, *range(30)]), kwargs={"n_jobs": 2}),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, answers in told.items():
+        print(name, *answers)
+"""
+
+
+def test_maps_of_several_threads_neither_hang_nor_kill_each_other(project):
+    project.write({"script.py": THREADS})
+    result = project.python("script.py")
+    assert result.exit_code == 0, result.stderr
+    lines = [f"{name} True True True True" for name in "abc"]
+    assert result.stdout.splitlines() == [*lines, "d failed failed failed failed"], result.stderr
+
+
 DASK = """
     import os, signal
     from distributed import Client, LocalCluster

@@ -252,9 +252,12 @@ def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitSta
 
 
 def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
+    from jpipe.mapping.sharing import SharedPool, uses_loky
     from jpipe.pool import Pool
 
     chosen = {name: value for name, value in options.items() if value is not None and name != "backend"}
+    if uses_loky(options):
+        return SharedPool(n_jobs, options.get("backend"), chosen)
     pool = Pool(n_jobs, options.get("backend"), options=chosen)
     pool.__enter__()
     return pool

@@ -21,6 +21,7 @@ _KEEPS_DESCRIPTOR = sys.version_info < (3, 13)
 SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 """Numbers of the errors that say that this process has used up something; what is on the disk may be fine."""
 _READ_AT_ONCE = 1 << 30
+_USUALLY_ALLOWED = 65_530
 
 _live = 0
 
@@ -41,7 +42,7 @@ def map_file(descriptor: int, size: int, path: str, mode: Literal["c", "r"]) -> 
     mode
         ``"c"``: writable, writes stay in this process; ``"r"``: read-only.
     """
-    if _KEEPS_DESCRIPTOR and _live >= _most_mappings():
+    if _live >= _most_mappings():
         return None
     try:
         mapped = _mapped(descriptor, size, mode)
@@ -81,10 +82,9 @@ def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
 
 
 def _mapped(descriptor: int, size: int, mode: Literal["c", "r"]) -> mmap.mmap:
-    if not _KEEPS_DESCRIPTOR:
-        return mmap.mmap(descriptor, size, access=_ACCESS[mode], trackfd=False)  # type: ignore[call-arg]
     global _live
-    mapped = mmap.mmap(descriptor, size, access=_ACCESS[mode])
+    keywords: dict[str, Any] = {} if _KEEPS_DESCRIPTOR else {"trackfd": False}
+    mapped = mmap.mmap(descriptor, size, access=_ACCESS[mode], **keywords)
     _live += 1
     weakref.finalize(mapped, _unmapped).atexit = False
     return mapped
@@ -96,13 +96,25 @@ def _unmapped() -> None:
 
 
 def _most_mappings() -> int:
-    """How many descriptors mappings may hold: a quarter of what the process is allowed."""
+    """How many there may be: half of what the system allows, for memory is mapped too; a quarter of the descriptors."""
     if system.WINDOWS:
         return 1 << 30
     import resource
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 1 << 30 if soft == resource.RLIM_INFINITY else soft // 4
+    if not _KEEPS_DESCRIPTOR or soft == resource.RLIM_INFINITY:
+        return _allowed() // 2
+    return min(_allowed() // 2, int(soft // 4))
+
+
+@functools.cache
+def _allowed() -> int:
+    """Mappings that the system allows a process."""
+    try:
+        with open("/proc/sys/vm/max_map_count", "rb") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return _USUALLY_ALLOWED
 
 
 def _as_memmap(mapped: mmap.mmap, size: int, path: str, mode: Literal["c", "r"]) -> Any:

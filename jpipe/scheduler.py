@@ -49,7 +49,7 @@ PATIENCE = 0.5
 """How long to wait for a worker before looking after all of them, seconds."""
 SHORT_CHUNK = 0.02
 """Chunks that are expected to take less leave nothing to wait for behind them, seconds."""
-GRACE = 1.5
+GRACE = 1.2
 """How long workers may finish their items after Ctrl-C, seconds."""
 
 

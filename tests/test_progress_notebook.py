@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import warnings
 from typing import TYPE_CHECKING
 
@@ -57,3 +59,58 @@ def test_a_script_whose_output_is_no_terminal_runs_silently(project: Project) ->
     assert (quiet.stdout.strip(), quiet.stderr) == ("5", "")
     told = project.python("-c", "from study import main; print(main.run(3))", env={"JPIPE_PROGRESS": "plain"})
     assert told.stderr.strip() == "main is up to date · 4 items from cache"
+
+
+FAILING = """
+    import time
+    from jpipe import map, pipeline, step
+
+    def helper(i):
+        if i == 2:
+            raise ValueError("from a cell")
+        return i
+
+    @step
+    def work(i: int) -> int:
+        return helper(i)
+
+    @step
+    def total(values: list[int]) -> int:
+        return sum(values)
+
+    @pipeline
+    def main(n: int = 5):
+        return total(map(work, range(n)))
+"""
+SEEN = """\
+✗ work[i=2]   item 2 of 0-4 · failed after #s
+
+  In[1]:11 in work
+  ❱ 11 │     return helper(i)
+  In[1]:6 in helper
+    4 │ def helper(i):
+    5 │     if i == 2:
+  ❱ 6 │         raise ValueError("from a cell")
+
+  ValueError: from a cell
+
+  with  i = 2
+
+main failed in #s · 4 of 5 work items done and kept · total not started
+  what finished is kept: the next run does only item 2 of work, total"""
+
+
+def test_a_failure_of_code_in_cells_is_shown_by_cell(project: Project) -> None:
+    keeping_going = "from jpipe import run\nrun(main, keep_going=True, n_jobs=2)"
+    cells = [textwrap.dedent(FAILING).strip(), keeping_going, "main.run()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nbclient.NotebookClient(
+            notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(project.root)}}
+        ).execute()
+    (block,) = [output for output in notebook["cells"][2]["outputs"] if output["output_type"] == "display_data"]
+    shown = re.sub(r"\d+\.\d+s( · worker \d)?", "#s", block["data"]["text/plain"])
+    assert shown[shown.index("✗ work[i=2]") :] == SEEN
+    (error,) = [output for output in notebook["cells"][2]["outputs"] if output["output_type"] == "error"]
+    assert error["ename"] == "StepError" and "at In[1]:6" in error["evalue"]

@@ -54,6 +54,8 @@ class CallState:
         It had to wait for a result that was not known before the run.
     held
         A result of it could not be stored and is in memory: what takes it cannot be recorded.
+    is_complete
+        Whether every item that ran was recorded; one that read a file that was edited meanwhile was not.
     accepted, accepted_whole
         The (fingerprint, key) of records of older code that answered because the user accepted them: by item, and for
         the call as a whole.
@@ -81,6 +83,7 @@ class CallState:
     nbytes: int = 0
     was_pending: bool = False
     held: bool = False
+    is_complete: bool = True
     accepted: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     accepted_whole: tuple[bytes, bytes] | None = None
 

@@ -230,7 +230,7 @@ class Ledger(RecordedResults):
         if not output.path and state.parts is not None and not state.call.is_mapped:
             return [self._completed(part, state.part_code.get(key, ())) for key, part in state.parts.items()]
         places, path = self.place_of(output)
-        value: Any = self.store.load(places[0]) if not isinstance(places[0], Held) else places[0].value
+        value: Any = self.store.load(places[0])
         for key in path or ():
             value = value[key]
         hashers = output.call.step.declared.hash
@@ -320,8 +320,23 @@ class Ledger(RecordedResults):
 
     # -- results come in -----------------------------------------------------------------------------------------
 
-    def ran(self, state: CallState, index: int, stored: Stored, reads: Sequence[Read], seconds: float) -> None:
-        """An item ran (or was finished by another run meanwhile); follow it up with `work_off`."""
+    def ran(
+        self,
+        state: CallState,
+        index: int,
+        stored: Stored,
+        reads: Sequence[Read],
+        seconds: float,
+        *,
+        is_kept: bool = True,
+    ) -> None:
+        """An item ran (or was finished by another run meanwhile); follow it up with `work_off`.
+
+        Parameters
+        ----------
+        is_kept
+            Whether its result was recorded.
+        """
         state.status[index] = Status.RAN
         state.contents[index] = stored.content
         state.places[index] = stored.where
@@ -329,6 +344,7 @@ class Ledger(RecordedResults):
         state.seconds += seconds
         if isinstance(stored.where, Held):
             state.held = True
+        state.is_complete &= is_kept
         if stored.code:
             state.codes[index] = stored.code
         if reads and state.call.is_mapped:
@@ -423,7 +439,9 @@ class Ledger(RecordedResults):
 
     def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
         """File that these items are what the mapped call gives, so that the next run need not ask for each."""
-        if state.held or state.accepted or not self.keeps(state) or not self._whole_key(state):
+        if state.held or not state.is_complete or state.accepted:
+            return
+        if not self.keeps(state) or not self._whole_key(state):
             return
         assert state.whole_key is not None
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))

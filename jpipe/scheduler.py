@@ -272,7 +272,7 @@ class Scheduler:
             state, index = chunk.items[item.position]
             if item.stored is not None:
                 self._account.done(state, index, item)
-                self._ledger.ran(state, index, item.stored, item.reads, item.seconds)
+                self._ledger.ran(state, index, item.stored, item.reads, item.seconds, is_kept=item.changed is None)
             elif not self._again(chunk, item):
                 self._fail(chunk.queue, (state, index), item, worker)
                 failed += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,42 @@ def test_what_jpipe_and_the_import_of_packages_look_at_is_no_input(project: Proj
     (project.root / "new.txt").touch()
     (project.root / "other.py").touch()
     assert project.run(*arguments).ran == {}
+
+
+@pytest.mark.parametrize("call", ["slow(1)", "map(slow, [1])"])
+def test_what_was_read_of_a_file_that_was_edited_meanwhile_is_not_kept(project: Project, call: str) -> None:
+    project.write(
+        f"""
+        import time
+        from pathlib import Path
+        from jpipe import map, pipeline, step
+
+        @step
+        def slow(x):
+            text = Path("in.txt").read_text()
+            if Path("wait").exists():
+                Path("read").touch()
+                while Path("wait").exists():
+                    time.sleep(0.01)
+            return text
+
+        @pipeline
+        def main():
+            return {call}
+        """
+    )
+    wait = project.root / "wait"
+    (project.root / "in.txt").write_text("before")
+    wait.touch()
+    with project.start("run", "-j1") as run:
+        while not (project.root / "read").exists():
+            assert run.poll() is None
+            time.sleep(0.01)
+        (project.root / "in.txt").write_text("afterwards")
+        wait.unlink()
+        _, told = run.communicate(timeout=60)
+    assert "in.txt was edited while slow() read it" in told
+    assert not project.plan()["up_to_date"]
+    assert project.run("-j1").ran == {"slow": 1}
+    assert "afterwards" in project.command("show", "slow").stdout
+    assert project.plan()["up_to_date"]

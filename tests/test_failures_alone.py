@@ -153,7 +153,7 @@ def test_every_command_of_a_failure_screen_works_as_printed(project: Project) ->
     assert again.exit_code == 1
     assert "✗ mean[i=0]" in again.stderr
     loaded = project.python("-c", f"{printed['in Python']}\nprint(f.__name__, args, kwargs)")
-    assert loaded.stdout.strip() == "mean [[], 2.5] {}", loaded.stderr
+    assert loaded.stdout.strip() == "mean [] {'xs': [], 'scale': 2.5}", loaded.stderr
 
 
 def test_a_selection_leaves_the_others_out_of_its_account(project: Project) -> None:

@@ -8,7 +8,7 @@ from jpipe.callstate import CallState, Code
 from jpipe.digest import complete, digest
 from jpipe.errors import WiringError
 from jpipe.layout import Output, describe
-from jpipe.store import Held, Store, Where
+from jpipe.store import Store, Where
 
 __all__ = ["KnownResults"]
 
@@ -72,7 +72,7 @@ class KnownResults:
 
     def _digest_by_loading(self, output: Output) -> bytes:
         places, path = self.place_of(output)
-        value: Any = places[0].value if isinstance(places[0], Held) else self.store.load(places[0])
+        value: Any = self.store.load(places[0])
         try:
             for key in path or ():
                 value = value[key]

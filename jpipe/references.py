@@ -43,10 +43,8 @@ class ValueSource:
 
     def value(self, where: Where, path: tuple[Any, ...]) -> Any:
         """A value from the store, or the part of it at `path`."""
-        if isinstance(where, Held):
-            value = where.value
-        elif not path:
-            return self.store.load(where, mmap_mode=self.mmap_mode)
+        if isinstance(where, Held) or not path:
+            value = self.store.load(where, mmap_mode=self.mmap_mode)
         else:
             value = self.whole.get(where)
             if value is None:

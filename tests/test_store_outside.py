@@ -57,6 +57,11 @@ def shifted(a):
     return {"a": a, "n": len(a), "text": "m" * 30_000}
 
 @step
+def doubled(a):
+    a *= 2
+    return float(a.sum())
+
+@step
 def written(part) -> File:
     path = Path("out") / f"{part['n']}-{SALT}.bin"
     path.parent.mkdir(exist_ok=True)
@@ -64,8 +69,9 @@ def written(part) -> File:
     return File(path)
 
 @step
-def table(doubles, parts, files):
+def table(doubles, parts, files, others):
     return {
+        "others": others,
         "doubles": list(doubles),
         "sums": [float(part["a"].sum()) for part in parts],
         "texts": [len(part["text"]) for part in parts],
@@ -75,10 +81,11 @@ def table(doubles, parts, files):
 @pipeline
 def main():
     doubles = jpipe.map(twice, jpipe.map(small, numbers()))
-    parts = [shifted(large(i)) for i in range(6)]
-    return table(doubles, parts, [written(part) for part in parts])
+    arrays = [large(i) for i in range(6)]
+    parts = [shifted(a) for a in arrays]
+    return table(doubles, parts, [written(part) for part in parts], [doubled(a) for a in arrays])
 """
-ITEMS = 1 + 40 + 40 + 6 + 6 + 6 + 1
+ITEMS = 1 + 40 + 40 + 6 + 6 + 6 + 6 + 1
 VALUE = "import json, pipeline; print('value', json.dumps(pipeline.main.run()))"
 
 
@@ -86,6 +93,7 @@ def truth(salt: int) -> dict[str, Any]:
     """What the plain script gives."""
     first = salt % 7
     return {
+        "others": [(180_000 + i) * float(i + salt) * 2 for i in range(6)],
         "doubles": [i * salt * 2 + i for i in range(first, first + 40)],
         "sums": [(180_000 + i) * float(i + salt + 1) for i in range(6)],
         "texts": [30_000] * 6,
@@ -340,7 +348,7 @@ def test_a_read_only_disk_gives_what_it_has_and_is_told_once(study: Study) -> No
     assert f'"ran":{ITEMS},"cached":0' in first[2], first
     assert f'"ran":0,"cached":{ITEMS}' in cached[2], cached
     assert "not kept" not in cached[3]
-    assert '"ran":13,"cached":87' in edited[2], edited
+    assert '"ran":13,"cached":93' in edited[2], edited
     assert edited[3].count("it cannot be written to") == 1, edited[3]
     assert [done[1] for done in (first, cached, edited, *upkeep)] == [0] * 5
     assert clear[1] == 2

@@ -77,9 +77,14 @@ class BlobPlace:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A value that could not be written and is kept in memory; it goes wherever its `Stored` goes."""
+    """A value that could not be written and is kept in memory; it goes wherever its `Stored` goes.
+
+    Where it could at least be encoded, it is: then it can be loaded like any other, each time as an object of its own,
+    so that a step which changes it changes it for nobody else.
+    """
 
     value: Any = field(repr=False)
+    is_encoded: bool = False
 
 
 Where = Inline | PackPlace | BlobPlace | Held

@@ -162,7 +162,7 @@ class Store:
             where = Inline(pack_inline(encoded))
         else:
             blob = self.saving(lambda: self.disk.blobs.write(encoded, mapped=mapped), size)
-            where = Held(value) if blob is None else BlobPlace(blob)
+            where = Held(pack_inline(encoded), is_encoded=True) if blob is None else BlobPlace(blob)
             paths = () if blob is None else (self.disk.relative(self.disk.blobs.path(blob)),)
             self._pending.update(dict.fromkeys(paths))
         told = digest(value, fingerprint=fingerprint, hashers=hashers, parts=parts, buffers=encoded.addresses())
@@ -188,9 +188,9 @@ class Store:
         """
         if isinstance(where, BlobPlace):
             return self.disk.blobs.load(where.id, mmap_mode)
-        if isinstance(where, Held):
+        if isinstance(where, Held) and not where.is_encoded:
             return where.value
-        payload = where.payload if isinstance(where, Inline) else self._payload(where)
+        payload = self._payload(where) if isinstance(where, PackPlace) else _bytes_in(where)
         try:
             return unpack_inline(payload)
         except MemoryError:
@@ -350,6 +350,10 @@ def _reopened(folder: Folder, key: SigningKey, quiet: bool) -> Store:
     store = Store(Disk.of(folder, key))
     store.saving.quiet = quiet
     return store
+
+
+def _bytes_in(where: Inline | Held) -> bytes:
+    return where.payload if isinstance(where, Inline) else where.value
 
 
 def _family_of(path: str) -> bytes:

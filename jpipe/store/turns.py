@@ -37,13 +37,27 @@ _PATIENCE = 10.0
 
 @dataclass(slots=True)
 class _Table:
-    """The locked table of a family: what others have taken, and the rows that this run will add."""
+    """The table of a family, as far as it was read; locked where `lock` is there.
+
+    Attributes
+    ----------
+    others
+        The owner by key, of all rows of other runs.
+    taken
+        Those of them whose run is alive.
+    rows
+        What this run will add.
+    file, size
+        The inode, and up to where it was read: once it has rows of this run, it only grows while this run lives.
+    """
 
     path: str
-    lock: Lock
-    taken: dict[bytes, bytes]
-    worthless: bool
+    lock: Lock | None = None
+    others: dict[bytes, bytes] = field(default_factory=dict)
+    taken: dict[bytes, bytes] = field(default_factory=dict)
     rows: list[bytes] = field(default_factory=list)
+    file: int = -1
+    size: int = 0
 
 
 class Turns:
@@ -73,11 +87,17 @@ class Turns:
             if self._lock is not None:
                 self._lock.describe(step)
         self._tables: dict[bytes, _Table] = {}
+        self._known: dict[bytes, _Table] = {}
         self.since = 0.0
 
     def holds(self, family: bytes) -> bool:
         """Whether the family's table is locked by this run: then nothing in it can have changed."""
         return family in self._tables
+
+    def has_news(self, family: bytes) -> bool:
+        """Whether other runs may have finished items of the family since this one first took some."""
+        table = self._known.get(family)
+        return table is None or bool(table.others)
 
     def take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
         """Announce that this run computes items.
@@ -120,14 +140,17 @@ class Turns:
         """Let other runs see what this one has taken, and take the rest."""
         tables, self._tables = self._tables, {}
         self.since = 0.0
-        for table in tables.values():
+        for family, table in tables.items():
             try:
                 if table.rows:
-                    self._write(table)
+                    self._write(table, starts_anew=family not in self._known and not table.taken)
+                    self._known[family] = table
             except OSError:
-                continue
+                self._known.pop(family, None)
             finally:
-                table.lock.release()
+                lock, table.lock = table.lock, None
+                if lock is not None:
+                    lock.release()
 
     def holder(self, owner: bytes) -> Holder | None:
         """Who the run is that computes an item."""
@@ -145,15 +168,16 @@ class Turns:
 
     def _opened(self, family: bytes) -> _Table:
         path = f"{self._folder}/{family.hex()}.turns"
-        lock = self._locked(path + ".lock")
+        table = self._known.get(family) or _Table(path)
+        table.lock = self._locked(path + ".lock")
         try:
-            rows = self._rows(path)
-            alive = {owner: owner == self._owner or self._is_alive(owner) for owner in {owner for _, owner in rows}}
-            taken = {key: owner for key, owner in rows if owner != self._owner and alive[owner]}
+            self._read(table)
+            alive = {owner for owner in set(table.others.values()) if self._is_alive(owner)}
+            table.taken = {key: owner for key, owner in table.others.items() if owner in alive}
         except BaseException:
-            lock.release()
+            table.lock.release()
             raise
-        return _Table(path, lock, taken, worthless=not any(alive.values()))
+        return table
 
     def _locked(self, path: str) -> Lock:
         until = time.monotonic() + _PATIENCE
@@ -163,21 +187,40 @@ class Turns:
             time.sleep(_PAUSE)
         return lock
 
-    def _rows(self, path: str) -> list[tuple[bytes, bytes]]:
+    def _read(self, table: _Table) -> None:
+        """Read the rows that others have added."""
         try:
-            raw = _content(path)
+            descriptor = system.open(table.path, system.READ)
         except FileNotFoundError:
-            return []
-        ends = range(0, len(raw) - _ROW + 1, _ROW)
-        return [(raw[start : start + _KEY], raw[start + _KEY : start + _ROW]) for start in ends]
+            table.file, table.size = -1, 0
+            return
+        try:
+            state = system.fstat(descriptor)
+            if state.st_ino != table.file or state.st_size < table.size:
+                table.file, table.size = state.st_ino, 0
+                table.others = {}
+            raw = read_exactly(descriptor, state.st_size - table.size, table.size)
+        finally:
+            system.close_read(descriptor)
+        for start in range(0, len(raw) - _ROW + 1, _ROW):
+            owner = raw[start + _KEY : start + _ROW]
+            if owner != self._owner:
+                table.others[raw[start : start + _KEY]] = owner
+        table.size += len(raw)
 
-    def _write(self, table: _Table) -> None:
-        how = os.O_TRUNC if table.worthless else os.O_APPEND
+    def _write(self, table: _Table, *, starts_anew: bool) -> None:
+        """Add the rows of this run, in place of all others where it `starts_anew`."""
+        how = os.O_TRUNC if starts_anew else os.O_APPEND
         descriptor = system.open(table.path, system.TABLE | how, self._disk.folder.file_mode | 0o200)
         try:
             system.write(descriptor, b"".join(table.rows))
+            state = system.fstat(descriptor)
+            table.file, table.size = state.st_ino, state.st_size
         finally:
             system.close(descriptor)
+        table.rows = []
+        if starts_anew:
+            table.others = {}
 
     def _is_alive(self, owner: bytes) -> bool:
         path = self._owner_file(owner)

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,17 +41,25 @@ class Descriptors:
             os.close(made)
             os.unlink(path)
         self._saved: tuple[int, ...] = ()
+        self._users = 0
+        self._lock = threading.Lock()
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
-        """Point the descriptors 1 and 2 to the file."""
-        self._saved = os.dup(1), os.dup(2)
+        """Point the descriptors 1 and 2 to the file; also while several threads are in here."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._saved = os.dup(1), os.dup(2)
+                os.dup2(self._file, 1)
+                os.dup2(self._file, 2)
         try:
-            os.dup2(self._file, 1)
-            os.dup2(self._file, 2)
             yield
         finally:
-            self.give_back()
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self.give_back()
 
     def give_back(self) -> None:
         """Point them to where they pointed before."""
@@ -60,13 +69,14 @@ class Descriptors:
             os.close(before)
 
     def take(self) -> str:
-        """What was written since the last time."""
-        size = os.fstat(self._file).st_size
-        if not size:
-            return ""
-        os.lseek(self._file, max(0, size - LIMIT), os.SEEK_SET)
-        raw = os.read(self._file, LIMIT)
-        os.ftruncate(self._file, 0)
+        """What was written since the last time; of threads that share it, by any of them."""
+        with self._lock:
+            size = os.fstat(self._file).st_size
+            if not size:
+                return ""
+            os.lseek(self._file, max(0, size - LIMIT), os.SEEK_SET)
+            raw = os.read(self._file, LIMIT)
+            os.ftruncate(self._file, 0)
         return raw.decode("utf-8", "replace")
 
     def close(self) -> None:

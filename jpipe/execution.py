@@ -137,10 +137,8 @@ def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]
 
 
 def _native(work: Work) -> Descriptors | None:
-    """Where what is written below Python goes; None where that cannot be told from what others write."""
-    if is_worker():
-        return native_streams(work.slots)
-    return main_streams() if work.in_main else None
+    """Where what is written below Python goes; None where it is left alone."""
+    return native_streams(work.slots) if is_worker() else main_streams()
 
 
 def _held(value: Any) -> Stored:

@@ -56,7 +56,7 @@ class Sharing:
         family = state.fingerprint.digest
         known = self._turns.holds(family)
         others = self._turns.take(family, [_key(item) for item in items])
-        changed = not known and self._store.family(family).refresh()
+        changed = not known and self._turns.has_news(family) and self._store.family(family).refresh()
         if not others and not changed:
             return items
         own = []

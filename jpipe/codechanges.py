@@ -44,7 +44,8 @@ def code_changes(old: Sequence[Part], new: Sequence[Part], step: str, module: st
 
 def _says_nothing(change: Change) -> bool:
     """The text is the same, and what it refers to is told by other changes."""
-    return change.kind is ChangeKind.EDITED and change.diff is None and change.old_text == change.new_text
+    told = change.new_text is not None and change.new_text == change.old_text
+    return change.kind is ChangeKind.EDITED and change.diff is None and told
 
 
 def code_file(parts: Sequence[Part]) -> str | None:

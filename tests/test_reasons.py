@@ -466,3 +466,59 @@ def test_a_step_of_another_pipeline_is_not_an_earlier_version_of_this_one(projec
     project.edit("other.py", "x * 100", "x * 200")
     (reason,) = project.plan("other.py")["steps"][0]["reasons"]
     assert reason["kind"] == "code" and "-    return x * 100" in reason["diff"]
+
+
+def test_what_a_step_declares_is_named_beside_its_code(project: Project) -> None:
+    """With `depends=`, too, a helper is reached through the step, and a file that changed with it is told."""
+    project.write(
+        {
+            "pipeline.py": """
+                from jpipe import pipeline, step
+
+                def half(x):
+                    return x / 2
+
+                @step(depends=["notes.txt"])
+                def fit(x):
+                    return half(x)
+
+                @pipeline
+                def main():
+                    return fit(1)
+            """,
+            "notes.txt": "one",
+        }
+    )
+    project.run()
+    project.edit("pipeline.py", "x / 2", "x / 4")
+    project.write({"notes.txt": "two"})
+    reasons = project.plan()["steps"][0]["reasons"]
+    told = [(reason["kind"], reason["object"], reason["file"], reason["via"]) for reason in reasons]
+    assert told == [("helper", "half", "pipeline.py", "fit"), ("input file", "notes.txt", "notes.txt", "fit")]
+
+
+def test_a_name_that_becomes_defined_is_the_reason(project: Project) -> None:
+    project.write("""
+        from jpipe import pipeline, step
+
+        @step
+        def fit(x):
+            try:
+                return max(tuned(x), x)
+            except NameError:
+                return x
+
+        @pipeline
+        def main():
+            return fit(1)
+    """)
+    project.run()
+    for name, line in (("tuned", 3), ("max", 6)):
+        project.edit("pipeline.py", "@step\n", f"def {name}(x, *others):\n    return x\n\n@step\n")
+        (reason,) = project.plan()["steps"][0]["reasons"]
+        assert (reason["kind"], reason["object"], reason["line"]) == (
+            "helper",
+            name,
+            line + (3 if name == "max" else 0),
+        )
+        project.run()

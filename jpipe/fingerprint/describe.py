@@ -13,6 +13,8 @@ from jpipe.fingerprint.merkle import Merkle
 from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, Description, Part, PartKind, Unseen
 from jpipe.fingerprint.references import written
 
+CODE = "code"
+"""The edge from what a step declares to its function."""
 _LONGEST = 200
 _FEW = 1000
 
@@ -41,7 +43,12 @@ class _Walk:
         self.parts: list[Part] = []
         self.unseen: list[Unseen] = []
         self.environment: list[str] = []
-        self._seen = {root}
+        self._declared: list[int] = []
+        edges = graph.nodes[root].edges
+        if graph.nodes[root].origin is None and edges and edges[0][0] == CODE and graph.nodes[edges[0][1]].origin:
+            self.root = edges[0][1]
+            self._declared = [target for _, target in edges[1:]]
+        self._seen = {root, self.root}
         self._variant = merkle.variant(root)
         self._noted: set[tuple[PartKind, str, int | None, bytes]] = set()
 
@@ -51,7 +58,8 @@ class _Walk:
             following: list[tuple[int, str | None]] = []
             for number, via in level:
                 name = self._visit(number, via)
-                for target in self._next_parts(number):
+                more = self._declared if number == self.root else []
+                for target in [*self._next_parts(number), *more]:
                     if target not in self._seen:
                         self._seen.add(target)
                         following.append((target, name))

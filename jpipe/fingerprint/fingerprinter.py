@@ -12,7 +12,7 @@ from typing import Any
 
 from jpipe import script
 from jpipe.fingerprint.boundary import Boundary, is_kind
-from jpipe.fingerprint.describe import describe, source_text
+from jpipe.fingerprint.describe import CODE, describe, source_text
 from jpipe.fingerprint.engine import complete
 from jpipe.fingerprint.files import SourceFiles
 from jpipe.fingerprint.graph import Edge, Graph, Node, Origin, is_step
@@ -176,5 +176,5 @@ def _declared_packages(graph: Graph) -> list[Edge]:
 
 def _with_declared(graph: Graph, root: int, edges: list[Edge]) -> int:
     graph.nodes.append(Node())
-    graph.nodes[-1].put(combine("declared"), [("code", root), *edges])
+    graph.nodes[-1].put(combine("declared"), [(CODE, root), *edges])
     return len(graph.nodes) - 1

@@ -158,5 +158,5 @@ def fill_whole_project(graph: Graph, node: Node, subject: WholeProject) -> None:
         number = graph.leaf("file", graph.files.parsed(path).digest, graph.files.relative(path))
         graph.nodes[number].origin = Origin(PartKind.MODULE, graph.files.module_name(path), path, 1)
         edges.append((graph.files.relative(path), number))
-    node.origin = Origin(PartKind.MODULE, "every file of the project")
+    node.origin = Origin(PartKind.MODULE, "every file of the project", text="")
     node.put(combine("project"), edges)

@@ -182,7 +182,7 @@ def test_fail_fast_ends_the_workers_at_once(project: Project, mark: dict[str, st
     began = time.monotonic()
     result = project.run("-x", "-j2", env=mark)
     assert result.exit_code == 1
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25, "the other item takes 30 seconds"
     assert "work[i=1]" in result.stderr
 
 

@@ -63,7 +63,8 @@ def call(arguments: Sequence[str]) -> int:
     """Run the command line; return what the shell gets."""
     try:
         code = group.main(args=list(arguments), prog_name="jpipe", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell: >&-
+            sys.stdout.flush()
     except (BrokenPipeError, ReaderLeft):
         return _reader_left()
     except (KeyboardInterrupt, click.Abort, RunInterrupted) as error:

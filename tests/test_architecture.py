@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "jpipe").rglob("*.py"))
 CEILING = 400
 LONGER = {
-    "fingerprint/writer.py": "one visitor over all nodes of Python's syntax",
     "ledger.py": "what is known of every call, in one place",
     "store/joblib_backend.py": "the whole of joblib's backend interface",
     "store/store.py": "the front of the store",

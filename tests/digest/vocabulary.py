@@ -332,7 +332,7 @@ def csr(rows):
 
 
 def open_file():
-    return open(__file__)  # noqa: PTH123
+    return open(__file__)
 
 
 def generator():

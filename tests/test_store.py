@@ -475,6 +475,9 @@ def test_a_damaged_format_file_is_mended_where_the_rest_is_a_cache(store: Store,
         (store.root / "format").write_text(damaged)
         assert Store.open(store.root, key=KEY).family(FAMILY).find(b"a" * 32)
         assert (store.root / "format").read_text() == "jpipe cache 1\n", "there is only one that it can have been"
+    (store.root / "README").write_text("")
+    (store.root / "format").unlink()
+    assert Store.open(store.root, key=KEY).family(FAMILY).find(b"a" * 32)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "format").write_text("A4")
     with pytest.raises(CacheFolderError, match="format"):

@@ -134,7 +134,7 @@ def _refuse_strangers(root: str) -> None:
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
     known = {*_FILES, f"v{FORMAT}", *({"format"} if f"v{FORMAT}" in names else ())}
     own = {name for name in names if name in known or name.startswith(".jpipe-")}
-    if names - own or ("README" in names and not _is_our_readme(root)):
+    if names - own or ("README" in names and not _is_our_readme(root) and not _has_rooms(root)):
         example = min(names - own or names)
         raise CacheFolderError(
             f"{root} is not a jpipe cache (it holds {example!r}), so jpipe leaves it alone",
@@ -146,6 +146,14 @@ def _is_our_readme(root: str) -> bool:
     try:
         with os.fdopen(system.open(f"{root}/README", system.READ), "rb") as file:
             return b"jpipe" in file.read(4096)
+    except OSError:
+        return False
+
+
+def _has_rooms(root: str) -> bool:
+    """Whether the folder of this format holds what jpipe puts there: then a strange README is a damaged one."""
+    try:
+        return set(_ROOMS) <= set(system.listdir(f"{root}/v{FORMAT}"))
     except OSError:
         return False
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from jpipe.callstate import CallState
-from jpipe.chunks import Item, StepQueue
+from jpipe.chunks import StepQueue
+from jpipe.ready import Item
 
 __all__ = ["Backlog"]
 
@@ -53,7 +54,7 @@ class Backlog:
             entry = self._queues[id(step)] = StepQueue(step)
             entry.pace.seconds = self._seconds.get(step.name)
             entry.pace.largest_chunk = 1 if entry.pace.seconds is None else 1000
-        entry.ready.extend((state, index) for index in indices)
+        entry.ready.add(state, indices)
         self._rank(entry, state.call.number)
 
     def first(self, may_run: Callable[[StepQueue], bool], *, ranked: bool) -> StepQueue | None:
@@ -74,13 +75,13 @@ class Backlog:
             for entry in self._queues.values():
                 for number in {state.call.number for state, _ in entry.ready}:
                     self._rank(entry, number)
-        return max(queues, key=lambda entry: (entry.priority, -entry.ready[0][0].call.number))
+        return max(queues, key=lambda entry: (entry.priority, -entry.ready.first[0].call.number))
 
     def put_back(self, entry: StepQueue, items: Iterable[Item]) -> None:
         """Items were given out, and it is not known that they ran."""
         items = list(items)
         entry.returned.update((state.call.number, index) for state, index in items)
-        entry.ready.extendleft(reversed(items))
+        entry.ready.put_back(items)
 
     def failed(self, entry: StepQueue, item: Item, *, stopping: bool) -> bool:
         """Whether an item that failed is tried again, after a pause: it has tries left, the run is not `stopping`."""
@@ -102,7 +103,7 @@ class Backlog:
         due = [entry for entry in self._delayed if entry[0] <= now]
         self._delayed = [entry for entry in self._delayed if entry[0] > now]
         for _, entry, item in due:
-            entry.ready.append(item)
+            entry.ready.add(item[0], [item[1]])
 
     @property
     def pause(self) -> float | None:
@@ -133,7 +134,7 @@ class Backlog:
 
     def is_deadly(self, entry: StepQueue) -> bool:
         """Whether the next item of a queue took a main process with it before."""
-        state, index = entry.ready[0]
+        state, index = entry.ready.first
         return bool(self._deadly) and state.keys[index] in self._deadly
 
     def _rank(self, entry: StepQueue, call: int) -> None:

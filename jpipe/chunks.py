@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from jpipe.functions import SourceStamp, reference_to
 from jpipe.layout import Output, contains_output, replace_outputs
 from jpipe.ledger import Ledger
 from jpipe.options import StepOptions
+from jpipe.ready import Item, Ready
 from jpipe.references import Live, Payload, Reference, ReferenceList, payload_of
 from jpipe.store import PutOptions, Store
 from jpipe.work import ItemWork, StepWork, Work
@@ -27,9 +27,6 @@ GROWTH = 64
 MOST_ITEMS = 20_000
 SPILLED = 1 << 20
 """Arguments whose pickled form is larger go through the store, once, bytes."""
-
-Item = tuple[CallState, int]
-
 
 @dataclass(slots=True)
 class Pace:
@@ -66,7 +63,7 @@ class StepQueue:
     step
         The step.
     ready
-        Items, first in first out.
+        The items.
     running
         How many chunks are with workers; each has one item at a time going.
     returned
@@ -74,7 +71,7 @@ class StepQueue:
     """
 
     step: Any
-    ready: deque[Item] = field(default_factory=deque)
+    ready: Ready = field(default_factory=Ready)
     running: int = 0
     pace: Pace = field(default_factory=Pace)
     priority: float = 0.0
@@ -102,7 +99,7 @@ class StepQueue:
             size = self.pace.chunk_size(len(self.ready), workers)
         if options.n_jobs is not None:
             size = min(size, max(1, len(self.ready) // options.n_jobs))
-        return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
+        return self.ready.take(size)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from jpipe.chunks import Chunk, Item
+from jpipe.chunks import Chunk
+from jpipe.ready import Item
 from jpipe.slots import SlotState
 from jpipe.trace import WorkersLost
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jpipe.account import Account
 from jpipe.backlog import Backlog
 from jpipe.callstate import Status
-from jpipe.chunks import Chunk, ChunkBuilder, Item, StepQueue
+from jpipe.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.crew import Completion, Crew
 from jpipe.current_item import CurrentItem
 from jpipe.events import Observer
@@ -29,6 +29,7 @@ from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
 from jpipe.limits import Limits
 from jpipe.outcomes import Outcome
+from jpipe.ready import Item
 from jpipe.recovery import Blame
 from jpipe.seeds import preserved
 from jpipe.sharing import POLL, Sharing

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from jpipe.callstate import Status
-from jpipe.chunks import Item, StepQueue
+from jpipe.chunks import StepQueue
 from jpipe.events import Observer, Waiting
 from jpipe.ledger import Ledger
+from jpipe.ready import Item
 from jpipe.store import Store
 from jpipe.store.turns import Turns
 
@@ -100,7 +101,7 @@ class Sharing:
             if position in others:
                 self._waiting.append((entry, item))
             else:
-                entry.ready.append(item)
+                entry.ready.add(item[0], [item[1]])
 
     def let_go(self, *, if_due: bool = False) -> bool:
         """Let other runs look into the table again; has to come before anything that lasts. Says whether it did."""

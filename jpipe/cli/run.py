@@ -56,12 +56,13 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             tell_again(answer, observers, workers(call.settings.jobs), begun)
             close()
             return 0
-    pipeline, parameters = call.pipeline, call.parameters
-    from jpipe import api
     from jpipe.descriptors import keep_screen
 
+    keep_screen()  # before the user's modules take hold of the streams, for their logging
+    pipeline, parameters = call.pipeline, call.parameters
+    from jpipe import api
+
     settings = call.settings
-    keep_screen()
     observers, close = _observers(call, options)
     try:
         run = api.run(

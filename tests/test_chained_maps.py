@@ -10,6 +10,7 @@ import pytest
 import jpipe
 from jpipe import api
 
+
 @jpipe.step
 def numbers(count: int) -> list[int]:
     return list(range(count))

@@ -1,4 +1,4 @@
-"""However an item fails, the run names it, keeps what finished, leaves no process behind, and the next run does the rest."""
+"""However an item fails, the run names it, keeps what finished, leaves no process, and the next run does the rest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PIPELINE = """
     @step{options}
     def work(i: int) -> int:
         time.sleep({seconds})
-        # That a file exists is nothing that a step's result is taken to depend on: here it stands for the world outside.
+        # That a file exists is nothing that a result is taken to depend on: here it stands for the world outside.
         if i == 3 and not os.path.exists("mended"):
             {bad}
         return i * i
@@ -114,7 +114,7 @@ FAILURES = {
         ["stopped after", "its timeout"],
     ),
     "hangs in native code": (
-        "lock = ctypes.create_string_buffer(64); mutex = ctypes.CDLL(None).pthread_mutex_lock; mutex(lock); mutex(lock)",
+        "lock, mutex = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock; mutex(lock); mutex(lock)",
         "(timeout=0.3)",
         ["stopped after", "its timeout"],
     ),
@@ -398,7 +398,8 @@ def test_a_killed_main_process_takes_its_workers_with_it(project: Project, mark:
 def test_what_items_print_reaches_nobody_unasked_and_the_failed_item_s_is_shown(project: Project) -> None:
     write(
         project,
-        "logging.warning('logged'); warnings.warn('warned'); print('x' * 3_000_000); os.write(2, b'native'); raise ValueError('at last')",
+        "logging.warning('logged'); warnings.warn('warned'); print('x' * 3_000_000); "
+        "os.write(2, b'native'); raise ValueError('at last')",
     )
     result = project.run("-k", "-v", "-j2")
     assert failed_items(result) == [("work", 3)]
@@ -656,7 +657,8 @@ def test_the_item_named_is_the_item_that_failed(project: Project, mark: dict[str
     result = project.run("-k", "-v", "-j2", env=mark)
     assert sorted(failed_items(result)) == [("work", i) for i in chosen]
     assert result.end["ran"] == 37
-    assert not re.search(r"(?<!✗ )work\[i=(?!%s)" % "|".join(f"{i}]" for i in chosen), result.stderr)
+    others = "|".join(f"{i}]" for i in chosen)
+    assert not re.search(rf"(?<!✗ )work\[i=(?!{others})", result.stderr)
 
 
 def test_nobody_reads_the_output_any_more(project: Project, mark: dict[str, str]) -> None:

@@ -159,7 +159,8 @@ def test_another_interpreter_is_seen(study: Study, tmp_path: Path) -> None:
     import subprocess
 
     environment = {**os.environ, **study.env, "PYTHONPATH": os.pathsep.join([study.env["PYTHONPATH"], *sys.path])}
-    subprocess.run([str(link), "-m", "jpipe", "run"], cwd=study.project.root, env=environment, check=True, capture_output=True)
+    command = [str(link), "-m", "jpipe", "run"]
+    subprocess.run(command, cwd=study.project.root, env=environment, check=True, capture_output=True)
     assert study.imports() == before + 1
 
 

@@ -1,4 +1,4 @@
-"""Laying a pipeline out: what may be done with a result that does not exist yet, and what is said to everything else."""
+"""Laying a pipeline out: what may be done with a result that does not exist yet, and what is said to all else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading a pipeline file and its parameters: whatever is wrong is said in one message, with the place and the remedy."""
+"""Loading a pipeline file and its parameters: whatever is wrong is said in one message, with place and remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD = """
     @pipeline
     def main(n: int = 1, ks: tuple[int, ...] = (1,), fast: bool = False, how: Literal["a", "b"] = "a", opt: float | None = None):
         return [add(n, k) for k in ks]
-"""
+"""  # noqa: E501
 
 BROKEN: dict[str, tuple[str, int, list[str]]] = {
     # file -> exit code, what is said
@@ -111,7 +111,8 @@ def test_steps_of_neighbours_and_packages_run_in_workers(project: Project) -> No
     project.write(
         {
             "lab/__init__.py": "",
-            "lab/maths.py": "from jpipe import step\nfrom .deep import twice\n\n@step\ndef double(x):\n    return twice(x)\n",
+            "lab/maths.py": "from jpipe import step\nfrom .deep import twice\n\n"
+            "@step\ndef double(x):\n    return twice(x)\n",
             "lab/deep.py": "def twice(x):\n    return 2 * x\n",
             "pipeline.py": """
                 from jpipe import map, pipeline

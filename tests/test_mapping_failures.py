@@ -260,7 +260,8 @@ CONFIGURED = """
         assert nested == {os.getpid()}
         return os.getppid(), type(table).__name__, *(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
 
-    print(set(p_map(parent_and_threads, range(8), num_cpus=os.cpu_count(), disable=True)) == {(os.getpid(), "ndarray", 1)})
+    found = set(p_map(parent_and_threads, range(8), num_cpus=os.cpu_count(), disable=True))
+    print(found == {(os.getpid(), "ndarray", 1)})
     with joblib.parallel_config("threading", n_jobs=2):
         print(set(p_map(lambda _: os.getpid(), range(8), disable=True)) == {os.getpid()})
 """

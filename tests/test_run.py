@@ -191,7 +191,7 @@ def total(values: list[int]) -> int:
 
 @step
 def noise(i: int) -> tuple[float, float, int]:
-    return random.random(), float(np.random.rand()), jpipe.seed()
+    return random.random(), float(np.random.rand()), jpipe.seed()  # noqa: NPY002 -- the generator that is seeded
 
 
 @step(max_nbytes="1M")

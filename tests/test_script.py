@@ -1,4 +1,4 @@
-"""A script that runs its own pipeline gives what the command gives for the same file, classes and functions included."""
+"""A script that runs its own pipeline gives what the command gives for the same file, classes and functions too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ SCRIPT = """
         time.sleep(0.1)
         model, blue, found, doubled = fitted
         return (
-            isinstance(model, cls), model.cfg == cfg, blue is Color.BLUE, color is Color.RED, found is function is helper,
+            isinstance(model, cls), model.cfg == cfg, blue is Color.BLUE, color is Color.RED,
+            found is function is helper,
             cls is Model, doubled,
         )
 

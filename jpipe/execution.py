@@ -102,7 +102,7 @@ class Execution:
                 options=step.put,
                 parts=self.work.wants_parts,
                 hashers=hashers,
-                fingerprint=code_below(step.root),
+                fingerprint=code_below(step.root, self.work.store),
             )
         except (UnstorableResult, UndigestibleError) as error:
             if not self.work.in_main:

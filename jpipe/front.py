@@ -68,7 +68,7 @@ class _Remembering:
         file = Path(location.file)
         self._root = find_root(file if file.exists() else Path.cwd())
         self._store = open_store(Path(cache_dir) if cache_dir is not None else default_cache_dir(self._root))
-        self._fingerprinter = Fingerprinter(self._root)
+        self._fingerprinter = Fingerprinter(self._root, self._store.parsed, key=self._store.disk.key.secret)
         self._files = FileDigests(self._root)
         self._fingerprints: dict[int, Any] = {}
 
@@ -289,7 +289,7 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
     layout = Layout()
     layout.call(step, args, dict(kwargs))
     root = store.root.parent
-    fingerprinter = Fingerprinter(find_root(root))
+    fingerprinter = Fingerprinter(find_root(root), store.parsed, key=store.disk.key.secret)
     declared = step.declared
     fingerprint = fingerprinter.of(
         step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages

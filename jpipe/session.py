@@ -184,7 +184,7 @@ def prepare(
     folder = Path(chosen) if chosen is not None else default_cache_dir(root)
     new = not folder.exists()
     store = open_store(folder, create=create)
-    fingerprinter = Fingerprinter(root, store.root / "v1" / "parsed", key=store.disk.key.secret)
+    fingerprinter = Fingerprinter(root, store.parsed, key=store.disk.key.secret)
     history = History(store)
     session = Session(
         pipeline,

@@ -9,6 +9,7 @@ from typing import Any
 from jpipe.descriptors import Descriptors
 from jpipe.files import Boundary, FileDigests
 from jpipe.slots import Slot
+from jpipe.store import Store
 
 __all__ = ["boundary_of", "code_below", "digests_below", "native_streams", "own_slot"]
 
@@ -22,15 +23,16 @@ _natives: dict[str, Descriptors] = {}
 class OwnCode:
     """Fingerprints of code inside results: most results hold none, and then a worker need not import the room."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, store: Store) -> None:
         self._root = root
+        self._store = store
         self._fingerprinter: Any = None
 
     def _loaded(self) -> Any:
         if self._fingerprinter is None:
             from jpipe.fingerprint import Fingerprinter
 
-            self._fingerprinter = Fingerprinter(Path(self._root))
+            self._fingerprinter = Fingerprinter(Path(self._root), self._store.parsed, key=self._store.disk.key.secret)
         return self._fingerprinter
 
     def of_object(self, obj: Any) -> bytes:
@@ -42,9 +44,12 @@ class OwnCode:
         return self._loaded().is_own(obj)  # type: ignore[no-any-return]
 
 
-def code_below(root: str) -> OwnCode:
-    """What fingerprints code inside results, for a project root."""
-    return _own_code.setdefault(root, OwnCode(root))
+def code_below(root: str, store: Store) -> OwnCode:
+    """What fingerprints code inside results, for a project root and a cache that knows what its files say."""
+    known = _own_code.get(root)
+    if known is None:
+        known = _own_code[root] = OwnCode(root, store)
+    return known
 
 
 def digests_below(root: str) -> FileDigests:

@@ -110,6 +110,11 @@ class Store:
         """The cache folder."""
         return Path(self.disk.folder.root)
 
+    @property
+    def parsed(self) -> Path:
+        """Where what parsing told of the user's source files is kept."""
+        return self.root / "v1" / "parsed"
+
     def family(self, digest: bytes) -> Family:
         """The records of a fingerprint; the same object for the life of this store."""
         family = self._families.get(digest)

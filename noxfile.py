@@ -18,6 +18,18 @@ MINORS = range(11, 20)
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 """Tests wait for processes much of the time. Those of one file stay together, so that their fixtures are made once."""
 
+EVERYDAY = "not nightly and not slow and not timing"
+
+BOUND_TO_PYTHON = (
+    "tests/test_digest.py",
+    "tests/test_fingerprint.py",
+    "tests/test_layout.py",
+    "tests/test_run.py",
+    "tests/test_store.py",
+    "tests/test_typed_code.py",
+)
+"""What depends on syntax, bytecode, pickles, annotations and how processes start."""
+
 PEERS = ("diskcache", "exca", "checkpointer", "pipefunc")
 """Other tools for the benchmarks; one that does not install is left out of the tables."""
 
@@ -65,23 +77,24 @@ def demo(session: nox.Session) -> None:
         session.run("jpipe", "run", "examples/digits/pipeline.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[0], download_python="never")
+@nox.session(python=PYTHONS, download_python="never")
 def tests(session: nox.Session) -> None:
-    """The tests, against the installed package, on the Python that runs nox.
+    """The tests, against the installed package, on every Python from 3.11 up that is found.
 
-    They kill processes and race them against each other, so what fails beside others is tried once more alone.
+    The Python that runs nox has them all, the others those of what a new Python may change: `nox -s pythons` gives all
+    to all. Tests kill processes and race them against each other, so what fails beside others is tried once more alone.
     """
     session.install(".[test]")
-    chosen = ["-m", "not nightly and not slow and not timing", *session.posargs]
+    chosen = ["-m", EVERYDAY, *(session.posargs or ([] if session.python == PYTHONS[0] else BOUND_TO_PYTHON))]
     session.run("pytest", "-n", "2", *chosen, success_codes=[0, 1])
     session.run("pytest", "--last-failed", "--last-failed-no-failures", "none", *chosen, success_codes=[0, 5])
 
 
-@nox.session(python=PYTHONS, download_python="never")
+@nox.session(python=PYTHONS[1:], download_python="never")
 def pythons(session: nox.Session) -> None:
-    """The tests on every Python from 3.11 up that is found."""
+    """All tests of every day on the Pythons that `tests` gives a part of them."""
     session.install(".[test]")
-    session.run("pytest", "-n", "2", "-m", "not nightly and not slow and not timing", *session.posargs)
+    session.run("pytest", "-n", "2", "-m", EVERYDAY, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0], download_python="never")

@@ -5,9 +5,11 @@ Nothing that a step does may escape: an exception becomes an `ErrorRecord` in th
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from jpipe.belonging import is_worker
@@ -40,13 +42,13 @@ class Execution:
 
     def __init__(self, work: Work, function: Callable[..., Any], receipt: Receipt) -> None:
         self.work = work
-        self.step: Step[..., Any] = Step(function, _NO_OPTIONS)
+        self.step = _step_of(function) if type(function) is FunctionType else Step(function, _NO_OPTIONS)
         self.receipt = receipt
         self.source = ValueSource(work.store, work.step.mmap_mode)
         self.slot = own_slot(work.slots)
         self.native = _native(work) if work.capture else None
         self.files = digests_below(work.step.root)
-        self.boundary = boundary_of(work.step.root, str(work.store.root))
+        self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
         self._stop = False
 
     def stopped(self) -> bool:
@@ -125,6 +127,12 @@ class Execution:
         """What counts of a `File` in a result: its path as written and its content."""
         outputs.append(file.path)
         return "jpipe.File", file.path, self.files.content(os.path.abspath(file.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _step_of(function: FunctionType) -> Step[..., Any]:
+    """What spreads arguments over the parameters of a function; remembered, because finding a signature takes time."""
+    return Step(function, _NO_OPTIONS)
 
 
 def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]:

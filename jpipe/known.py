@@ -94,9 +94,15 @@ class KnownResults:
     def _place(self, state: CallState, index: int) -> Where:
         if not state.places:
             self._expand(state)
+        if state.places[index] is None:
+            self._fill_places(state)
         place = state.places[index]
         assert place is not None
         return place
+
+    def _fill_places(self, state: CallState) -> None:
+        """Find out where the results are that were counted without a look at where they are."""
+        raise NotImplementedError
 
     def _expand(self, state: CallState) -> None:
         """Make the items of a mapped call known that was answered as a whole so far."""

@@ -332,6 +332,9 @@ def _refuse(output: Output, what: str, hint: str) -> NoReturn:
     )
 
 
+_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
+
+
 def contains_output(value: Any) -> bool:
     """Whether a captured argument holds an `Output` somewhere in its lists, tuples and dicts."""
     kind = type(value)
@@ -365,8 +368,9 @@ def needs_of(value: Any) -> Iterator[Output]:
         for item in value.values():
             yield from needs_of(item)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from needs_of(item)
+        if not _PLAIN.issuperset(map(type, value)):
+            for item in value:
+                yield from needs_of(item)
     elif is_dataclass(value) and not isinstance(value, type):
         for one in fields(value):
             yield from needs_of(getattr(value, one.name))

@@ -299,9 +299,16 @@ class Ledger(RecordedResults):
         keys = [state.keys[index] for index in indices]
         found = self._look_up(state, keys)  # type: ignore[arg-type]
         stale, seconds, cached = [], 0.0, 0
-        for index, key, records in zip(indices, keys, found, strict=True):
+        for position, (index, key, plain) in enumerate(zip(indices, keys, self._plain(state, found), strict=True)):
+            if plain is not None:
+                state.status[index] = Status.CACHED
+                state.contents[index] = plain[0]
+                state.nbytes += plain[1]
+                seconds += plain[2]
+                cached += 1
+                continue
             decision = Decision(Verdict.STALE)
-            if records:
+            if records := found[position]:
                 decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
             record = decision.record or self._accepted_record(state, index)
             if record is None:

@@ -11,6 +11,7 @@ from jpipe.keys import item_key, map_key
 from jpipe.known import KnownResults
 from jpipe.rebuilder import Question, decide
 from jpipe.store import MissingEntry, Record, Store
+from jpipe.store.family import Matches
 
 __all__ = ["COUNT", "RecordedResults", "unpack_keys"]
 
@@ -89,6 +90,23 @@ class RecordedResults(KnownResults):
         if len(keys) == 1:
             return [family.find(keys[0])]
         return family.find_many(keys)
+
+    def _plain(self, state: CallState, found: Sequence[Sequence[Record]]) -> Iterable[tuple[bytes, int, float] | None]:
+        """By item: digest, bytes and seconds of what is fresh without a decision about its record, None for others."""
+        declared = state.call.step.declared
+        is_forced = state.call.step.name in self.forced
+        if isinstance(found, Matches) and state.call.is_mapped and declared.expires is None and not is_forced:
+            return found.plain()
+        return [None] * len(found)
+
+    def _fill_places(self, state: CallState) -> None:
+        indices = [index for index in state.items(Status.CACHED) if state.places[index] is None]
+        keys = [state.keys[index] for index in indices]
+        for index, records in zip(indices, self._look_up(state, keys), strict=True):  # type: ignore[arg-type]
+            places = [record.where for record in records if record.content == state.contents[index]]
+            if not places:
+                raise MissingEntry(f"an item of {state.call.step.name} is gone")
+            state.places[index] = places[0]
 
     def _take(self, state: CallState, index: int, record: Record) -> None:
         state.status[index] = Status.CACHED

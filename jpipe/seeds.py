@@ -49,7 +49,14 @@ def _numpy_random() -> Any:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Leave the states of `random` and `numpy.random` as they were, when items run in the user's own process."""
+    """Leave the states of `random` and `numpy.random` as they were, when items run in the user's own process.
+
+    Inside another one in the same thread it leaves that to the outer one.
+    """
+    if getattr(_current, "preserved", False):
+        yield
+        return
+    _current.preserved = True
     state = random.getstate()
     numpy_random = _numpy_random()
     numpy_state = numpy_random.get_state() if numpy_random is not None else None
@@ -57,6 +64,7 @@ def preserved() -> Iterator[None]:
         yield
     finally:
         _current.seed = 0
+        _current.preserved = False
         random.setstate(state)
         if numpy_random is not None and numpy_state is not None:
             numpy_random.set_state(numpy_state)

@@ -6,6 +6,7 @@ is not executed again, and what was executed is filed by the store backend.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -64,9 +65,10 @@ class _Front:
 
     @classmethod
     def of(cls, store: Store) -> _Front:
-        known = cls._known.get(str(store.root))
+        root = store.disk.folder.root
+        known = cls._known.get(root)
         if known is None:
-            known = cls._known[str(store.root)] = cls(store)
+            known = cls._known[root] = cls(store)
         return known
 
 
@@ -97,6 +99,9 @@ def _execute(key: str, work: Work) -> Receipt:
         receipt.records = []
         return _refused(work, receipt, edited)
     return receipt
+
+
+_execute.__signature__ = inspect.signature(_execute)  # type: ignore[attr-defined]  # joblib asks for it at each call
 
 
 def _refused(work: Work, receipt: Receipt, edited: Sequence[str]) -> Receipt:

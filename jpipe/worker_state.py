@@ -54,7 +54,10 @@ def code_below(root: str, store: Store) -> OwnCode:
 
 def digests_below(root: str) -> FileDigests:
     """The digests of files, for a project root."""
-    return _folders.setdefault(root, FileDigests(Path(root)))
+    known = _folders.get(root)
+    if known is None:
+        known = _folders[root] = FileDigests(Path(root))
+    return known
 
 
 def boundary_of(root: str, cache: str) -> Boundary:

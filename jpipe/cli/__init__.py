@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -10,6 +11,8 @@ __all__ = ["main"]
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
+    # What imports and plans make stays: looking it through again and again would be a sixth of a short command.
+    gc.set_threshold(50_000, 20, 20)
     try:
         # Here, so that Ctrl-C while Python still imports ends the command in the usual way.
         from jpipe.cli.front import main as command

@@ -272,6 +272,12 @@ class Matches(Sequence[tuple[Record, ...]]):
         number = self._numbers[item]
         return () if number is None else self._index.candidates(self._keys[item], number)
 
+    def plain(self) -> Iterator[tuple[bytes, int, float] | None]:
+        """By position: digest, bytes and seconds of what needs no closer look: a single record, see `Segment.plain`."""
+        older = self._index.older
+        for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
+            yield None if segment is None or key in older else segment.plain(entry)
+
     @property
     def missing(self) -> list[int]:
         """Positions of the keys that have no record."""

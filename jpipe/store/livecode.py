@@ -7,6 +7,7 @@ in memory, that code counts as well, with the numbers and texts it has captured.
 
 from __future__ import annotations
 
+import functools
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -31,10 +32,17 @@ def text_for(source: str, function: Any) -> str:
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return source
+    text = _text(source, code)
+    return text + _captured(function) if code.co_freevars else text
+
+
+@functools.lru_cache(maxsize=256)
+def _text(source: str, code: CodeType) -> str:
+    """The text without what a closure has captured; remembered, because joblib asks at each call."""
     live = _essence(code)
     if not code.co_freevars and any(_essence(compiled) == live for compiled in _compiled(source, code.co_name)):
         return source
-    return f"{source}\0{sys.implementation.cache_tag}\0{live!r}\0{_captured(function)}"
+    return f"{source}\0{sys.implementation.cache_tag}\0{live!r}\0"
 
 
 def _compiled(source: str, name: str) -> Iterator[CodeType]:

@@ -186,6 +186,14 @@ class Segment:
             control[at : at + extra],
         )
 
+    def plain(self, entry: int) -> tuple[bytes, int, float] | None:
+        """Digest, bytes and seconds of a value of this pack that holds no code and came of no file; None for others."""
+        row = self._row(entry)
+        _, code, reads = self.shapes()[row[3]]
+        if code or reads or row[1] == _IN_BLOB or row[5]:
+            return None
+        return self.content(entry), row[10], row[7]
+
     def _row(self, entry: int) -> tuple[Any, ...]:
         return _ROW.unpack_from(self.control, _DETAILS_SIZE.size + 64 * self.count + _ROW.size * entry)
 

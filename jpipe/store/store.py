@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 import weakref
@@ -105,7 +106,7 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self.disk.folder, self.disk.key, self.saving.quiet)
 
-    @property
+    @functools.cached_property
     def root(self) -> Path:
         """The cache folder."""
         return Path(self.disk.folder.root)

@@ -21,14 +21,17 @@ IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 EVERYDAY = "not nightly and not slow and not timing"
 
 BOUND_TO_PYTHON = (
-    "tests/test_digest.py",
+    "tests/test_chained_maps.py",
     "tests/test_fingerprint.py",
     "tests/test_layout.py",
+    "tests/test_rebuilder.py",
     "tests/test_run.py",
-    "tests/test_store.py",
     "tests/test_typed_code.py",
 )
-"""What depends on syntax, bytecode, pickles, annotations and how processes start."""
+"""What depends on syntax, bytecode, annotations and how processes start."""
+
+FEW = ("hypothesis>=6.100", "ipython>=8.20", "pytest>=8.2", "pytest-xdist>=3.6")
+"""What these tests need beside jpipe: installing everything takes longer than they do."""
 
 PEERS = ("diskcache", "exca", "checkpointer", "pipefunc")
 """Other tools for the benchmarks; one that does not install is left out of the tables."""
@@ -84,8 +87,9 @@ def tests(session: nox.Session) -> None:
     The Python that runs nox has them all, the others those of what a new Python may change: `nox -s pythons` gives all
     to all. Tests kill processes and race them against each other, so what fails beside others is tried once more alone.
     """
-    session.install(".[test]")
-    chosen = ["-m", EVERYDAY, *(session.posargs or ([] if session.python == PYTHONS[0] else BOUND_TO_PYTHON))]
+    is_own = session.python == PYTHONS[0]
+    session.install(*([".[test]"] if is_own else [".", *FEW]))
+    chosen = ["-m", EVERYDAY, *(session.posargs or ([] if is_own else BOUND_TO_PYTHON))]
     session.run("pytest", "-n", "2", *chosen, success_codes=[0, 1])
     session.run("pytest", "--last-failed", "--last-failed-no-failures", "none", *chosen, success_codes=[0, 5])
 

@@ -35,8 +35,9 @@ def {name}(values, factor=RATE, *, offset={number}):
 '''
 
 _CHILD = """
-import json, sys, time
+import gc, json, sys, time
 from pathlib import Path
+gc.set_threshold(50_000, 20, 20)  # as the command does
 sys.path.insert(0, sys.argv[1])
 import pipeline
 from jpipe.fingerprint import Fingerprinter

@@ -132,7 +132,7 @@ def _forks_with_one_thread() -> bool:
 
 
 def _is_configured() -> bool:
-    """Whether joblib was told, or knows, something about the workers of this thread."""
+    """Whether joblib was told, or knows, something about the workers of this thread beside their number."""
     if os.environ.get("LOKY_PICKLER"):
         return True
     if "joblib" not in sys.modules:
@@ -142,7 +142,7 @@ def _is_configured() -> bool:
     from jpipe.pool import configured
 
     backend, _ = get_active_backend(prefer=None, require=None)
-    return bool(configured()) or DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
+    return bool(configured().keys() - {"n_jobs"}) or DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
 
 
 def _configured_n_jobs() -> int:

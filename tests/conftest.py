@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +25,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 sys.path.append(str(Path(__file__).parents[1]))
 """Worker processes unpickle functions of ``tests.test_...`` by name. At the end, so that the installed jpipe wins."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs so, and jpipe rightly leaves it at that; tests of Ctrl-C want it heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = {
     "test_benchmarks",

@@ -18,7 +18,9 @@ from jpipe.trace import is_own
 
 __all__ = ["needs_process", "opens_debugger"]
 
-_ENDS_PROCESS = frozenset({"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv", "setrecursionlimit"})
+_ENDS_PROCESS = frozenset(
+    {"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv", "setrecursionlimit"}
+)
 _NATIVE = frozenset({"ctypes", "_ctypes", "cffi", "faulthandler"})
 _DEBUGGER = frozenset({"breakpoint", "set_trace"})
 _MOST_FUNCTIONS = 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from jpipe.descriptors import discard
 from jpipe.events import ChunkEnded, Event, Failure, ItemEnded, ItemFailed, RunEnded, RunStarted, StepEnded
 from jpipe.outcomes import Outcome
 
@@ -45,6 +46,7 @@ class JsonLines:
                 self._stream.flush()
         except BrokenPipeError:
             self._reader_left = True
+            discard(self._stream)
 
 
 def objects(event: Event, *, items: bool = False) -> list[dict[str, object]]:

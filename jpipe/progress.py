@@ -14,6 +14,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
+from jpipe.descriptors import discard
 from jpipe.events import Event, Notice, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.render.commands import Commands
@@ -182,8 +183,10 @@ class Progress:
             return
         try:
             show()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             self._broken = True
+            if isinstance(error, BrokenPipeError):
+                discard(self._paper.stream)
 
     def _stop(self) -> None:
         ticker, self._ticker = self._ticker, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -133,11 +132,10 @@ def _color(arguments: Sequence[str]) -> str:
 
 def _reader_left() -> int:
     """Whoever read the output has enough; the interpreter must not complain when it flushes stdout at its end."""
+    from jpipe.descriptors import discard
+
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        discard(stream)
     return int(ExitCode.OK)
 
 

@@ -100,7 +100,8 @@ class RecordedResults(KnownResults):
         return [None] * len(found)
 
     def _fill_places(self, state: CallState) -> None:
-        indices = [index for index in state.items(Status.CACHED) if state.places[index] is None]
+        known = zip(state.contents, state.places, strict=True)
+        indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
         keys = [state.keys[index] for index in indices]
         for index, records in zip(indices, self._look_up(state, keys), strict=True):  # type: ignore[arg-type]
             places = [record.where for record in records if record.content == state.contents[index]]

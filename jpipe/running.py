@@ -96,21 +96,18 @@ def carry_out(session: Session, request: Request, name: str, emit: Observer) -> 
     OutOfDateError
         When something would run although the request is `frozen`.
     """
-    ran: set[tuple[int, int]] = set()
+    ran: dict[int, set[int]] = {}
     deadly = died_on(session.store.root)
     for attempt in range(HEALING + 1):
         selection = _Selection(session, request)
         try:
             return _attempt(session, request, selection, name, emit, ran, deadly, heals=attempt < HEALING)
-        except (ResultLost, MissingEntry):
+        except (ResultLost, MissingEntry) as error:
             if attempt == HEALING:
                 raise
-            ran |= {
-                (state.call.number, index)
-                for state in selection.ledger.states.values()
-                for index, status in enumerate(state.status)
-                if status == Status.RAN
-            }
+            emit(Notice(f"a result that an item needs was lost during the run and is made again: {error}"))
+            for state in selection.ledger.states.values():
+                ran.setdefault(state.call.number, set()).update(state.items(Status.RAN))
             for step in {id(call.step): call.step for call in session.layout.calls}.values():
                 session.store.family(session.fingerprint(step).digest).refresh()
     raise AssertionError("the last attempt returns or raises")
@@ -122,7 +119,7 @@ def _attempt(
     selection: _Selection,
     name: str,
     emit: Observer,
-    ran: Iterable[tuple[int, int]],
+    ran: Mapping[int, set[int]],
     deadly: frozenset[bytes],
     *,
     heals: bool,
@@ -134,18 +131,13 @@ def _attempt(
         on_stale=selection.stale,
         on_cached=selection.cached,
     )
-    tally = Tally(ledger.states.values(), emit)
+    tally = Tally(ledger.states.values(), emit, ran)
     account = Account(ledger, _origins(session), emit, detailed=request.limits.detailed)
     backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, deadly)
     selection.attach(ledger, tally, backlog)
     emit(_started(session, ledger, name, request))
     ledger.begin()
     _tell_deadly(ledger, deadly, emit)
-    for number, index in ran:
-        # What an earlier attempt of this run computed is cached by now, and still this run's work.
-        state = ledger.states.get(number)
-        if state is not None and index < len(state.status) and state.status[index] == Status.CACHED:
-            state.status[index] = Status.RAN
     if request.frozen and any(not state.is_done for state in ledger.states.values()):
         raise _out_of_date(session, ledger)
     selection.refuse_if_nothing()
@@ -255,7 +247,12 @@ class Once:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._started = False
-        self.steps: list[StepEnded] = []
+        self._ended: dict[str, StepEnded] = {}
+
+    @property
+    def steps(self) -> list[StepEnded]:
+        """How each step ended at last."""
+        return list(self._ended.values())
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
@@ -263,9 +260,10 @@ class Once:
                 return
             self._started = True
         if isinstance(event, StepEnded):
-            if any(step.step == event.step for step in self.steps):
+            was_told = event.step in self._ended
+            self._ended[event.step] = event
+            if was_told:
                 return
-            self.steps.append(event)
         self._observer(event)
 
 

@@ -10,6 +10,7 @@ process.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ from jpipe.ready import Item
 from jpipe.recovery import Blame
 from jpipe.seeds import preserved
 from jpipe.sharing import POLL, Sharing
-from jpipe.store import NewRecord, Store
+from jpipe.store import MissingEntry, NewRecord, Store
 from jpipe.tally import Tally
 from jpipe.trace import WorkersLost
 from jpipe.work import ItemReceipt, Receipt
@@ -111,6 +112,7 @@ class Scheduler:
         self._heals = heals
         self._chunks: ChunkBuilder | None = None
         self._stopping = False
+        self._lost = ""
         self._interrupted = False
         self._interrupts = Interrupts(crew.wake)
         self._current = CurrentItem(store.root)
@@ -123,18 +125,31 @@ class Scheduler:
         # Items that run in threads of this process seed the generators of its user.
         with self._interrupts, preserved(), self._current:
             try:
-                self._loop()
+                self._work_through()
             except KeyboardInterrupt:
                 self._interrupted = True
                 self._wind_down()
             finally:
                 self._close()
+            if self._lost and not self._interrupted:
+                raise ResultLost(self._lost)
             self._settle()
         if self._interrupted:
             return Outcome.INTERRUPTED
         if self._account.failures:
             return Outcome.FAILED
         return Outcome.RAN if self._tally.any_started else Outcome.CACHED
+
+    def _work_through(self) -> None:
+        try:
+            self._loop()
+        except MissingEntry as error:
+            if not self._heals:
+                raise
+            self._lose(str(error))
+            while self._crew.running:
+                with contextlib.suppress(MissingEntry):
+                    self._collect(PATIENCE)
 
     def _loop(self) -> None:
         self._tally.report(final=False)
@@ -296,7 +311,8 @@ class Scheduler:
         assert item.error is not None
         if item.error.kind == "missing":
             if self._heals:
-                raise ResultLost(item.error.message)
+                self._lose(item.error.message)
+                return True
             item.error = replace(item.error, kind="raised")
         place = chunk.items[item.position]
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
@@ -351,6 +367,11 @@ class Scheduler:
         self._tally.report(final=False)
 
     # -- the end -------------------------------------------------------------------------------------------------
+
+    def _lose(self, message: str) -> None:
+        """A result that was counted on is gone: what is running is taken in, then the run has to be planned anew."""
+        self._lost = self._lost or message
+        self._stopping = True
 
     def _wind_down(self) -> None:
         """After Ctrl-C: let workers finish the item that they are on, for a moment."""

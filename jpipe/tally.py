@@ -20,11 +20,13 @@ __all__ = ["StepTally", "Tally"]
 class StepTally:
     """The items of one step, by what became of them; times in seconds.
 
-    The first `done` calls are known to be done. `unsynced` parts of its results are on their way to the disk.
+    The first `done` calls are known to be done. `unsynced` parts of its results are on their way to the disk. `ran` are
+    items by the number of their call that this run has computed already, before it was planned anew.
     """
 
     name: str
     states: list[CallState]
+    ran: Mapping[int, set[int]]
     started: float | None = None
     ended: float | None = None
     unsynced: int = 0
@@ -38,7 +40,14 @@ class StepTally:
         together = b"".join(state.status for state in self.states)
         counts = {status: together.count(status) for status in Status}
         counts[Status.WAITING] += sum(expected_items(state.call) for state in self.states if state.count is None)
+        again = sum(map(self._ran_before, self.states)) if self.ran else 0
+        counts[Status.CACHED] -= again
+        counts[Status.RAN] += again
         self.counts = counts
+
+    def _ran_before(self, state: CallState) -> int:
+        """How many items are cached because this run computed them."""
+        return len(self.ran.get(state.call.number, set()).intersection(state.items(Status.CACHED)))
 
     @property
     def is_settled(self) -> bool:
@@ -57,15 +66,17 @@ class Tally:
         Of all calls that take part.
     emit
         Takes the events.
+    ran
+        By the number of their call: items that this run has computed already, before it was planned anew.
     """
 
-    def __init__(self, states: Iterable[CallState], emit: Observer) -> None:
+    def __init__(self, states: Iterable[CallState], emit: Observer, ran: Mapping[int, set[int]]) -> None:
         self._emit = emit
         self._decided: dict[str, list[Any]] = {}
         self.steps: dict[str, StepTally] = {}
         for state in states:
             name = state.call.step.name
-            self.steps.setdefault(name, StepTally(name, [])).states.append(state)
+            self.steps.setdefault(name, StepTally(name, [], ran)).states.append(state)
 
     @property
     def any_started(self) -> bool:

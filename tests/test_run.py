@@ -353,3 +353,66 @@ def test_load_and_cached_use_what_runs_left(tmp_path: Path) -> None:
     assert jpipe.load(plus, 77, cache_dir=cache) == 78
     with pytest.raises(OutOfDateError):
         run(main, tmp_path / "other", frozen=True)
+
+
+def test_a_result_that_breaks_during_the_run_is_made_again_and_nothing_twice(project: Project) -> None:
+    """What ran before the break counts as run, and its results are found for the steps that take them."""
+    project.write("""
+        import time
+        from pathlib import Path
+
+        import numpy as np
+
+        import jpipe
+        from jpipe import pipeline, step
+
+        @step
+        def large() -> np.ndarray:
+            return np.arange(500_000.0)
+
+        @step
+        def square(i):
+            with open(f"{i}.ran", "a") as file:
+                file.write("x")
+            time.sleep(0.05)
+            return i * i
+
+        @step
+        def breaks(n):
+            time.sleep(0.4)
+            for path in Path("cache/v1/blobs").rglob("*"):
+                if n > 5 and path.is_file() and path.stat().st_size > 1_000_000:
+                    path.chmod(0o600)
+                    with open(path, "r+b") as file:
+                        file.seek(3_000_000)
+                        file.write(bytes(800))
+            return n
+
+        @step
+        def first(array, n):
+            return float(array[1]) + n
+
+        @step
+        def twice(x):
+            return 2 * x
+
+        @step
+        def total(xs, y):
+            return sum(xs) + y
+
+        @pipeline
+        def main(n: int = 5):
+            return total(jpipe.map(twice, jpipe.map(square, range(n))), first(large(), breaks(n)))
+    """)
+    project.run("-j1")
+    second = project.run("-j2", "--set", "n=40")
+    assert {name: ran for name, ran in second.ran.items() if name != "large"} == {
+        "breaks": 1,
+        "first": 1,
+        "square": 35,
+        "twice": 35,
+        "total": 1,
+    }
+    assert second.counts == (74, 10), "large is one of them, although its end was told before it broke"
+    assert {path.read_text() for path in project.root.glob("*.ran")} == {"x"}, "each item once in both runs"
+    assert project.run("-j2", "--set", "n=40").counts == (0, 84)

@@ -82,7 +82,7 @@ def test_code_that_native_code_ends_is_named_by_the_next_run(project: Project) -
     project.write(
         {
             "pipeline.py": """
-                import faulthandler
+                import sys
                 from jpipe import pipeline, step
 
                 @step
@@ -91,7 +91,7 @@ def test_code_that_native_code_ends_is_named_by_the_next_run(project: Project) -
 
                 @step
                 def wild(x: int) -> int:
-                    faulthandler._sigsegv()
+                    getattr(sys.modules["faulthandler"], "_sigsegv")()
                     return x
 
                 @pipeline

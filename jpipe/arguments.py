@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jpipe.digest import combine, complete, digest
+from jpipe.digest import combine, complete, digest, digest_scalars
 from jpipe.errors import Location, UndigestibleError
 from jpipe.files import File, FileDigests
 from jpipe.layout import Call, Output, contains_output
@@ -54,7 +54,8 @@ class Digester:
 
     def elements(self, call: Call, name: str, values: Sequence[Any], is_file: bool = False) -> list[bytes]:
         """The digests of the elements of a list that is mapped over."""
-        return [self.argument(call, name, value, is_file) for value in values]
+        found = None if is_file or call.step.declared.hash else digest_scalars(values)
+        return found or [self.argument(call, name, value, is_file) for value in values]
 
     def _nested(self, call: Call, name: str, value: Any, is_file: bool) -> bytes:
         kind = type(value)

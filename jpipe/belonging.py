@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
 import os
 import signal
 import sys
@@ -35,7 +34,9 @@ def belong_to(main: int) -> None:
     faulthandler.enable(2)
     # The signal comes when the *thread* that started this process ends. multiprocessing.Pool starts new workers, which
     # are daemons, from a thread that ends before they may: killed with a lock in hand, they block the pool for good.
-    if sys.platform == "linux" and not multiprocessing.current_process().daemon:
+    from multiprocessing import current_process
+
+    if sys.platform == "linux" and not current_process().daemon:
         if main > 0:
             _die_with_parent(main)
         else:

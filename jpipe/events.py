@@ -1,9 +1,13 @@
-"""What happens during a run, as values that the scheduler hands to observers."""
+"""What happens during a run, as values that the scheduler hands to observers.
+
+They are named tuples because every command needs them: dataclasses take five times as long to define.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from jpipe.outcomes import Outcome
 from jpipe.reasons import Reason
@@ -25,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """The pipeline is laid out and nothing has run yet.
 
     `calls` counts the places where the pipeline calls steps (a list comprehension is one), `items` what is known of
@@ -43,14 +46,13 @@ class RunStarted:
     jobs: int
     cache_dir: str
     new_cache: bool = False
-    expected_seconds: dict[str, float] = field(default_factory=dict)
-    steps: dict[str, int] = field(default_factory=dict)
+    expected_seconds: Mapping[str, float] = MappingProxyType({})
+    steps: Mapping[str, int] = MappingProxyType({})
     partial: bool = False
-    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsKnown:
+class ItemsKnown(NamedTuple):
     """It was decided of some items of a step whether they must run (`stale`) or not (`cached`).
 
     Emitted as often as such decisions fall; the counts are to be added up. `seconds_saved` is what the cached items
@@ -64,15 +66,13 @@ class ItemsKnown:
     seconds_saved: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(NamedTuple):
     """The first item of a step was given to a worker."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
-class ItemEnded:
+class ItemEnded(NamedTuple):
     """One item, as `ChunkEnded` carries it: all of them for observers that asked for details, else the first of a step.
 
     `item` is its position among all items of the step, `seconds` wall time in the worker, `peak_memory` bytes of
@@ -89,8 +89,7 @@ class ItemEnded:
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkEnded:
+class ChunkEnded(NamedTuple):
     """Items of a step came back from a worker.
 
     `ran` and `failed` count them; `worker` is the number of the worker, from 1 (0: the main process); `output` is what
@@ -106,8 +105,7 @@ class ChunkEnded:
     output: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Everything that can be said about one failed item.
 
     Parameters
@@ -162,23 +160,20 @@ class Failure:
     machine_memory: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ItemFailed:
+class ItemFailed(NamedTuple):
     """An item failed for good (after its retries)."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """Another run computes what this run needs next; `holder` says which, where and since when."""
 
     step: str
     holder: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """Something that the user should know and that stops nothing.
 
     `message` is one sentence, `hint` what to do about it.
@@ -189,8 +184,7 @@ class Notice:
     step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepEnded:
+class StepEnded(NamedTuple):
     """Nothing of a step is left to do; its results are safe on disk.
 
     Emitted exactly once for each step that took part. `cut_off` counts the items that were pending and turned out
@@ -211,8 +205,7 @@ class StepEnded:
     seconds_saved: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """The run is over. `seconds_saved` is what the cached items took when they ran.
 
     `results` says what those steps gave that ran and whose result no other takes: ``("table", "DataFrame 9 × 3")``.

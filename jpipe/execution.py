@@ -70,16 +70,18 @@ class Execution:
             with watching() as watch:
                 value = self._call(item)
             receipt.seconds = time.perf_counter() - clock
+            receipt.peak_memory = peak_memory()
             self._keep(receipt, item, value, watch, int(started * 1e9))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and came():
                 receipt.interrupted = self._stop = True
             else:
                 receipt.seconds = time.perf_counter() - clock
+                receipt.peak_memory = peak_memory()
                 receipt.error = record_error(error, _kind_of(error), receipt.seconds)
         receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
-        receipt.peak_memory = peak_memory()
         if self.slot is not None:
+            receipt.peak_memory = peak_memory()
             self.slot.end(self.work.number, started, receipt.peak_memory)
         return receipt
 
@@ -120,7 +122,7 @@ class Execution:
         receipt.summary = outcome_of(value) if self.work.tells_result else ""
         self.receipt.paths += stored.paths
         if step.cache and item.keep and receipt.changed is None:
-            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, peak_memory())
+            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, receipt.peak_memory)
             self.receipt.records.append((receipt.position, record))
 
     def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:

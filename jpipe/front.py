@@ -273,7 +273,7 @@ def _values(store: Store, name: str, call: EarlierCall) -> list[Any]:
         if "items" not in dict(records[0].arguments) or len(records[0].arguments) != 1:
             return [store.load(records[0].where)]
         keys = unpack_keys(store.load(records[0].where))
-        return [store.load(found[0].where) for found in family.find_many(keys)]
+        return store.load_many(found[0].where for found in family.find_many(keys))
     except (MissingEntry, IndexError):
         raise CacheMiss(f"a result of {name} is damaged or gone", hint="run the pipeline again: jpipe run") from None
 

@@ -17,7 +17,7 @@ import os
 import reprlib
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,7 @@ class Journal:
         if self._file is None and event.outcome is Outcome.CACHED:
             return
         reasons = self._steps.get(event.step, _StepCounts()).reasons
-        row = {**asdict(event), "outcome": event.outcome.value, "reasons": [_reason(reason) for reason in reasons]}
+        row = {**event._asdict(), "outcome": event.outcome.value, "reasons": [_reason(reason) for reason in reasons]}
         self._write("step", row, always=True)
 
     def _outcome(self) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def _item(chunk: ChunkEnded, item: ItemEnded) -> dict[str, Any]:
 
 
 def _failure(failure: Failure, *, whole: bool) -> dict[str, Any]:
-    row = asdict(failure)
+    row = failure._asdict()
     row["how"] = row.pop("kind")
     row["output"], row["message"] = _bounded(failure.output), _bounded(failure.message)
     if not whole:

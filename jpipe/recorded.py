@@ -103,8 +103,14 @@ class RecordedResults(KnownResults):
         known = zip(state.contents, state.places, strict=True)
         indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
         keys = [state.keys[index] for index in indices]
-        for index, records in zip(indices, self._look_up(state, keys), strict=True):  # type: ignore[arg-type]
-            places = [record.where for record in records if record.content == state.contents[index]]
+        found = self._look_up(state, keys)  # type: ignore[arg-type]
+        single = found.places() if isinstance(found, Matches) else [None] * len(found)
+        for position, (index, only) in enumerate(zip(indices, single, strict=True)):
+            content = state.contents[index]
+            if only is not None and only[0] == content:
+                state.places[index] = only[1]
+                continue
+            places = [record.where for record in found[position] if record.content == content]
             if not places:
                 raise MissingEntry(f"an item of {state.call.step.name} is gone")
             state.places[index] = places[0]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from jpipe import script
 from jpipe.store import Held, Store, Where
+from jpipe.store.places import from_columns, to_columns
 
 __all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "arguments_of", "loaded_with", "payload_of"]
 
@@ -53,6 +54,10 @@ class ValueSource:
             value = value[key]
         return value
 
+    def values(self, places: Iterable[Where]) -> list[Any]:
+        """Many values from the store."""
+        return self.store.load_many(places, mmap_mode=self.mmap_mode)
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -76,7 +81,7 @@ class ReferenceList:
     def __reduce__(self) -> tuple[Any, ...]:
         if any(isinstance(where, Held) for where in self.places):
             raise pickle.PicklingError("a result that is kept in memory cannot leave this process")
-        return _resolve_list, (self.places,)
+        return _resolve_list, to_columns(self.places)
 
 
 _sources = threading.local()
@@ -97,9 +102,8 @@ def _resolve(where: Where, path: tuple[Any, ...]) -> Any:
     return _sources.source.value(where, path)
 
 
-def _resolve_list(places: tuple[Where, ...]) -> list[Any]:
-    source = _sources.source
-    return [source.value(where, ()) for where in places]
+def _resolve_list(*columns: Any) -> list[Any]:
+    return _sources.source.values(from_columns(columns))  # type: ignore[no-any-return]
 
 
 def payload_of(arguments: Mapping[str, Any]) -> Payload:
@@ -127,7 +131,7 @@ def _live(value: Any, source: ValueSource) -> Any:
     if type(value) is Reference:
         return source.value(value.where, value.path)
     if type(value) is ReferenceList:
-        return [source.value(where, ()) for where in value.places]
+        return source.values(value.places)
     if type(value) in (list, tuple):
         return type(value)(_live(item, source) for item in value)
     if type(value) is dict:

@@ -204,6 +204,8 @@ class _Unpickler(pickle.Unpickler):
 
 def loads(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
     """The value that was pickled, with what the script defines as it is here."""
-    if _adopted.name is None and script_name() == MAIN:
+    name = script_name()
+    is_alone = name == MAIN and _adopted.name is None
+    if is_alone or (type(data) is bytes and b"__main__" not in data and name.encode() not in data):
         return pickle.loads(data, buffers=buffers)
     return _Unpickler(io.BytesIO(data), buffers=buffers).load()

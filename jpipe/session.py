@@ -243,7 +243,7 @@ def load_output(ledger: Ledger, output: Output) -> Any:
     places, path = ledger.place_of(output)
     mode = output.call.step.declared.mmap_mode
     if path is None:
-        return [ledger.store.load(place, mmap_mode=mode) for place in places]
+        return ledger.store.load_many(places, mmap_mode=mode)
     value = ledger.store.load(places[0], mmap_mode=mode)
     for key in path:
         value = value[key]

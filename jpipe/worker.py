@@ -1,13 +1,15 @@
 """Where chunks run: their execution goes through joblib.Memory, over jpipe's own store.
 
 With ``joblib.Memory(cache_dir, backend="jpipe").cache(execute)`` a chunk whose results appeared in the cache meanwhile
-is not executed again, and what was executed is filed by the store backend.
+is not executed again, and what was executed is filed by the store backend. A run that starts no worker, of a pipeline
+that does not need joblib either, does not import it for this: doing the work would take less time than that.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -40,11 +42,23 @@ class Task:
 
 def run_work(work: Work) -> Receipt:
     """Run a chunk in this process."""
+    if work.in_main and "joblib" not in sys.modules:
+        return _run_directly(work)
     memory = _Front.of(work.store)
     with memory.backend.serving(work):
         receipt: Receipt = memory.execute(work.key, work)
     for store in (work.store, memory.backend.store):
         receipt.complaints += store.saving.take_complaints()
+    return receipt
+
+
+def _run_directly(work: Work) -> Receipt:
+    """What joblib.Memory and the store backend do with a chunk."""
+    receipt = work.find(work.store)
+    if receipt is None:
+        receipt = _execute(work.key, work)
+        receipt.publish(work.store)
+    receipt.complaints += work.store.saving.take_complaints()
     return receipt
 
 

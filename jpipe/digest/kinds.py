@@ -53,6 +53,7 @@ _EXACT: dict[type, Rule] = {
 
 # By the first part of the module's name of a class: what gives the rule for classes from there, or None.
 _PACKAGES: dict[str, Callable[[type, type], Rule | None]] = {
+    **dict.fromkeys(("decimal", "fractions", "uuid", "zoneinfo"), standard.standard_rule),
     "numpy": numpy_rule,
     "pandas": pandas_rule,
     "polars": polars_rule,

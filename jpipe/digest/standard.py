@@ -5,24 +5,22 @@ from __future__ import annotations
 import array
 import collections
 import datetime as dt
-import decimal
-import fractions
 import functools
 import pathlib
+import sys
 import types
-import uuid
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from jpipe.digest.buffers import buffer
 from jpipe.digest.canonical import Node, Refused, Tag, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from zoneinfo import ZoneInfo
 
     from jpipe.digest.engine import Encoder
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "standard_rule"]
 
 
 def _reduce_partial(value: functools.partial[Any], _encoder: Encoder) -> Node:
@@ -114,15 +112,24 @@ RULES: dict[type, Callable[[Any, Encoder], bytes | Node]] = {
     type(collections.OrderedDict().values()): _reduce_view,
     type(collections.OrderedDict().items()): _reduce_view,
     type(iter(set())): _refuse_order,
-    ZoneInfo: _reduce_zone,
     dt.date: _reduce_date,
     dt.datetime: _reduce_datetime,
     dt.timedelta: _reduce_timedelta,
-    decimal.Decimal: _reduce_text,
-    fractions.Fraction: _reduce_text,
-    uuid.UUID: _reduce_text,
     pathlib.PurePosixPath: _reduce_text,
     pathlib.PureWindowsPath: _reduce_text,
     pathlib.PosixPath: _reduce_text,
     pathlib.WindowsPath: _reduce_text,
 }
+
+_BY_NAME: dict[tuple[str, str], Callable[[Any, Encoder], bytes | Node]] = {
+    ("decimal", "Decimal"): _reduce_text,
+    ("fractions", "Fraction"): _reduce_text,
+    ("uuid", "UUID"): _reduce_text,
+    ("zoneinfo", "ZoneInfo"): _reduce_zone,
+}
+
+
+def standard_rule(kind: type, _base: type) -> Callable[[Any, Encoder], bytes | Node] | None:
+    """The rule for exactly a type of a module that most programs do not import, because that takes time."""
+    found = getattr(sys.modules.get(kind.__module__), kind.__name__, None)
+    return _BY_NAME.get((kind.__module__, kind.__name__)) if found is kind else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
 
-from jpipe.digest.canonical import PREFIX, SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, short
+from jpipe.digest.canonical import PREFIX, SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, scalars, short
 from jpipe.digest.engine import Encoder, Fingerprints
 from jpipe.digest.kinds import reduce
 from jpipe.digest.plain import encodings, reduce_container
@@ -19,7 +19,7 @@ from jpipe.digest.refusal import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["ValueDigest", "combine", "complete", "digest"]
+__all__ = ["ValueDigest", "combine", "complete", "digest", "digest_scalars"]
 
 Code = tuple[tuple[str, str], ...]
 
@@ -91,6 +91,13 @@ def digest(
     except Refused as refused:
         raise explain(refused, describe) from refused.__cause__
     return ValueDigest(content, _listed(encoder))
+
+
+def digest_scalars(values: Sequence[Any]) -> list[bytes] | None:
+    """The `content` of the `digest` of each value if all are numbers, texts and the like, else None."""
+    if not SCALARS.issuperset(map(type, values)):
+        return None
+    return [blake3(PREFIX + encoding).digest() for encoding in scalars(values)]
 
 
 class _Once:

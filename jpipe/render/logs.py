@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from jpipe.events import Failure
@@ -56,7 +55,7 @@ def _item(item: ItemLog, commands: Commands, tb: str) -> list[Line]:
     if item.failure is not None:
         failure = failure_of(item.failure)
         printed = [line("  it printed"), *_printed(failure.output), ()] if failure.output else []
-        return [*printed, *failure_screen(replace(failure, output=""), commands, tb)]
+        return [*printed, *failure_screen(failure._replace(output=""), commands, tb)]
     facts = [took(item.seconds), size(item.nbytes)]
     mark = good("✓ ") if item.outcome == "ran" else bad("✗ ")
     head = line(mark, strong(item.label), dim(f"   item {item.item} · {' · '.join(facts)}"))
@@ -78,12 +77,13 @@ def failure_of(row: Mapping[str, Any]) -> Failure:
         "error_type": "",
         "message": "",
     }
-    for one in fields(Failure):
-        value = row.get(one.name)
-        if one.name in _TABLES:
-            known[one.name] = _table(value, _TABLES[one.name])
-        elif isinstance(value, str if one.type == "str" else (int, float)):
-            known[one.name] = value
+    defaults = Failure._field_defaults
+    for name in Failure._fields:
+        value = row.get(name)
+        if name in _TABLES:
+            known[name] = _table(value, _TABLES[name])
+        elif isinstance(value, str if isinstance(known.get(name, defaults.get(name)), str) else (int, float)):
+            known[name] = value
     return Failure(**known)
 
 

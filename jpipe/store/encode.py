@@ -143,7 +143,7 @@ def unpack_inline(payload: bytes) -> Any:
     """The value that `pack_inline` wrote; its arrays can be written to."""
     codec = payload[0]
     if codec != _BUFFERS:
-        return decode(codec, memoryview(payload)[1:], [])
+        return decode(codec, payload[1:], [])
     count = _COUNT.unpack_from(payload)[1]
     position = _COUNT.size + 8 * count
     pieces = []

@@ -13,7 +13,7 @@ from typing import overload
 
 from jpipe.store import system
 from jpipe.store.pack import ForeignPack, Segment, TornPack, read_pack
-from jpipe.store.records import MissingEntry, PackPlace, Read, Record
+from jpipe.store.records import MissingEntry, PackPlace, Read, Record, Where
 from jpipe.store.signing import SigningKey
 
 __all__ = ["Family", "Matches"]
@@ -168,7 +168,7 @@ class Family:
         for segment, entry in map(index.locate, numbers):
             row = segment.row(entry)
             if row.check == place.check and row.offset is not None and segment.pack != place.pack:
-                found = segment.place(place.key, row)
+                found = segment.place_of(entry)
                 assert isinstance(found, PackPlace)
                 return found
         raise MissingEntry(f"no record has the value {place.check.hex()} any more")
@@ -277,6 +277,12 @@ class Matches(Sequence[tuple[Record, ...]]):
         older = self._index.older
         for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
             yield None if segment is None or key in older else segment.plain(entry)
+
+    def places(self) -> Iterator[tuple[bytes, Where] | None]:
+        """By position: digest and place of the value of a key that has a single record, None for others."""
+        older = self._index.older
+        for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
+            yield None if segment is None or key in older else (segment.content(entry), segment.place_of(entry))
 
     @property
     def missing(self) -> list[int]:

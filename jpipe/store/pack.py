@@ -142,11 +142,12 @@ class Segment:
         extra = parts + row.parts
         return self.control[start:parts], self.control[parts:extra], self.control[extra : extra + row.extra]
 
-    def place(self, key: bytes, row: Row) -> Where:
+    def place_of(self, entry: int) -> Where:
         """Where the value of an entry is."""
-        if row.offset is None:
-            return BlobPlace(row.check)
-        return PackPlace(self.family, key, self.pack, self.payload + row.offset, row.length, row.check)
+        check, offset, length, *_ = self._row(entry)
+        if offset == _IN_BLOB:
+            return BlobPlace(check)
+        return PackPlace(self.family, self.key(entry), self.pack, self.payload + offset, length, check)
 
     def record(self, entry: int) -> Record:
         """An entry in full."""

@@ -43,7 +43,7 @@ from jpipe.store.removal import clear, remove
 from jpipe.store.roots import mark_reached, pin
 from jpipe.store.saving import Saving
 from jpipe.store.signing import SigningKey
-from jpipe.store.small import payload_of, places_in
+from jpipe.store.small import PayloadReader, places_in
 from jpipe.store.sync import sync_files
 from jpipe.store.usage import Entry, FamilyUse, Size, entries, families, measure
 from jpipe.store.verify import Verified, verify
@@ -192,17 +192,13 @@ class Store:
             If it is not there. `CorruptEntry` if it was damaged and was set aside; `UnreadableEntry` if it is sound
             but cannot be unpickled here. To a reader all are misses.
         """
-        if isinstance(where, BlobPlace):
-            return self.disk.blobs.load(where.id, mmap_mode)
-        if isinstance(where, Held) and not where.is_encoded:
-            return where.value
-        payload = self._payload(where) if isinstance(where, PackPlace) else _bytes_in(where)
-        try:
-            return unpack_inline(payload)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+        with PayloadReader(self.disk, self.family) as reader:
+            return self._load(where, mmap_mode, reader)
+
+    def load_many(self, places: Iterable[Where], *, mmap_mode: Mode = "c") -> list[Any]:
+        """The values at many places, as `load` gives each; quick for small ones that were written together."""
+        with PayloadReader(self.disk, self.family) as reader:
+            return [self._load(where, mmap_mode, reader) for where in places]
 
     def has(self, where: Where) -> bool:
         """Whether a value can be had: a blob is looked into only if its file was touched since it was written."""
@@ -348,8 +344,22 @@ class Store:
             family.added(name)
         return name
 
+    def _load(self, where: Where, mmap_mode: Mode, reader: PayloadReader) -> Any:
+        if isinstance(where, BlobPlace):
+            return self.disk.blobs.load(where.id, mmap_mode)
+        if isinstance(where, Held) and not where.is_encoded:
+            return where.value
+        payload = reader.payload(where) if isinstance(where, PackPlace) else _bytes_in(where)
+        try:
+            return unpack_inline(payload)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+
     def _payload(self, place: PackPlace) -> bytes:
-        return payload_of(self.disk, place, self.family)
+        with PayloadReader(self.disk, self.family) as reader:
+            return reader.payload(place)
 
 
 def _reopened(folder: Folder, key: SigningKey, quiet: bool) -> Store:

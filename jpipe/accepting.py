@@ -83,8 +83,9 @@ def propose(session: Session, step: str) -> Proposal:
     reasons = _reasons(session, states[0], older[0])
     changed = tuple(str(reason) for reason in reasons)
     acceptance = Acceptance(step, fingerprint.digest, tuple(older), ledger.now, changed)
-    pending = sum(len(s.items(Status.WAITING)) if s.count is not None else ledger.count_of(s.call) for s in undecided)
-    return Proposal(acceptance, reasons, ledger.items_of(step), kept, len(waiting) - kept, pending)
+    numbers = ledger.numbers
+    pending = sum(len(s.items(Status.WAITING)) if s.count is not None else numbers.count_of(s.call) for s in undecided)
+    return Proposal(acceptance, reasons, numbers.count_of_step(step), kept, len(waiting) - kept, pending)
 
 
 def _families(session: Session, state: CallState) -> list[bytes]:

@@ -150,7 +150,7 @@ class Account:
         state, index = chunk.items[item.position]
         key = state.keys[index]
         return ItemEnded(
-            self._ledger.first_item(state) + index,
+            self._ledger.numbers.first_of(state) + index,
             label_of(state, index),
             key.hex() if key else "",
             Outcome.FAILED if item.stored is None else Outcome.RAN,

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from jpipe.digest import Code
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.layout import Call
 from jpipe.store import Record, Where
 
-__all__ = ["CallState", "Code", "Status"]
-
-Code = tuple[tuple[str, str], ...]
+__all__ = ["CallState", "Status"]
 
 
 class Status(IntEnum):
@@ -44,10 +43,21 @@ class CallState:
         By item: how far it is, its key, the digest of its result (without code), and where that is.
     codes
         By item: the user's own code inside the result, where there is any.
-    parts
-        The digests of the parts of a plain call's result, where they are wanted.
-    whole
-        The digest of the whole result, once every item is done.
+    parts, part_code
+        Of a plain call's result, where they are wanted: the digests of its parts, and the code inside each.
+    whole, whole_key
+        The digest of the whole result, once every item is done, and of a mapped call the key of its record as a whole.
+    record
+        The record that answered: of a plain call, or of a mapped call as a whole.
+    open_items
+        How many items are not done.
+    needs
+        Numbers of the calls whose whole results it waits for.
+    fixed, sources
+        The digests of its arguments: (name, digest) of those that are the same for all items, and by name those of the
+        elements that are mapped over, as far as they are known.
+    reads
+        Files that items of a mapped call read.
     seconds, nbytes
         What the items took when they ran, and the size of all results.
     was_pending

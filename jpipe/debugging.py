@@ -135,7 +135,7 @@ def prepare_item(
     ledger = session.ledger(session.wanted([step]), forced=[step])
     ledger.begin()
     states = [state for state in ledger.states.values() if state.call.step.name == step]
-    total = ledger.items_of(step)
+    total = ledger.numbers.count_of_step(step)
     number = _failed_item(session, ledger, states, total, step) if item is None else item
     state, index = _located(ledger, states, number, total, step)
     arguments = _arguments(session, ledger, state, index)
@@ -150,13 +150,13 @@ def _failed_item(session: Session, ledger: Ledger, states: Iterable[CallState], 
     for state in states:
         for index, key in enumerate(state.keys):
             if key in session.last_run.failed:
-                return ledger.first_item(state) + index
+                return ledger.numbers.first_of(state) + index
     raise UsageError(f"{step} has {total} items: say which", hint=f"--item 0 to --item {total - 1}")
 
 
 def _located(ledger: Ledger, states: Iterable[CallState], number: int, total: int, step: str) -> tuple[CallState, int]:
     for state in states:
-        index = number - ledger.first_item(state)
+        index = number - ledger.numbers.first_of(state)
         if state.count is None and index >= 0:
             raise _without_inputs(ledger, state)
         if state.count is not None and 0 <= index < state.count:

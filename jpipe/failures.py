@@ -94,7 +94,7 @@ def _is_from(value: Any, given: Any) -> bool:
 
 def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
     """Where an item stands among all items of its step, and how many there are."""
-    return ledger.first_item(state) + index, ledger.items_of(state.call.step.name)
+    return ledger.numbers.first_of(state) + index, ledger.numbers.count_of_step(state.call.step.name)
 
 
 def failure_of(

@@ -98,7 +98,7 @@ class _Remembering:
             ledger = self._ledger(layout, stale)
             ledger.begin()
             state = ledger.states[0]
-            count = ledger.count_of(state.call)
+            count = ledger.numbers.count_of(state.call)
             found = self._loaded(state, {i: _place(ledger, state, i) for i in range(count) if i not in stale})
             missing = [index for index in range(count) if index not in found]
             if missing:

@@ -73,8 +73,8 @@ def key_parts(session: Session, step: str, item: int = 0) -> KeyParts:
     ledger = session.ledger(session.wanted([step]), forced=[step])
     ledger.begin()
     for state in ledger.states.values():
-        index = item - ledger.first_item(state)
-        if state.call.step.name != step or not 0 <= index < ledger.count_of(state.call):
+        index = item - ledger.numbers.first_of(state)
+        if state.call.step.name != step or not 0 <= index < ledger.numbers.count_of(state.call):
             continue
         fingerprint = state.fingerprint.digest
         if state.count is None or state.keys[index] is None:
@@ -83,7 +83,8 @@ def key_parts(session: Session, step: str, item: int = 0) -> KeyParts:
         arguments = ledger.arguments_of(state, index).items()
         parts = tuple((name, digest, texts.get(name)) for name, digest in arguments)
         return KeyParts(label_of(state, index), item, fingerprint, parts, state.keys[index])
-    raise NothingSelectedError(f"{step} has no item {item}", hint=f"it has {ledger.items_of(step)}, counted from 0")
+    count = ledger.numbers.count_of_step(step)
+    raise NothingSelectedError(f"{step} has no item {item}", hint=f"it has {count}, counted from 0")
 
 
 def step_runs(folder: Path, rows: Sequence[RunRow], step: str) -> list[StepRun]:

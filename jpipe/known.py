@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jpipe.callstate import CallState, Code
-from jpipe.digest import complete, digest
+from jpipe.callstate import CallState
+from jpipe.digest import Code, complete, digest
 from jpipe.errors import WiringError
 from jpipe.layout import Output, describe
 from jpipe.store import Store, Where
@@ -82,6 +82,21 @@ class KnownResults:
             ) from None
         found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
         return self._completed(found.content, found.code)
+
+    def _parts_of(self, output: Output) -> list[bytes] | None:
+        """Digests of the elements of a list that a plain call returned."""
+        state = self.states[output.call.number]
+        if not output.path and state.parts is not None and not state.call.is_mapped:
+            return [self._completed(part, state.part_code.get(key, ())) for key, part in state.parts.items()]
+        places, path = self.place_of(output)
+        value: Any = self.store.load(places[0])
+        for key in path or ():
+            value = value[key]
+        hashers = output.call.step.declared.hash
+        return [
+            self._completed(found.content, found.code)
+            for found in (digest(element, fingerprint=self._fingerprinter, hashers=hashers) for element in value)
+        ]
 
     def _item_digest(self, state: CallState, index: int) -> bytes:
         content = state.contents[index]

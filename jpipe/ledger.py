@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 from jpipe.arguments import Digester, file_parameters
-from jpipe.callstate import CallState, Code, Status
-from jpipe.digest import combine, digest
+from jpipe.callstate import CallState, Status
+from jpipe.chained import ElementIndex, is_streamed_to, streams
+from jpipe.digest import Code, combine
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.keys import item_key, item_keys, map_key
-from jpipe.layout import Call, Layout, Output, contains_output, expected_items, needs_of
+from jpipe.layout import Call, Layout, Output, contains_output, needs_of
+from jpipe.numbering import ItemNumbers
 from jpipe.outcomes import Verdict
 from jpipe.rebuilder import Decision, decide
 from jpipe.recorded import COUNT, RecordedResults
@@ -57,6 +59,13 @@ class Ledger(RecordedResults):
         Told of items that must run: (state, indices).
     on_cached
         Told of items that are fresh: (state, number of items, seconds they once took).
+
+    Attributes
+    ----------
+    numbers
+        The numbers of the items of each step.
+    unpublished
+        Records of mapped calls as wholes, to be filed: (step, fingerprint, record).
     """
 
     def __init__(
@@ -88,56 +97,20 @@ class Ledger(RecordedResults):
             on_cached=on_cached,
         )
         self.layout = layout
+        self.numbers = ItemNumbers(layout, self.states)
         self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._on_stale = on_stale
         self._digester = Digester(fingerprinter, files, self.digest_of)
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
-        self._element_index: dict[tuple[int, str], dict[int, list[int]]] = {}
+        self._elements = ElementIndex()
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._first_items: dict[int, int] = {}
-        self._calls: dict[str, list[Call]] = {}
 
     def begin(self) -> None:
         """Decide everything that can be decided before anything runs."""
         for state in self.states.values():
             self._enter(state)
-        self._work_off()
-
-    def first_item(self, state: CallState) -> int:
-        """The number of a call's first item, when the items of all calls of its step are counted from 0.
-
-        Calls that do not take part count too, so that an item has the same number whatever is asked for.
-        """
-        known = self._first_items.get(state.call.number)
-        if known is not None:
-            return known
-        found, is_certain = 0, True
-        number = 0
-        for call in self._calls_of(state.call.step.name):
-            if is_certain:
-                self._first_items[call.number] = number
-            if call is state.call:
-                found = number
-            number += self.count_of(call)
-            other = self.states.get(call.number)
-            is_certain = is_certain and (not call.is_mapped or (other is not None and other.count is not None))
-        return found
-
-    def items_of(self, step: str) -> int:
-        """How many items all calls of a step have, as far as known."""
-        return sum(map(self.count_of, self._calls_of(step)))
-
-    def count_of(self, call: Call) -> int:
-        """How many items a call has, as far as known."""
-        state = self.states.get(call.number)
-        return expected_items(call) if state is None or state.count is None else state.count
-
-    def _calls_of(self, step: str) -> list[Call]:
-        if not self._calls:
-            for call in self.layout.calls:
-                self._calls.setdefault(call.step.name, []).append(call)
-        return self._calls[step]
+        self.work_off()
 
     # -- calls become decidable ----------------------------------------------------------------------------------
 
@@ -146,7 +119,7 @@ class Ledger(RecordedResults):
         for name, value in call.arguments.items():
             for output in needs_of(value):
                 if self.states[output.call.number].whole is None:
-                    if name in call.over and self._streams(value):
+                    if name in call.over and streams(value):
                         self._item_waiters[output.call.number].append(state)
                     else:
                         state.needs.add(output.call.number)
@@ -155,11 +128,6 @@ class Ledger(RecordedResults):
             self._whole_waiters[number].append(state)
         if not state.needs:
             self._open(state)
-
-    @staticmethod
-    def _streams(source: Any) -> bool:
-        """Whether the elements of what is mapped over become known one by one."""
-        return type(source) is list or (type(source) is Output and source.call.is_mapped and not source.path)
 
     def _open(self, state: CallState) -> None:
         """All constants are known: fix them, find the number of items, and decide what can be decided."""
@@ -179,11 +147,11 @@ class Ledger(RecordedResults):
             self._open_mapped(state)
 
     def _open_mapped(self, state: CallState) -> None:
-        lists = {name: self._list_digest(state.call, name) for name in state.call.over}
-        if all(found is not None for found in lists.values()):
-            over = [(name, found) for name, found in lists.items() if found is not None]
-            state.whole_key = map_key(state.fingerprint.digest, state.fixed, over)
-            if self._take_whole(state) or self._take_accepted_whole(state, over):
+        lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
+        known = [(name, found) for name, found in lists if found is not None]
+        if len(known) == len(lists):
+            state.whole_key = map_key(state.fingerprint.digest, state.fixed, known)
+            if self._take_whole(state) or self._take_accepted_whole(state, known):
                 self._tell_waiters(state)
                 self._tell_item_waiters(state, range(state.count or 0))
                 return
@@ -224,27 +192,12 @@ class Ledger(RecordedResults):
         parts = self._parts_of(value)
         return None if parts is None else len(parts)
 
-    def _parts_of(self, output: Output) -> list[bytes] | None:
-        """Digests of the elements of a list that a plain call returned."""
-        state = self.states[output.call.number]
-        if not output.path and state.parts is not None and not state.call.is_mapped:
-            return [self._completed(part, state.part_code.get(key, ())) for key, part in state.parts.items()]
-        places, path = self.place_of(output)
-        value: Any = self.store.load(places[0])
-        for key in path or ():
-            value = value[key]
-        hashers = output.call.step.declared.hash
-        return [
-            self._completed(found.content, found.code)
-            for found in (digest(element, fingerprint=self._fingerprinter, hashers=hashers) for element in value)
-        ]
-
     def _fill_source(self, state: CallState, name: str) -> None:
         value = state.call.arguments[name]
         count = state.count or 0
         is_file = name in file_parameters(state.call)
         if type(value) is Output:
-            if self._streams(value):
+            if streams(value):
                 state.sources[name] = [None] * count
             else:
                 state.sources[name] = [*(self._parts_of(value) or ())][:count]
@@ -373,7 +326,9 @@ class Ledger(RecordedResults):
 
     def work_off(self) -> None:
         """Decide everything that follows from the results that came in."""
-        self._work_off()
+        while self._agenda:
+            function, arguments = self._agenda.popleft()
+            function(*arguments)
 
     def _done(self, state: CallState, indices: Sequence[int]) -> None:
         state.open_items -= len(indices)
@@ -391,36 +346,10 @@ class Ledger(RecordedResults):
             # Sizing a call starts it anew, so it is done once, however many items were waited for together.
             if not waiter.needs:
                 self._open_mapped(waiter)
-        elif self._streaming(waiter, source):
+        elif is_streamed_to(waiter.call, source.call):
             self._advance(waiter, [index for index in indices if index < (waiter.count or 0)])
-        else:
-            self._advance(waiter, self._positions(waiter, source))
-
-    @staticmethod
-    def _streaming(waiter: CallState, source: CallState) -> list[Any]:
-        values = [waiter.call.arguments[name] for name in waiter.call.over]
-        return [v for v in values if type(v) is Output and v.call is source.call and not v.path]
-
-    def _positions(self, waiter: CallState, source: CallState) -> list[int]:
-        """Which elements of a list of outputs come from `source`."""
-        if source.whole is None:
-            return []
-        found: set[int] = set()
-        for name in waiter.call.over:
-            value = waiter.call.arguments[name]
-            if type(value) is list:
-                positions = self._index_of(waiter, name).get(source.call.number, ())
-                found.update(p for p in positions if p < (waiter.count or 0))
-        return sorted(found)
-
-    def _index_of(self, waiter: CallState, name: str) -> dict[int, list[int]]:
-        known = self._element_index.get((waiter.call.number, name))
-        if known is None:
-            known = self._element_index[waiter.call.number, name] = defaultdict(list)
-            for position, element in enumerate(waiter.call.arguments[name]):
-                for output in needs_of(element):
-                    known[output.call.number].append(position)
-        return known
+        elif source.whole is not None:
+            self._advance(waiter, self._elements.holding(source.call, waiter.call, waiter.count or 0))
 
     def _finish(self, state: CallState) -> None:
         """Every item is done: the whole result has a digest now."""
@@ -448,25 +377,20 @@ class Ledger(RecordedResults):
         """File that these items are what the mapped call gives, so that the next run need not ask for each."""
         if state.held or not state.is_complete or state.accepted:
             return
-        if not self.keeps(state) or not self._whole_key(state):
+        key = self._whole_key(state) if self.keeps(state) else None
+        if key is None:
             return
-        assert state.whole_key is not None
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))
         stored = replace(stored, content=content, code=code, nbytes=state.nbytes)
         count = (COUNT, len(state.keys).to_bytes(32, "little"))
-        record = NewRecord(state.whole_key, stored, (count,), tuple(state.reads), state.seconds)
+        record = NewRecord(key, stored, (count,), tuple(state.reads), state.seconds)
         self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
-    def _whole_key(self, state: CallState) -> bool:
-        if state.whole_key is not None:
-            return True
-        lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
-        if any(found is None for _, found in lists):
-            return False
-        state.whole_key = map_key(state.fingerprint.digest, state.fixed, [(n, f) for n, f in lists if f is not None])
-        return True
-
-    def _work_off(self) -> None:
-        while self._agenda:
-            function, arguments = self._agenda.popleft()
-            function(*arguments)
+    def _whole_key(self, state: CallState) -> bytes | None:
+        """The key of a mapped call as a whole, once all lists are known."""
+        if state.whole_key is None:
+            lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
+            known = [(name, found) for name, found in lists if found is not None]
+            if len(known) == len(lists):
+                state.whole_key = map_key(state.fingerprint.digest, state.fixed, known)
+        return state.whole_key

@@ -237,7 +237,7 @@ class _Selection:
         if self._failed is not None:
             return state.keys[index] in self._failed
         if self._items is not None and state.call.step.name in self._targets:
-            return self.ledger.first_item(state) + index in self._items
+            return self.ledger.numbers.first_of(state) + index in self._items
         return True
 
 

@@ -26,7 +26,6 @@ from jpipe.events import Observer
 from jpipe.filing import Filing
 from jpipe.interrupts import Interrupts
 from jpipe.isolation import needs_process, opens_debugger
-from jpipe.layout import expected_items
 from jpipe.ledger import Ledger
 from jpipe.limits import Limits
 from jpipe.outcomes import Outcome
@@ -133,7 +132,7 @@ class Scheduler:
                 self._close()
             if self._lost and not self._interrupted:
                 raise ResultLost(self._lost)
-            self._settle()
+            self._tally.settle(interrupted=self._interrupted, failed=bool(self._account.failures))
         if self._interrupted:
             return Outcome.INTERRUPTED
         if self._account.failures:
@@ -159,11 +158,9 @@ class Scheduler:
             self._recover()
             self._dispatch()
             self._file()
-            pause = self._backlog.pause
+            pause = POLL if self._sharing.is_waiting else self._backlog.pause
             if self._crew.running:
                 self._collect(POLL if self._sharing.is_waiting else PATIENCE)
-            elif self._sharing.is_waiting and not self._stopping:
-                self._collect(POLL)
             elif pause is not None and not self._stopping:
                 self._collect(pause)
             else:
@@ -394,21 +391,6 @@ class Scheduler:
         self._filing.close()
         self._crew.remove_folder()
         self._account.unkept(self._store.saving.take_complaints())
-
-    def _settle(self) -> None:
-        """Name what became of the items that were not done, and report the steps that are left."""
-        states = self._ledger.states.values()
-        partial = not self._account.failures and any(Status.UNASKED in state.status for state in states)
-        left = Status.INTERRUPTED if self._interrupted else Status.UNASKED if partial else Status.BLOCKED
-        for state in states:
-            if state.count is None:
-                state.count = expected_items(state.call)
-                state.status = bytearray([left]) * state.count
-                continue
-            for index, status in enumerate(state.status):
-                if status in (Status.WAITING, Status.STALE):
-                    state.status[index] = left
-        self._tally.report(final=True)
 
 
 def _window(pool: Pool, entry: StepQueue) -> int:

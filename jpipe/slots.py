@@ -18,12 +18,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from jpipe.files import RUN_FOLDER
+
 __all__ = ["RunFolder", "Slot", "SlotState", "is_alive"]
 
 _LAYOUT = struct.Struct("<QIIdQ")
 _SIZE = 64
 IDLE = 0xFFFFFFFF
-_PREFIX = "jpipe-run-"
 LEFTOVER_AFTER = 60.0
 """Folders of dead runs are removed when they were not touched for so long, seconds."""
 
@@ -90,7 +91,7 @@ class RunFolder:
 
     def __init__(self) -> None:
         _remove_leftovers()
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self.path = Path(tempfile.mkdtemp(prefix=f"{RUN_FOLDER}{os.getpid()}-"))
         self._numbers: dict[int, int] = {}
 
     def states(self) -> list[SlotState]:
@@ -132,8 +133,8 @@ class RunFolder:
 def _remove_leftovers() -> None:
     """Remove the folders of runs that were killed."""
     with contextlib.suppress(OSError):
-        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        for path in Path(tempfile.gettempdir()).glob(f"{RUN_FOLDER}*-*"):
+            pid = path.name.removeprefix(RUN_FOLDER).partition("-")[0]
             old = time.time() - path.stat().st_mtime > LEFTOVER_AFTER
             if old and pid.isdigit() and not is_alive(int(pid)):
                 shutil.rmtree(path, ignore_errors=True)

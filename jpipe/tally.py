@@ -124,6 +124,21 @@ class Tally:
                 self._report(step)
             waits = waits or (step.started is not None and not step.reported)
 
+    def settle(self, *, interrupted: bool, failed: bool) -> None:
+        """Name what became of the items that were not done, and report the steps that are left."""
+        states = [state for step in self.steps.values() for state in step.states]
+        partial = not failed and any(Status.UNASKED in state.status for state in states)
+        left = Status.INTERRUPTED if interrupted else Status.UNASKED if partial else Status.BLOCKED
+        for state in states:
+            if state.count is None:
+                state.count = expected_items(state.call)
+                state.status = bytearray([left]) * state.count
+                continue
+            for index, status in enumerate(state.status):
+                if status in (Status.WAITING, Status.STALE):
+                    state.status[index] = left
+        self.report(final=True)
+
     def _report(self, step: StepTally) -> None:
         step.reported = True
         ended = self._ended(step)

@@ -19,9 +19,10 @@ from jpipe.digest.refusal import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["ValueDigest", "combine", "complete", "digest", "digest_scalars"]
+__all__ = ["Code", "ValueDigest", "combine", "complete", "digest", "digest_scalars"]
 
 Code = tuple[tuple[str, str], ...]
+"""The user's own classes and functions inside a value: (module, qualified name), sorted."""
 
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from jpipe.digest import Code
 from jpipe.files import Read
 
 __all__ = [
     "BlobPlace",
     "CacheWarning",
+    "Code",
     "CorruptEntry",
     "Held",
     "Inline",
@@ -27,7 +29,6 @@ __all__ = [
 ]
 
 Arguments = tuple[tuple[str, bytes], ...]
-Code = tuple[tuple[str, str], ...]
 
 
 class MissingEntry(LookupError):

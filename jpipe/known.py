@@ -65,7 +65,7 @@ class KnownResults:
         if state.call.is_mapped or len(path) != 1 or state.parts is None:
             return None
         key = path[0]
-        if isinstance(key, int) and key < 0:
+        if isinstance(key, int) and key < 0 and key not in state.parts:  # a dict may have it as a key
             key += len(state.parts)
         found = state.parts.get(key)
         return None if found is None else self._completed(found, state.part_code.get(key, ()))

@@ -93,6 +93,19 @@ def test_results_are_indexed_by_number_and_key_as_deep_as_wanted() -> None:
     assert value(main) == (6, 3, "a", [4])
 
 
+def test_a_negative_key_of_a_dict_is_a_key_and_its_value_counts() -> None:
+    @step
+    def named(before: str) -> dict[int, str]:
+        return {-1: before, 1: "after"}
+
+    @pipeline
+    def main(before: str) -> Any:
+        return show(named(before)[-1])
+
+    for before in ("one", "two"):
+        assert value(main, before=before) == repr(before)
+
+
 def test_lists_tuples_and_dicts_of_results_arrive_filled() -> None:
     @pipeline
     def main() -> Any:

@@ -60,6 +60,8 @@ class CallState:
         Files that items of a mapped call read.
     seconds, nbytes
         What the items took when they ran, and the size of all results.
+    is_open
+        All of `needs` are known, and what follows from them.
     was_pending
         It had to wait for a result that was not known before the run.
     held
@@ -91,6 +93,7 @@ class CallState:
     reads: dict[Read, None] = field(default_factory=dict)
     seconds: float = 0.0
     nbytes: int = 0
+    is_open: bool = False
     was_pending: bool = False
     held: bool = False
     is_complete: bool = True

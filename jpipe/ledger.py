@@ -132,6 +132,7 @@ class Ledger(RecordedResults):
     def _open(self, state: CallState) -> None:
         """All constants are known: fix them, find the number of items, and decide what can be decided."""
         call = state.call
+        state.is_open = True
         ignored = call.step.declared.ignore
         are_files = file_parameters(call)
         state.fixed = [
@@ -343,8 +344,9 @@ class Ledger(RecordedResults):
     def _follow(self, waiter: CallState, source: CallState, indices: Sequence[int]) -> None:
         """Items of `source` are done: decide about those of a mapped call that take them."""
         if waiter.count is None:
-            # Sizing a call starts it anew, so it is done once, however many items were waited for together.
-            if not waiter.needs:
+            # Sizing a call starts it anew, so it is done once, however many items were waited for together; and after
+            # its constants are fixed, which stands on the agenda where the last of them came with these items.
+            if waiter.is_open:
                 self._open_mapped(waiter)
         elif is_streamed_to(waiter.call, source.call):
             self._advance(waiter, [index for index in indices if index < (waiter.count or 0)])

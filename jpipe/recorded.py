@@ -171,7 +171,7 @@ class RecordedResults(KnownResults):
         records = self._look_up(state, [key], fingerprint)[0]
         decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
         record = decision.record
-        if record is None:
+        if record is None or not self._items_last(state, record, fingerprint):
             return False
         count = int.from_bytes(dict(record.arguments)[COUNT], "little")
         state.record = record
@@ -181,6 +181,18 @@ class RecordedResults(KnownResults):
         state.whole = self._completed(record.content, record.code)
         self._on_cached(state, count, record.seconds)
         return True
+
+    def _items_last(self, state: CallState, whole: Record, fingerprint: bytes) -> bool:
+        """Whether no item that a record of a whole names has expired: they may be much older than it."""
+        if state.call.step.declared.expires is None:
+            return True
+        keys = unpack_keys(self.store.load(whole.where))
+        found = self._look_up(state, keys, fingerprint)
+        decisions = (
+            decide(self.question(state, key), records, self.unchanged, self._is_there)
+            for key, records in zip(keys, found, strict=True)
+        )
+        return all(decision.record is not None for decision in decisions)
 
     def _expand(self, state: CallState) -> None:
         """Look the items of a mapped call up that was answered as a whole so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,6 +292,24 @@ def test_cache_ignore_version_and_expires(tmp_path: Path) -> None:
         assert run(main, cache).outcomes[marked.name].ran == second, options
         changed = run(main, cache, parameters={"label": "b"}).outcomes[marked.name].ran
         assert changed == (0 if "ignore" in options else 1), options
+
+
+def test_an_item_expires_at_its_own_time_although_the_list_that_it_is_in_grew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @step(expires="1min")
+    def fetched(x: int) -> int:
+        return x
+
+    @pipeline
+    def main(count: int) -> Any:
+        return jpipe.map(fetched, range(count))
+
+    clock = time.time
+    for passed, count, ran in [(0, 1, 1), (40, 2, 1), (70, 2, 1), (110, 2, 1), (111, 2, 0)]:
+        monkeypatch.setattr(time, "time", lambda passed=passed: clock() + passed)
+        end = run(main, tmp_path / "c", parameters={"count": count}).outcomes["fetched"]
+        assert end.ran == ran, f"{passed} seconds after the first item was made"
 
 
 @pytest.mark.parametrize(("backend", "jobs"), [(None, 1), (None, 2), ("threading", 2), ("multiprocessing", 2)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ def belong_to(main: int) -> None:
     if _done or os.getpid() == abs(main) or threading.current_thread() is not threading.main_thread():
         return
     _done = True
+    # What is imported by now stays: to look it through after the first task, as loky does, and at the end takes longer.
+    gc.freeze()
     signal.signal(signal.SIGINT, _leave_it)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import joblib.parallel
 from joblib import Parallel, parallel_config
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import BatchedCalls, default_parallel_config
 
 from jpipe.belonging import belong_to
@@ -30,6 +31,9 @@ __all__ = ["Pool", "WorkersLost", "configured"]
 
 Done = Callable[[Any, BaseException | None], None]
 """Called with (result, None) or (None, error), in a thread of the backend."""
+
+_BEHIND = 15
+"""The `nice` of processes that need not be ready before workers are."""
 
 
 class Pool:
@@ -170,8 +174,7 @@ class Pool:
         if self._has_children:
             _greet_with(self._backend, belong_to)
         if self._has_children and os.name == "posix":
-            # Until Python 3.12 its start lets Ctrl-C through again, also to workers that are started beside it.
-            resource_tracker.ensure_running()
+            _start_trackers()
         self.n_jobs = self._parallel._effective_n_jobs()
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
@@ -224,6 +227,20 @@ def _greet_with(backend: Any, initializer: Callable[[int], None] | None) -> None
     if hasattr(workers, "_initializer") and workers._initializer in (None, belong_to):
         workers._initializer = initializer
         workers._initargs = () if initializer is None else (_starter(),)
+
+
+def _start_trackers() -> None:
+    """Start the processes that tidy up behind killed workers, and let the workers go before them.
+
+    joblib's imports as much as a worker does, and nobody waits for it: beside the workers it would keep them from the
+    cores while they start. Until Python 3.12 the start of Python's own lets Ctrl-C through again, also to workers that
+    are started beside it.
+    """
+    trackers: tuple[Any, ...] = (loky_tracker._resource_tracker, resource_tracker._resource_tracker)
+    for tracker in trackers:
+        tracker.ensure_running()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, tracker._pid, _BEHIND)
 
 
 def _dead(backend: Any) -> frozenset[int]:

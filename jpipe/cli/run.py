@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -59,9 +60,11 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
     from jpipe.descriptors import keep_screen
 
     keep_screen()  # before the user's modules take hold of the streams, for their logging
-    pipeline, parameters = call.pipeline, call.parameters
     from jpipe import api
 
+    # What was imported up to here stays: at the end it need not be looked through for garbage. What is the user's is.
+    gc.freeze()
+    pipeline, parameters = call.pipeline, call.parameters
     settings = call.settings
     observers, close = _observers(call, options)
     try:

@@ -106,6 +106,10 @@ class Workload:
         Whether to run a further round that samples memory instead of time.
     rounds
         At most so many.
+    pause
+        Seconds of rest before each contender. A virtual machine hands memory that is free for two seconds back to its
+        host, and takes it anew at a price: without the rest, whoever begins sooner after another's end gets more of
+        its memory for nothing.
     """
 
     name: str
@@ -115,6 +119,7 @@ class Workload:
     phases: tuple[Phase, ...]
     measure_memory: bool = False
     rounds: int = 100
+    pause: float = 0.0
 
 
 @dataclass(slots=True)
@@ -190,6 +195,7 @@ def measure(workload: Workload, rounds: int, tell: Tell, only: Sequence[str] = (
     ready = [one for one in chosen if one.installed()]
     for number in range(min(workload.rounds, rounds)):
         for contender in _rotated(ready, number):
+            time.sleep(workload.pause)
             _one_round(workload, contender, result)
             last = {name: taken[-1] for name, taken in result.seconds[contender.name].items() if taken}
             tell(f"{workload.name} {number + 1}: {contender.name}: " + _listed(last))

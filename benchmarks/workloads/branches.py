@@ -17,6 +17,7 @@ def workload(small: bool) -> Workload:
             Contender("joblib, written by hand", "branches/joblib_by_hand.py", ("joblib",)),
             Contender("joblib.Memory", "branches/joblib_memory.py", ("joblib",)),
             Contender("floor: ProcessPool by hand, no cache", "branches/floor_pool.py"),
+            Contender("floor: nothing but the start of a joblib pool", "branches/floor_start.py", ("joblib",)),
         ),
         (Phase("first", {"seconds": seconds}, answer=10, runs=10),),
     )

@@ -14,6 +14,8 @@ def workload(small: bool) -> Workload:
         "joblib + tqdm",
         (
             Contender("jpipe.map", "tiny/jpipe_map.py"),
+            Contender("jpipe.map, in joblib.parallel_config", "tiny/jpipe_map_configured.py"),
+            Contender("jpipe.parallel.p_map", "tiny/jpipe_p_map.py"),
             Contender("joblib + tqdm", "tiny/joblib_with_bar.py", ("joblib",)),
             Contender("tqdm process_map, chunks of 1,000", "tiny/process_map.py"),
             Contender("floor: imap, chunks of 1,000", "tiny/floor_imap.py"),

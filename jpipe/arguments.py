@@ -33,7 +33,7 @@ class Digester:
         self._fingerprinter = fingerprinter
         self._files = files
         self._of_output = of_output
-        self._known: dict[tuple[int, bool], tuple[Any, bytes]] = {}
+        self._known: dict[tuple[int, bool, int], tuple[Any, bytes]] = {}
 
     def argument(self, call: Call, name: str, value: Any, is_file: bool = False) -> bytes:
         """The digest of one argument.
@@ -45,11 +45,13 @@ class Digester:
         """
         if type(value) in _SMALL and not is_file:
             return self._literal(call, name, value)
-        known = self._known.get((id(value), is_file))
+        own = call.step.declared.hash
+        place = id(value), is_file, id(own) if own else 0
+        known = self._known.get(place)
         if known is not None and not contains_output(value):
             return known[1]
         found = self._nested(call, name, value, is_file)
-        self._known[id(value), is_file] = value, found
+        self._known[place] = value, found
         return found
 
     def elements(self, call: Call, name: str, values: Sequence[Any], is_file: bool = False) -> list[bytes]:

@@ -294,6 +294,29 @@ def test_cache_ignore_version_and_expires(tmp_path: Path) -> None:
         assert changed == (0 if "ignore" in options else 1), options
 
 
+def test_what_one_step_says_counts_of_a_value_does_not_hold_for_another(tmp_path: Path) -> None:
+    class Table:
+        def __init__(self, name: str, size: int) -> None:
+            self.name, self.size = name, size
+
+    @step(hash={Table: lambda table: table.name})
+    def title(table: Table) -> str:
+        return table.name.title()
+
+    @step
+    def size(table: Table) -> int:
+        return table.size
+
+    @pipeline
+    def main(count: int) -> Any:
+        table = Table("people", count)
+        return title(table), size(table)
+
+    assert run(main, tmp_path / "c", parameters={"count": 1}).value == ("People", 1)
+    again = run(main, tmp_path / "c", parameters={"count": 2})
+    assert (again.value, again.outcomes["title"].ran) == (("People", 2), 0)
+
+
 def test_an_item_expires_at_its_own_time_although_the_list_that_it_is_in_grew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,7 @@ from jpipe.store.places import from_columns, to_columns
 
 __all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "arguments_of", "loaded_with", "payload_of"]
 
-SHARED_SIZE = 1 << 20
-"""Values whose stored form is larger are unpickled once a chunk when only a part of them is wanted, bytes."""
+_UNCHANGING = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +39,50 @@ class ValueSource:
 
     store: Store
     mmap_mode: Any = "c"
-    whole: dict[Where, Any] = field(default_factory=dict)
+    _wholes: dict[Where, _Whole] = field(default_factory=dict)
 
     def value(self, where: Where, path: tuple[Any, ...]) -> Any:
-        """A value from the store, or the part of it at `path`."""
+        """A value from the store, or the part of it at `path`; no item gets an object that another has got."""
         if isinstance(where, Held) or not path:
-            value = self.store.load(where, mmap_mode=self.mmap_mode)
-        else:
-            value = self.whole.get(where)
-            if value is None:
-                value = self.whole[where] = self.store.load(where, mmap_mode=self.mmap_mode)
-        for key in path:
-            value = value[key]
-        return value
+            return _part(self._load(where), path)
+        whole = self._wholes.get(where)
+        if whole is None or whole.was_given(path):
+            whole = self._wholes[where] = _Whole(self._load(where))
+        return whole.part(path)
 
     def values(self, places: Iterable[Where]) -> list[Any]:
         """Many values from the store."""
         return self.store.load_many(places, mmap_mode=self.mmap_mode)
+
+    def _load(self, where: Where) -> Any:
+        return self.store.load(where, mmap_mode=self.mmap_mode)
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A value whose parts are given away, each at most once: whoever has one may change it."""
+
+    value: Any
+    _given: set[tuple[Any, ...]] = field(default_factory=set)
+    _above: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def was_given(self, path: tuple[Any, ...]) -> bool:
+        """Whether somebody has the part at `path`, something inside of it, or what it is inside of."""
+        return path in self._above or any(path[:length] in self._given for length in range(1, len(path) + 1))
+
+    def part(self, path: tuple[Any, ...]) -> Any:
+        """The part at `path`."""
+        found = _part(self.value, path)
+        if type(found) not in _UNCHANGING:
+            self._given.add(path)
+            self._above.update(path[:length] for length in range(1, len(path)))
+        return found
+
+
+def _part(value: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,28 @@ def test_cache_ignore_version_and_expires(tmp_path: Path) -> None:
         assert changed == (0 if "ignore" in options else 1), options
 
 
+def test_an_item_that_changes_its_part_of_a_result_changes_nothing_for_the_next(tmp_path: Path) -> None:
+    @step
+    def parts() -> dict[str, Any]:
+        return {"names": ["a", "b"], "deep": [{"x": np.zeros(3)}]}
+
+    @step(batch_size=4)
+    def changed(extra: int, names: list[str], x: Any, around: list[Any]) -> tuple[int, float, float]:
+        names.append(str(extra))
+        x += extra
+        around[0]["x"] -= 1
+        return len(names), float(x.sum()), float(around[0]["x"].sum())
+
+    @pipeline
+    def main() -> Any:
+        found = parts()
+        return jpipe.map(changed, range(4), names=found["names"], x=found["deep"][0]["x"], around=found["deep"])
+
+    expected = [(3, 3.0 * extra, -3.0) for extra in range(4)]
+    assert run(main, tmp_path / "one").value == expected
+    assert run(main, tmp_path / "two", n_jobs=2).value == expected
+
+
 def test_what_one_step_says_counts_of_a_value_does_not_hold_for_another(tmp_path: Path) -> None:
     class Table:
         def __init__(self, name: str, size: int) -> None:

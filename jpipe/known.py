@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jpipe.callstate import CallState
 from jpipe.digest import Code, complete, digest
 from jpipe.errors import WiringError
-from jpipe.layout import Output, describe
+from jpipe.layout import Call, Output, describe
 from jpipe.store import Store, Where
 
 __all__ = ["KnownResults"]
@@ -71,6 +72,14 @@ class KnownResults:
         return None if found is None else self._completed(found, state.part_code.get(key, ()))
 
     def _digest_by_loading(self, output: Output) -> bytes:
+        return self._digest(output, self._loaded(output))
+
+    def _digest(self, output: Output, value: Any) -> bytes:
+        found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
+        return self._completed(found.content, found.code)
+
+    def _loaded(self, output: Output) -> Any:
+        """The value of an output, for what cannot be told without it."""
         places, path = self.place_of(output)
         value: Any = self.store.load(places[0])
         try:
@@ -80,23 +89,22 @@ class KnownResults:
             raise WiringError(
                 f"{describe(output)}: {type(error).__name__}: {error}", location=output.call.location
             ) from None
-        found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
-        return self._completed(found.content, found.code)
+        return value
 
-    def _parts_of(self, output: Output) -> list[bytes] | None:
-        """Digests of the elements of a list that a plain call returned."""
+    def _parts_of(self, output: Output, taker: Call) -> list[bytes]:
+        """Digests of the elements of what a plain call returned, which `taker` is mapped over."""
         state = self.states[output.call.number]
-        if not output.path and state.parts is not None and not state.call.is_mapped:
-            return [self._completed(part, state.part_code.get(key, ())) for key, part in state.parts.items()]
-        places, path = self.place_of(output)
-        value: Any = self.store.load(places[0])
-        for key in path or ():
-            value = value[key]
-        hashers = output.call.step.declared.hash
-        return [
-            self._completed(found.content, found.code)
-            for found in (digest(element, fingerprint=self._fingerprinter, hashers=hashers) for element in value)
-        ]
+        parts = None if output.path or state.call.is_mapped else state.parts
+        if parts is not None and list(parts) == list(range(len(parts))):
+            return [self._completed(part, state.part_code.get(key, ())) for key, part in parts.items()]
+        value = self._loaded(output)
+        if not _has_elements(value):
+            raise WiringError(
+                f"jpipe.map({taker.step.name}) over {describe(output)}, which is of type {type(value).__name__}",
+                location=taker.location,
+                hint="return a list of what is to be mapped over",
+            )
+        return [self._digest(output, element) for element in value]
 
     def _item_digest(self, state: CallState, index: int) -> bytes:
         content = state.contents[index]
@@ -122,3 +130,9 @@ class KnownResults:
     def _expand(self, state: CallState) -> None:
         """Make the items of a mapped call known that was answered as a whole so far."""
         raise NotImplementedError
+
+
+def _has_elements(value: Any) -> bool:
+    """Whether what comes from going through a value is what it has at 0, 1, 2 and so on, in every process."""
+    is_array = getattr(value, "ndim", 0) > 0 and not hasattr(value, "iloc")
+    return isinstance(value, Sequence) or is_array

@@ -156,7 +156,7 @@ class Ledger(RecordedResults):
                 self._tell_waiters(state)
                 self._tell_item_waiters(state, range(state.count or 0))
                 return
-        counts = [self._source_count(state.call, name) for name in state.call.over]
+        counts = [self._source_count(state, name) for name in state.call.over]
         if any(count is None for count in counts):
             return
         self._size(state, min(count for count in counts if count is not None))
@@ -181,8 +181,8 @@ class Ledger(RecordedResults):
             return None
         return self._digester.argument(call, name, value, name in file_parameters(call))
 
-    def _source_count(self, call: Call, name: str) -> int | None:
-        value = call.arguments[name]
+    def _source_count(self, state: CallState, name: str) -> int | None:
+        value = state.call.arguments[name]
         if type(value) is not Output:
             return len(value)
         source = self.states[value.call.number]
@@ -190,8 +190,8 @@ class Ledger(RecordedResults):
             if source.record is not None:
                 self._expand(source)
             return source.count
-        parts = self._parts_of(value)
-        return None if parts is None else len(parts)
+        state.sources[name] = [*self._parts_of(value, state.call)]
+        return len(state.sources[name])
 
     def _fill_source(self, state: CallState, name: str) -> None:
         value = state.call.arguments[name]
@@ -201,7 +201,7 @@ class Ledger(RecordedResults):
             if streams(value):
                 state.sources[name] = [None] * count
             else:
-                state.sources[name] = [*(self._parts_of(value) or ())][:count]
+                del state.sources[name][count:]
         elif contains_output(value):
             state.sources[name] = [None] * count
         else:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import jpipe
 from jpipe import api
+from jpipe.errors import WiringError
 
 
 @jpipe.step
@@ -24,6 +26,16 @@ def doubled(x: int, plus: int = 0) -> int:
 @jpipe.step
 def total(xs: list[int]) -> int:
     return sum(xs)
+
+
+@jpipe.step
+def given(value: Any) -> Any:
+    return value
+
+
+@jpipe.step
+def shown(x: Any) -> str:
+    return repr(x)
 
 
 @jpipe.pipeline
@@ -61,3 +73,33 @@ def test_items_that_come_together_with_a_constant_of_their_takers_make_each_of_t
     log = tmp_path / "log"
     assert api.run(main, {"log": log}, n_jobs=2, cache_dir=tmp_path / "cache").value == [11, 12, 13]
     assert sorted(log.read_text().split()) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("value", [(1, "a"), "abc", range(3), np.arange(6).reshape(3, 2)], ids=lambda v: type(v).__name__)
+def test_a_result_that_is_gone_through_as_it_is_indexed_is_mapped_over(value: Any, tmp_path: Path) -> None:
+    @jpipe.pipeline
+    def mapped() -> Any:
+        return jpipe.map(shown, given(value))
+
+    assert api.run(mapped, n_jobs=1, cache_dir=tmp_path / "cache").value == mapped()
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {0: "a", 1: "b"}, {"a", "b"}, 5], ids=repr)
+def test_a_result_that_is_not_is_refused_at_the_line_of_the_map(value: Any, tmp_path: Path) -> None:
+    @jpipe.pipeline
+    def mapped() -> Any:
+        return jpipe.map(shown, given(value))
+
+    for _ in range(2):  # the second time the result is known before anything runs
+        with pytest.raises(WiringError, match="return a list") as refused:
+            api.run(mapped, n_jobs=1, cache_dir=tmp_path / "cache")
+        assert f"of type {type(value).__name__}" in str(refused.value)
+
+
+def test_a_part_that_a_result_does_not_have_cannot_be_mapped_over(tmp_path: Path) -> None:
+    @jpipe.pipeline
+    def mapped() -> Any:
+        return jpipe.map(shown, given({"a": [1]})["b"])
+
+    with pytest.raises(WiringError, match="'b'"):
+        api.run(mapped, n_jobs=1, cache_dir=tmp_path / "cache")

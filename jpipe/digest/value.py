@@ -71,7 +71,7 @@ def digest(
         By type, the user's own function that returns what counts of a value of that type or of a class derived from it.
     parts
         Whether to give the digests of the parts as well, if the value is exactly a list, a tuple, or a dict whose
-        keys are all strings or integers.
+        keys are all strings or integers and not 0, 1, 2 and so on: its parts could not be told from those of a list.
     buffers
         BLAKE3 hashes of contiguous buffers by (address, size in bytes): arrays there are not hashed again.
     describe
@@ -118,8 +118,10 @@ class _Once:
 
 
 def _has_parts(value: Any, encoder: Encoder) -> bool:
-    kind = type(value)
-    return kind in encoder.leaves and (kind is not dict or set(map(type, value)) <= {str, int} & encoder.atoms)
+    if type(value) is not dict:
+        return type(value) in encoder.leaves
+    is_like_list = list(value) == list(range(len(value)))
+    return dict in encoder.leaves and set(map(type, value)) <= {str, int} & encoder.atoms and not is_like_list
 
 
 def _listed(encoder: Encoder) -> Code:

@@ -75,7 +75,10 @@ def test_items_that_come_together_with_a_constant_of_their_takers_make_each_of_t
     assert sorted(log.read_text().split()) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("value", [(1, "a"), "abc", range(3), np.arange(6).reshape(3, 2)], ids=lambda v: type(v).__name__)
+MAPPED = {"tuple": (1, "a"), "str": "abc", "range": range(3), "array": np.arange(6).reshape(3, 2)}
+
+
+@pytest.mark.parametrize("value", MAPPED.values(), ids=MAPPED)
 def test_a_result_that_is_gone_through_as_it_is_indexed_is_mapped_over(value: Any, tmp_path: Path) -> None:
     @jpipe.pipeline
     def mapped() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,7 +104,7 @@ def run(
     n_jobs, backend = session.configured(n_jobs, backend)
     limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, memory_for_items())
     request = Request(limits, targets, n_jobs, backend, backend_options, force, items, failed, frozen, capture)
-    name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+    name = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
     journal = Journal(journal_folder(session.store.root), opening_of(session, name))
     emit = Once(everyone([journal, observer or _ignore]))
     done = carry_out(session, request, name, emit)

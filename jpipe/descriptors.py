@@ -13,12 +13,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
-__all__ = ["Descriptors", "LastWords", "discard", "keep_screen", "last_words", "main_streams", "screen_given"]
+__all__ = ["Descriptors", "LastWords", "keep_screen", "last_words", "main_streams", "screen_given"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIMIT = 1 << 16
@@ -26,17 +26,6 @@ LIMIT = 1 << 16
 _CRASH = re.compile(r"^(?:Fatal Python error: |Timeout \(\d+:\d\d:\d\d)", re.MULTILINE)
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
-
-
-def discard(stream: TextIO) -> None:
-    """Have what a stream still holds, and all that is written to it from now on, go nowhere: its reader has left."""
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
 
 
 class Descriptors:

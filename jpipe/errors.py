@@ -26,7 +26,7 @@ exception that leaves jpipe is a bug in jpipe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.outcomes import ExitCode
 
@@ -52,8 +52,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A line in one of the user's files.
 
     Parameters

@@ -181,7 +181,7 @@ def _in_cell(reason: Reason) -> Reason:
     diff = reason.diff
     if diff is not None:
         diff = "".join(text for text in diff.splitlines(keepends=True) if not text.startswith(("--- ", "+++ ")))
-    return replace(reason, file=known, diff=diff)
+    return reason._replace(file=known, diff=diff)
 
 
 Arguments = frozenset[tuple[str, bytes]]

@@ -9,9 +9,8 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Boundary", "File", "FileDigests", "Read"]
 
@@ -54,8 +53,7 @@ class File(os.PathLike[str]):
         return File, (self.path,)
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A file, a folder listing or a missing file that an item depended on.
 
     Parameters

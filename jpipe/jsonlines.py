@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from jpipe.descriptors import discard
 from jpipe.events import ChunkEnded, Event, Failure, ItemEnded, ItemFailed, RunEnded, RunStarted, StepEnded
 from jpipe.outcomes import Outcome
+from jpipe.streams import discard
 
 __all__ = ["JsonLines", "objects"]
 

@@ -11,9 +11,10 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from jpipe.errors import Location, WiringError
+from jpipe.spelling import nearest
 from jpipe.step import Step, recorder
 
 __all__ = ["Call", "Layout", "Output", "contains_output", "expected_items", "needs_of", "replace_outputs"]
@@ -227,11 +228,10 @@ class Layout:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
+class _Element(NamedTuple):
     """Holds the place of the elements of the `index`-th iterable while arguments are bound."""
 
-    index: int
+    position: int
 
 
 def _bind(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], location: Location) -> dict[str, Any]:
@@ -242,18 +242,16 @@ def _bind(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], l
 
 
 def _near_parameter(step: Step[..., Any], kwargs: dict[str, Any]) -> str | None:
-    import difflib
-
     known = list(step.signature.parameters)
     for name in kwargs:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or [k for k in known if k.lower() == name.lower()]
-            return f"did you mean {near[0]}?" if near else f"its parameters are {', '.join(known) or 'none'}"
+            near = nearest(name, known)
+            return f"did you mean {near}?" if near else f"its parameters are {', '.join(known) or 'none'}"
     return f"its signature is {step.name}{step.signature}"
 
 
 def _element_names(step: Step[..., Any], bound: dict[str, Any], location: Location) -> dict[str, int]:
-    names = {name: value.index for name, value in bound.items() if type(value) is _Element}
+    names = {name: value.position for name, value in bound.items() if type(value) is _Element}
     if any(type(value) is tuple and any(type(v) is _Element for v in value) for value in bound.values()):
         raise WiringError(
             f"jpipe.map({step.name}): {step.name}() takes these elements through its *args",

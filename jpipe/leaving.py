@@ -6,7 +6,6 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from jpipe.answer import Asked, Facts, write
@@ -89,7 +88,7 @@ def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
         "pipeline": session.pipeline.name,
         "calls": len(ledger.states),
         "cache_dir": str(session.store.root),
-        "plan": asdict(plan),
+        "plan": plan.to_dict(),
         "row": opening_of(session, "").to_row(),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
 import traceback
@@ -14,6 +13,7 @@ from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError
 from jpipe.observation import observing
 from jpipe.pipeline import Pipeline
 from jpipe.script import module_name
+from jpipe.spelling import did_you_mean
 
 __all__ = ["import_file", "load", "module_name"]
 
@@ -121,11 +121,10 @@ def _chosen(
     if name is not None:
         if name in found:
             return found[name]
-        near = difflib.get_close_matches(name, found, 1)
         known = ", ".join(sorted(found)) or "none"
         raise UsageError(
             f"{file.name} has no pipeline {name!r}",
-            hint=f"did you mean {near[0]!r}?" if near else f"it defines: {known}",
+            hint=did_you_mean(name, found, f"it defines: {known}"),
         )
     own = {key: value for key, value in found.items() if value.file == str(file)} or found
     distinct = {id(value): key for key, value in own.items()}
@@ -150,9 +149,8 @@ def _chosen(
 def _near_file(path: Path) -> str | None:
     folder = path.resolve().parent
     names = [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near := did_you_mean(path.name, names, None):
+        return near
     if path.name == "pipeline.py":
         return "name the file, or make one with `jpipe init`"
     return f"this folder has {', '.join(sorted(names)[:5])}" if names else "this folder has no Python files"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from jpipe.errors import UsageError
+from jpipe.spelling import did_you_mean
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
 
@@ -15,8 +15,7 @@ _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-@dataclass(frozen=True, slots=True)
-class StepOptions:
+class StepOptions(NamedTuple):
     """How a step is remembered and run; the names are joblib's wherever joblib has one.
 
     Parameters
@@ -74,7 +73,7 @@ class StepOptions:
     max_nbytes: int | None = 1024**2
     mmap_mode: Literal["c", "r"] | None = "c"
     compress: bool | int | str | tuple[str, int] = 0
-    hash: Mapping[type, Callable[[Any], Any]] = field(default_factory=dict)
+    hash: Mapping[type, Callable[[Any], Any]] = MappingProxyType({})
     env: tuple[str, ...] = ()
     packages: tuple[str, ...] | Literal["direct", "none"] = "direct"
     depends: tuple[Any, ...] = ()
@@ -87,15 +86,14 @@ class StepOptions:
         UsageError
             For an unknown option (with the nearest known one) or a value that it cannot take.
         """
-        known = {f.name for f in fields(self)}
+        known = self._fields
         for name in changes:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
                 raise UsageError(
                     f"step() has no option {name!r}",
-                    hint=f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}",
+                    hint=did_you_mean(name, known, f"it has {', '.join(sorted(known))}"),
                 )
-        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
+        return self._replace(**{name: _checked(name, value) for name, value in changes.items()})
 
     def refuse_contradictions(self) -> None:
         """Raise `UsageError` for options that exclude each other."""

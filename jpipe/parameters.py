@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import enum
 import inspect
 import types
@@ -14,6 +13,7 @@ from typing import Any
 
 from jpipe.errors import UsageError
 from jpipe.pipeline import Pipeline
+from jpipe.spelling import did_you_mean
 
 __all__ = ["parse"]
 
@@ -41,10 +41,9 @@ def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, A
     values = {}
     for name, text in texts.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
             raise UsageError(
                 f"pipeline {pipeline.name} has no parameter {name!r}",
-                hint=f"did you mean {near[0]!r}?" if near else f"its parameters are {', '.join(known) or 'none'}",
+                hint=did_you_mean(name, known, f"its parameters are {', '.join(known) or 'none'}"),
             )
         annotation = hints.get(name, inspect.Parameter.empty)
         try:
@@ -67,10 +66,9 @@ def check(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> None:
     known = pipeline.parameters.parameters
     for name in parameters:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
             raise UsageError(
                 f"pipeline {pipeline.name} has no parameter {name!r}",
-                hint=f"did you mean {near[0]!r}?" if near else f"its parameters are {', '.join(known) or 'none'}",
+                hint=did_you_mean(name, known, f"its parameters are {', '.join(known) or 'none'}"),
             )
     for name, parameter in known.items():
         open_ended = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

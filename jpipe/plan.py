@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from jpipe.reasons import Reason
+from jpipe.reasons import Reason, ReasonKind
 
 __all__ = ["Plan", "StepPlan"]
 
@@ -115,12 +115,20 @@ class Plan:
             "steps": [step.to_json() for step in self.steps],
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, for `from_dict`."""
+        raw = asdict(self)
+        for row, step in zip(raw["steps"], self.steps, strict=True):
+            row["reasons"] = [(reason._asdict(), count) for reason, count in step.reasons]
+        return raw
+
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Plan:
-        """The plan of which `dataclasses.asdict` gave `raw`."""
+        """The plan of which `to_dict` gave `raw`."""
         steps = []
         for row in raw["steps"]:
-            reasons = tuple((Reason(**reason), count) for reason, count in row["reasons"])
+            found = [({**reason, "kind": ReasonKind(reason["kind"])}, count) for reason, count in row["reasons"]]
+            reasons = tuple((Reason(**reason), count) for reason, count in found)
             steps.append(
                 StepPlan(**{**row, "needs": tuple(row["needs"]), "axes": tuple(row["axes"]), "reasons": reasons})
             )

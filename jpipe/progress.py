@@ -14,7 +14,6 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
-from jpipe.descriptors import discard
 from jpipe.events import Event, Notice, RunEnded, StepStarted
 from jpipe.outcomes import Outcome
 from jpipe.render.commands import Commands
@@ -23,6 +22,7 @@ from jpipe.render.paper import Paper
 from jpipe.render.source import short_path
 from jpipe.render.standing import Standing
 from jpipe.render.told import Teller, Wishes
+from jpipe.streams import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Reason", "ReasonKind", "together"]
 
@@ -28,8 +27,7 @@ class ReasonKind(str, Enum):
     FORCED = "forced"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason why a call has to run.
 
     Parameters
@@ -115,7 +113,7 @@ def _joined(group: list[Reason]) -> Reason:
     shown = ", ".join(details[:_MOST_TOLD])
     if len(details) > _MOST_TOLD:
         shown += f" and {len(details) - _MOST_TOLD} more"
-    return replace(group[0], detail=f"{_NEW}s {shown}" if group[0].is_new_item else shown or None)
+    return group[0]._replace(detail=f"{_NEW}s {shown}" if group[0].is_new_item else shown or None)
 
 
 _NEW = "new item"

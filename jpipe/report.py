@@ -19,6 +19,7 @@ from jpipe.errors import (
 from jpipe.events import Failure, StepEnded
 from jpipe.outcomes import ExitCode, Outcome
 from jpipe.plan import Plan
+from jpipe.spelling import did_you_mean
 from jpipe.trace import ErrorRecord
 
 __all__ = ["Run"]
@@ -146,8 +147,5 @@ def _error_of(failure: Failure, count: int) -> StepError:
 
 def unknown_step(name: str, known: list[str]) -> UsageError:
     """A target that the pipeline does not have."""
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"its steps are {', '.join(known) or 'none'}"
+    hint = did_you_mean(name, known, f"its steps are {', '.join(known) or 'none'}")
     return UsageError(f"the pipeline has no step {name!r}", hint=hint)

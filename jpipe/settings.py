@@ -6,15 +6,15 @@ is not in `SETTINGS` is an error wherever it stands, because a misspelt setting 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from jpipe.errors import ConfigurationError, Location, UsageError
+from jpipe.spelling import nearest
 
 __all__ = ["SETTINGS", "Setting", "Settings", "settings_for"]
 
@@ -24,8 +24,7 @@ _NOT_SETTINGS = frozenset({"JPIPE_KEY_FILE"})
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One thing that can be configured.
 
     Parameters
@@ -58,8 +57,7 @@ class Setting:
         return _PREFIX + self.name.upper()
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings of one invocation, checked.
 
     Parameters
@@ -83,14 +81,14 @@ class Settings:
     file: Path = Path("pipeline.py")
     jobs: int | None = None
     backend: str | None = None
-    backend_options: Mapping[str, object] = field(default_factory=dict)
+    backend_options: Mapping[str, object] = MappingProxyType({})
     cache_dir: Path | None = None
     keep_going: bool = False
     fail_fast: bool = False
     progress: str = "auto"
     color: str = "auto"
     tb: str = "short"
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = MappingProxyType({})
 
 
 def settings_for(
@@ -246,8 +244,8 @@ def _checked(
     try:
         return setting.parse(value)
     except ValueError as problem:
-        near = difflib.get_close_matches(str(value), setting.choices, 1)
-        hint = f"did you mean {near[0]}?" if near else f"write {setting.takes}"
+        near = nearest(str(value), setting.choices)
+        hint = f"did you mean {near}?" if near else f"write {setting.takes}"
         raise kind(f"{given}: {problem}", location=location, hint=hint) from None
 
 
@@ -257,8 +255,8 @@ def _shown(value: object) -> str:
 
 def _near(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, 1, 0.6)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    near = nearest(word, known)
+    return f"did you mean {near}?" if near else f"there are {', '.join(known)}"
 
 
 def _jobs(value: object) -> int:

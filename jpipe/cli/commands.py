@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 import click
 
 from jpipe.errors import UsageError
+from jpipe.spelling import nearest
 
 __all__ = ["COMMANDS", "LazyGroup", "ReaderLeft"]
 
@@ -59,9 +59,9 @@ class LazyGroup(click.Group):
         """The command that `args` begin with; one that does not exist is answered with the nearest."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, COMMANDS, 1)
+            near = nearest(name, COMMANDS)
             looks_like_file = name.endswith(".py") or ".py:" in name
-            meant = f"jpipe run {name}" if looks_like_file else near[0] if near else None
+            meant = f"jpipe run {name}" if looks_like_file else near
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(COMMANDS)}"
             raise UsageError(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)

@@ -132,7 +132,7 @@ def _color(arguments: Sequence[str]) -> str:
 
 def _reader_left() -> int:
     """Whoever read the output has enough; the interpreter must not complain when it flushes stdout at its end."""
-    from jpipe.descriptors import discard
+    from jpipe.streams import discard
 
     for stream in (sys.stdout, sys.stderr):
         discard(stream)

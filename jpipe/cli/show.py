@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import sys
@@ -19,6 +18,7 @@ from jpipe.errors import CacheMiss, NothingSelectedError, UsageError
 from jpipe.outcomes import ExitCode
 from jpipe.render.lines import dim, line
 from jpipe.render.words import counted
+from jpipe.spelling import nearest
 
 if TYPE_CHECKING:
     from jpipe.history import History
@@ -67,8 +67,8 @@ def _values(call: Invocation, step: str) -> list[Any]:
     store = Store.open(folder, create=False)
     known = _steps_of(History(store))
     if step not in known:
-        near = difflib.get_close_matches(step, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has those of {', '.join(known) or 'none'}"
+        near = nearest(step, known)
+        hint = f"did you mean {near}?" if near else f"it has those of {', '.join(known) or 'none'}"
         raise CacheMiss(f"the cache has no result of a step {step!r}", hint=hint)
     return results_of(store, step)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -12,8 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["Commands"]
 
 
-@dataclass(frozen=True, slots=True)
-class Commands:
+class Commands(NamedTuple):
     """How to call jpipe again about the same pipeline.
 
     Parameters
@@ -42,6 +39,8 @@ class Commands:
             words += [word for pair in self.parameters for word in ("--set", pair)]
         if self.cache_dir:
             words += ["--cache-dir", self.cache_dir]
+        import shlex  # only where a command is shown
+
         return shlex.join(words)
 
     def loading(self, step: str, item: int) -> str | None:

@@ -6,7 +6,6 @@ Light on purpose: a run that has nothing to do prints its one line through this 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -69,8 +68,7 @@ class Paper:
     @property
     def width(self) -> int:
         """Columns of the terminal now; 80 where there is none."""
-        found = shutil.get_terminal_size((80, 24)).columns if self.is_terminal else 80
-        return max(20, min(found, _WIDEST))
+        return max(20, min(_columns() if self.is_terminal else 80, _WIDEST))
 
     def write(self, *lines: Line) -> None:
         """Write whole lines, and let them be seen at once."""
@@ -81,7 +79,7 @@ class Paper:
         """Lines as the stream can show them; in a terminal, long ones are broken between words."""
         if not self.is_terminal:
             return "".join(self.text(one) + "\n" for one in lines)
-        width = shutil.get_terminal_size((80, 24)).columns
+        width = _columns()
         return "".join(self.text(part) + "\n" for one in lines for part in wrap(one, width, _HANGING))
 
     def text(self, one: Line) -> str:
@@ -99,6 +97,12 @@ class Paper:
             text = "".join(_ASCII.get(character, character) for character in text)
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
+
+
+def _columns() -> int:
+    import shutil  # which imports compressors; without a terminal nobody asks
+
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def wants_color(choice: str, is_terminal: bool, environment: Mapping[str, str]) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jpipe.events import ChunkEnded, Event, Notice, RunEnded, RunStarted, StepEnded, StepStarted, Waiting
 from jpipe.outcomes import Outcome
@@ -22,8 +21,7 @@ __all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end"
 _MOST_RESULTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What a reader wants to be told.
 
     Parameters
@@ -43,7 +41,7 @@ class Wishes:
     output: bool = False
     items: bool = False
     tb: str = "short"
-    commands: Commands = field(default_factory=Commands)
+    commands: Commands = Commands()
     asked: str = ""
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shlex
 import stat
 from dataclasses import dataclass
@@ -213,7 +212,7 @@ def make_folder(path: str, mode: int) -> None:
 def _write_once(root: str, name: str, text: str) -> None:
     if os.path.lexists(f"{root}/{name}") and not (name == "format" and _version(root) is None):
         return
-    beside = f"{root}/.jpipe-{os.getpid()}-{secrets.token_hex(6)}"
+    beside = f"{root}/.jpipe-{os.getpid()}-{os.urandom(6).hex()}"
     descriptor = system.open(beside, system.CREATE, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Iterable, Mapping
 
@@ -84,7 +83,7 @@ def pin(disk: Disk) -> Lock | None:
         disk.writer.make_folder(folder)
         for _ in range(_TRIES):
             # A prune that looks whether the owner lives may have the new file for a moment; it removes it then.
-            lock = Lock.take(f"{folder}/{process_name()}-{secrets.token_hex(4)}")
+            lock = Lock.take(f"{folder}/{process_name()}-{os.urandom(4).hex()}")
             if lock is not None:
                 return lock
     return None

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
-import secrets
-import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,13 +122,13 @@ def _refuse_unsafe(file: Path, status: os.stat_result, shared: bool) -> None:
 
 def _create(file: Path) -> None:
     """Make a key; of several processes that do, the first wins and all get the same one."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(6)}")
+    beside = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(6).hex()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(beside, system.CREATE, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as opened:
-                opened.write(secrets.token_bytes(_BYTES))
+                opened.write(os.urandom(_BYTES))
                 opened.flush()
                 os.fsync(opened.fileno())
             _name(beside, file)
@@ -156,4 +154,6 @@ def _name(beside: Path, file: Path) -> None:
 
 
 def _quoted(file: Path) -> str:
+    import shlex  # only where there is something to say
+
     return shlex.quote(str(file))

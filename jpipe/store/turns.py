@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,7 +77,7 @@ class Turns:
 
     def __init__(self, disk: Disk, step: str = "") -> None:
         self._disk = disk
-        self._owner = secrets.token_bytes(_OWNER)
+        self._owner = os.urandom(_OWNER)
         self._folder = disk.folder.path("locks")
         self._lock: Lock | None = None
         with contextlib.suppress(OSError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -152,7 +151,7 @@ class Writer:
     def _create_beside(self) -> tuple[str, int]:
         folder = self.folder.path("tmp")
         self.make_folder(folder)
-        path = f"{folder}/{process_name()}-{secrets.token_hex(8)}"
+        path = f"{folder}/{process_name()}-{os.urandom(8).hex()}"
         return path, system.open(path, system.CREATE, self.folder.file_mode)
 
 

@@ -221,3 +221,14 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if home != Path(sysconfig.get_path("purelib")):
             patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")])))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_idle_workers() -> Iterator[None]:
+    """joblib's idle workers end with the tests: a process of pytest-xdist leaves so that they would be killed."""
+    yield
+    if "joblib" in sys.modules:
+        from joblib.externals.loky import reusable_executor
+
+        if reusable_executor._executor is not None:
+            reusable_executor._executor.shutdown(wait=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 import decimal
@@ -34,10 +35,12 @@ import zoneinfo
 
 import attrs
 import duckdb
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as pds
 import pydantic
 import scipy.sparse as sp
 from sklearn.base import clone
@@ -341,3 +344,59 @@ def generator():
 
 async def coroutine():
     pass
+
+
+class Reduced:
+    """An object that pickles by whatever it is given."""
+
+    def __init__(self, reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def set_twice(thing, state):
+    """A sixth part of a `__reduce__`: sets the state."""
+    thing.update(state)
+
+
+def set_once(thing, state):
+    thing.update({**state, "once": True})
+
+
+def with_setter(setter):
+    return Reduced((dict, (), {"a": 1}, None, None, setter))
+
+
+def from_library(function):
+    """A function of the standard library's that nobody finds by name: it holds another one."""
+    return contextlib.contextmanager(function)
+
+
+def one_by_one():
+    yield 1
+
+
+def two_by_two():
+    yield 2
+
+
+def remembered(function):
+    """What joblib makes of a function where it remembers nothing."""
+    return joblib.Memory(None).cache(function)
+
+
+def zone_of_a_file():
+    from importlib import resources
+
+    with (resources.files("tzdata.zoneinfo") / "UTC").open("rb") as file:
+        return zoneinfo.ZoneInfo.from_file(file)
+
+
+def dictionaries(*pieces):
+    return pa.chunked_array([pa.array(piece).dictionary_encode() for piece in pieces])
+
+
+def universal(number):
+    return pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(15) + bytes([number])], pa.binary(16)))

@@ -102,7 +102,7 @@ def test_before_the_first_run_every_command_says_so(study: Project) -> None:
 def test_a_command_about_one_step_asks_for_it(study: Project, command: str) -> None:
     ((code, out, err),) = typed(study, command)
     assert (code, out) == (ExitCode.USAGE, "")
-    assert "name the one step" in err and f"jpipe {command.split()[0]} STEP" in err
+    assert "name the one step" in err and f"jpipe {command.split(maxsplit=1)[0]} STEP" in err
 
 
 def test_what_was_run_is_shown_and_told_by_pipeline_step_and_item(study: Project) -> None:
@@ -135,9 +135,8 @@ def test_an_item_is_debugged_by_the_debugger_that_was_chosen(study: Project) -> 
     assert study.run("-j", "1").exit_code == 0
     study.edit("helper.py", "v**p / 1", "v**p / (v - 3)")
     assert study.run("-j", "1").exit_code == ExitCode.FAILED
-    fine, traced, broken = typed(
-        study, "debug power --item 2", "debug power --item 2 --trace", "debug power", PYTHONBREAKPOINT="watched.set_trace"
-    )
+    asked = "debug power --item 2", "debug power --item 2 --trace", "debug power"
+    fine, traced, broken = typed(study, *asked, PYTHONBREAKPOINT="watched.set_trace")
     assert fine[0] == 0 and "it returned -4.0   (not stored)" in fine[2]
     assert traced[1].startswith("stopped at power") and "('v', 2)" in traced[1] and traced[0] == 0
     assert broken[0] == ExitCode.FAILED

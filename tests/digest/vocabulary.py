@@ -382,7 +382,7 @@ def two_by_two():
     yield 2
 
 
-def remembered(function):
+def by_joblib(function):
     """What joblib makes of a function where it remembers nothing."""
     return joblib.Memory(None).cache(function)
 

@@ -107,6 +107,8 @@ class KnownResults:
         return [self._digest(output, element) for element in value]
 
     def _item_digest(self, state: CallState, index: int) -> bytes:
+        if not state.contents:
+            self._expand(state)
         content = state.contents[index]
         assert content is not None
         return self._completed(content, state.codes.get(index, ()))

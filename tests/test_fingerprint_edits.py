@@ -28,9 +28,39 @@ EVERYDAY = (
     "z_black",
     "e_read_1",
 )
+EVERY_PART = (
+    "l_pydantic_nested_instance",
+    "l_duckdb_frame_edit",
+    "n_import_module_const_package_name",
+    "n_singledispatch_other_module",
+    "h_lazy_global_reassigned",
+    "l_wrapt_comment",
+    "n_pydantic_alias_const",
+    "s_setup_call",
+    "y_getsource",
+    "c_class_conditional",
+    "h_getattr_const",
+    "b_match_class",
+    "n_circular_function_import",
+    "t_no_dist_version_attr",
+    "relative_lazy_import",
+    "l_np_object_instances",
+    "n_pkg_pep562_lazy_loaded",
+    "k_np_frompyfunc",
+    "n_import_module_const_relative",
+    "b_nonlocal",
+    "c_abc_register",
+    "c_metaclass",
+    "function_level_import_module",
+    "k_self_ref",
+    "k_bound_builtin",
+    "z_bare_local_annotation",
+    "b_dictcomp",
+)
+"""Together these go through every kind of value, import and definition that a fingerprint follows."""
 
 
-@pytest.mark.parametrize("name", EVERYDAY)
+@pytest.mark.parametrize("name", [*EVERYDAY, *EVERY_PART])
 def test_everyday_edits(name: str) -> None:
     judgement = suite.judge(suite.TOOLS["jpipe"], CASES[name])
     assert judgement.exact, str(judgement)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
+MEASURED = "import sys\nif 'coverage' in sys.modules: sys.modules['coverage'].Coverage.current().save()"
+"""The last cell: a kernel with joblib's workers is ended by a signal, before it would write what was measured."""
 STEPS = """
     import time
     from jpipe import pipeline, step
@@ -36,12 +38,12 @@ STEPS = """
 
 def test_a_cell_shows_one_block_and_the_second_run_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write({"study.py": STEPS})
-    cells = ["from study import main\nmain.run()", "main.run()"]
+    cells = ["from study import main\nmain.run()", "main.run()", MEASURED]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project.root)}}).execute()
-    first, second = (cell["outputs"] for cell in notebook["cells"])
+    first, second, _ = (cell["outputs"] for cell in notebook["cells"])
     blocks = [output for output in first if output["output_type"] == "display_data"]
     assert len(blocks) == 1, first
     text = blocks[0]["data"]["text/plain"]
@@ -102,7 +104,7 @@ main failed in #s · 4 of 5 work items done and kept · total not started
 
 def test_a_failure_of_code_in_cells_is_shown_by_cell(project: Project) -> None:
     keeping_going = "from jpipe import run\nrun(main, keep_going=True, n_jobs=2)"
-    cells = [textwrap.dedent(FAILING).strip(), keeping_going, "main.run()"]
+    cells = [textwrap.dedent(FAILING).strip(), keeping_going, "main.run()", MEASURED]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

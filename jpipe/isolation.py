@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from jpipe.step import Step
@@ -33,13 +33,23 @@ def needs_process(step: Step[..., Any]) -> bool:
     """
     if step.declared.prefer == "threads":
         return False
-    risky, debugged = _judged(step.function)
+    risky, debugged = _judged(_function_behind(step.function))
     return not debugged and (risky or step.declared.timeout is not None)
 
 
 def opens_debugger(step: Step[..., Any]) -> bool:
     """Whether the code of a step calls a debugger: ``breakpoint()``, or ``set_trace()`` of one."""
-    return _judged(step.function)[1]
+    return _judged(_function_behind(step.function))[1]
+
+
+def _function_behind(called: Any) -> Any:
+    """The function that a decorator, a partial, a method or an object with ``__call__`` leads to."""
+    called = inspect.unwrap(called)
+    while isinstance(called, functools.partial):
+        called = called.func
+    if isinstance(called, MethodType):
+        called = called.__func__
+    return called if isinstance(called, FunctionType) else type(called).__call__
 
 
 @functools.lru_cache(maxsize=1024)
@@ -55,7 +65,7 @@ def _judged(function: Any) -> tuple[bool, bool]:
 
 def _reached(function: Any) -> Iterator[tuple[set[str], dict[str, Any]]]:
     """The names that each of the user's functions below this one uses, and its globals."""
-    waiting, seen = [inspect.unwrap(function)], set[int]()
+    waiting, seen = [function], set[int]()
     while waiting and len(seen) < _MOST_FUNCTIONS:
         one = waiting.pop()
         if id(one) in seen or not isinstance(one, FunctionType) or not is_own(one.__code__.co_filename):

@@ -20,7 +20,7 @@ from jpipe.plan import Plan
 from jpipe.report import Run
 from jpipe.rows import journal_folder
 from jpipe.running import Once, Request, carry_out
-from jpipe.session import load_state, prepare
+from jpipe.session import load_step, prepare
 from jpipe.store import CacheWarning, MissingEntry
 from jpipe.workforce import memory_for_items, workers
 
@@ -124,10 +124,6 @@ def run(
             options = {"n_jobs": n_jobs, "backend": backend, "backend_options": backend_options, "cache_dir": cache_dir}
             return run(pipeline, parameters, targets=targets, **options).value  # type: ignore[arg-type]
 
-    def load_step(step: str) -> list[Any]:
-        states = [state for state in ledger.states.values() if state.call.step.name == step]
-        return [value for state in states for value in load_state(ledger, state)]
-
     return Run(
         pipeline=pipeline.name,
         name=name,
@@ -137,7 +133,7 @@ def run(
         seconds=seconds,
         make_plan=lambda: plan_of(session, ledger),
         load_value=load_value,
-        load_step=load_step,
+        load_step=lambda step: load_step(ledger, step),
     )
 
 

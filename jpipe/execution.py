@@ -23,7 +23,7 @@ from jpipe.options import StepOptions
 from jpipe.references import ValueSource, arguments_of, loaded_with
 from jpipe.seeds import seeded
 from jpipe.step import Step
-from jpipe.store import Held, MissingEntry, NewRecord, Stored
+from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
 from jpipe.summaries import outcome_of
 from jpipe.timeouts import limit
 from jpipe.trace import record_error
@@ -159,7 +159,7 @@ def _held(value: Any) -> Stored:
 def _kind_of(error: BaseException) -> str:
     if isinstance(error, ItemTimeoutError):
         return "timeout"
-    if isinstance(error, MissingEntry):
+    if isinstance(error, MissingEntry) and not isinstance(error, UnreadableEntry):
         return "missing"
     return "unstorable" if isinstance(error, (UnstorableResult, UndigestibleError)) else "raised"
 

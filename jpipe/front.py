@@ -22,10 +22,10 @@ from jpipe.history import EarlierCall, History
 from jpipe.layout import Layout, Output, users_line
 from jpipe.ledger import Ledger
 from jpipe.project import default_cache_dir, find_root
-from jpipe.recorded import unpack_keys
+from jpipe.recorded import item_count, unpack_keys
 from jpipe.session import open_store
 from jpipe.step import Step, recorder
-from jpipe.store import MissingEntry, Store, Where
+from jpipe.store import MissingEntry, Store, UnreadableEntry, Where
 from jpipe.work import Receipt
 from jpipe.worker import run_work
 
@@ -106,7 +106,7 @@ class _Remembering:
                 self._store.sync()
                 # Workers publish what they find.
                 self._store.family(state.fingerprint.digest).refresh()
-                found |= self._loaded(state, places)
+                found |= {index: self._load_new(state, place) for index, place in places.items()}
             return [found[index] for index in range(count)]
         finally:
             recorder.reset(token)
@@ -118,6 +118,13 @@ class _Remembering:
             with suppress(MissingEntry):
                 found[index] = self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
         return found
+
+    def _load_new(self, state: CallState, place: Where) -> Any:
+        """The value that was just made."""
+        try:
+            return self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
+        except UnreadableEntry as error:
+            raise StepError(f"{state.call.step.name}() returned what cannot be loaded again: {error}") from error
 
     def _ledger(self, layout: Layout, stale: set[int]) -> Ledger:
         return Ledger(
@@ -270,7 +277,7 @@ def _values(store: Store, name: str, call: EarlierCall) -> list[Any]:
     if not records:
         raise CacheMiss(f"a result of {name} is not in the cache any more", hint="run the pipeline again: jpipe run")
     try:
-        if "items" not in dict(records[0].arguments) or len(records[0].arguments) != 1:
+        if item_count(records[0]) is None:
             return [store.load(records[0].where)]
         keys = unpack_keys(store.load(records[0].where))
         return store.load_many(found[0].where for found in family.find_many(keys))

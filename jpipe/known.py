@@ -7,11 +7,11 @@ from typing import Any
 
 from jpipe.callstate import CallState
 from jpipe.digest import Code, complete, digest
-from jpipe.errors import WiringError
+from jpipe.errors import CacheMiss, WiringError
 from jpipe.layout import Call, Output, describe
-from jpipe.store import Store, Where
+from jpipe.store import Store, UnreadableEntry, Where
 
-__all__ = ["KnownResults"]
+__all__ = ["KnownResults", "unreadable"]
 
 
 class KnownResults:
@@ -81,7 +81,10 @@ class KnownResults:
     def _loaded(self, output: Output) -> Any:
         """The value of an output, for what cannot be told without it."""
         places, path = self.place_of(output)
-        value: Any = self.store.load(places[0])
+        try:
+            value: Any = self.store.load(places[0])
+        except UnreadableEntry as error:
+            raise unreadable(output, error) from error
         try:
             for key in path or ():
                 value = value[key]
@@ -132,6 +135,15 @@ class KnownResults:
     def _expand(self, state: CallState) -> None:
         """Make the items of a mapped call known that was answered as a whole so far."""
         raise NotImplementedError
+
+
+def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:
+    """What is said of a result that is there and cannot be unpickled: to make it again in the same way is no help."""
+    step = output.call.step.name
+    return CacheMiss(
+        f"{describe(output)}: {error}",
+        hint=f"if a class was moved or a package changed: jpipe run --force {step}; else return what can be unpickled",
+    )
 
 
 def _has_elements(value: Any) -> bool:

@@ -24,7 +24,7 @@ from jpipe.layout import Call, Layout, Output, contains_output, needs_of
 from jpipe.numbering import ItemNumbers
 from jpipe.outcomes import Verdict
 from jpipe.rebuilder import Decision, decide
-from jpipe.recorded import COUNT, RecordedResults
+from jpipe.recorded import RecordedResults, count_argument
 from jpipe.store import Held, NewRecord, Store, Stored
 
 __all__ = ["Ledger"]
@@ -384,8 +384,8 @@ class Ledger(RecordedResults):
             return
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))
         stored = replace(stored, content=content, code=code, nbytes=state.nbytes)
-        count = (COUNT, len(state.keys).to_bytes(32, "little"))
-        record = NewRecord(key, stored, (count,), tuple(state.reads), state.seconds)
+        arguments = (count_argument(len(state.keys)),)
+        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
         self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
     def _whole_key(self, state: CallState) -> bytes | None:

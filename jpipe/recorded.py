@@ -13,10 +13,10 @@ from jpipe.rebuilder import Question, decide
 from jpipe.store import MissingEntry, Record, Store
 from jpipe.store.family import Matches
 
-__all__ = ["COUNT", "RecordedResults", "unpack_keys"]
+__all__ = ["RecordedResults", "count_argument", "item_count", "unpack_keys"]
 
-COUNT = "items"
-"""Under this name the record of a mapped call holds, in the place of a digest, how many items it has."""
+_COUNT = "items"
+_LONGEST_COUNT = 8
 
 
 class RecordedResults(KnownResults):
@@ -173,7 +173,7 @@ class RecordedResults(KnownResults):
         record = decision.record
         if record is None or not self._items_last(state, record, fingerprint):
             return False
-        count = int.from_bytes(dict(record.arguments)[COUNT], "little")
+        count = item_count(record) or 0
         state.record = record
         state.count = count
         state.status = bytearray([Status.CACHED]) * count
@@ -213,6 +213,22 @@ class RecordedResults(KnownResults):
             state.places[index] = decision.record.where
             if decision.record.code:
                 state.codes[index] = decision.record.code
+
+
+def count_argument(count: int) -> tuple[str, bytes]:
+    """What the record of a mapped call as a whole has in place of its arguments: how many items there are."""
+    return _COUNT, count.to_bytes(32, "little")
+
+
+def item_count(record: Record) -> int | None:
+    """How many items the record of a mapped call as a whole names; None for that of a plain call or of an item.
+
+    A step may have a parameter of that name, but no digest is mostly zeros.
+    """
+    (name, raw), *others = record.arguments or (("", b""),)
+    if others or name != _COUNT or any(raw[_LONGEST_COUNT:]):
+        return None
+    return int.from_bytes(raw, "little")
 
 
 def unpack_keys(value: bytes) -> list[bytes]:

@@ -13,10 +13,11 @@ from typing import Any
 from jpipe.acceptance import accepted_families
 from jpipe.callstate import CallState
 from jpipe.cells import home_of
-from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
+from jpipe.errors import CacheMiss, JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprint, Fingerprinter
 from jpipe.history import History, LastRun, pipeline_id
+from jpipe.known import unreadable
 from jpipe.layout import Layout, Output
 from jpipe.ledger import Ledger
 from jpipe.observation import observing
@@ -26,9 +27,9 @@ from jpipe.project import default_cache_dir, find_root
 from jpipe.report import unknown_step
 from jpipe.settings import Settings, settings_for
 from jpipe.step import Step
-from jpipe.store import Store
+from jpipe.store import MissingEntry, Store, UnreadableEntry
 
-__all__ = ["Session", "lay_out", "open_store", "prepare"]
+__all__ = ["Session", "lay_out", "load_step", "open_store", "prepare"]
 
 
 @dataclass(slots=True)
@@ -239,21 +240,49 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
 
 
 def load_output(ledger: Ledger, output: Output) -> Any:
-    """The value of an output whose call is done."""
+    """The value of an output whose call is done.
+
+    Raises
+    ------
+    CacheMiss
+        When it is there and cannot be unpickled.
+    """
     places, path = ledger.place_of(output)
     mode = output.call.step.declared.mmap_mode
-    if path is None:
-        return ledger.store.load_many(places, mmap_mode=mode)
-    value = ledger.store.load(places[0], mmap_mode=mode)
+    try:
+        if path is None:
+            return ledger.store.load_many(places, mmap_mode=mode)
+        value = ledger.store.load(places[0], mmap_mode=mode)
+    except UnreadableEntry as error:
+        raise unreadable(output, error) from error
     for key in path:
         value = value[key]
     return value
 
 
-def load_state(ledger: Ledger, state: CallState) -> list[Any]:
-    """The values of all items of a call."""
-    output = Output(ledger.layout, state.call)
-    value = load_output(ledger, output)
+def load_step(ledger: Ledger, step: str) -> list[Any]:
+    """The values of all items of a step.
+
+    Raises
+    ------
+    CacheMiss
+        When one has no result, or it cannot be loaded.
+    """
+    values: list[Any] = []
+    for state in ledger.states.values():
+        if state.call.step.name == step:
+            values += _load_state(ledger, state)
+    return values
+
+
+def _load_state(ledger: Ledger, state: CallState) -> list[Any]:
+    step = state.call.step.name
+    if not state.is_done:
+        raise CacheMiss(f"not all items of {step} have a result", hint="Run.failures says what failed")
+    try:
+        value = load_output(ledger, Output(ledger.layout, state.call))
+    except MissingEntry as error:
+        raise CacheMiss(f"a result of {step} is damaged or gone", hint="run the pipeline again") from error
     return value if state.call.is_mapped else [value]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import jpipe
 from jpipe import pipeline, step
-from jpipe.errors import CacheMiss, OutOfDateError
+from jpipe.errors import CacheMiss, OutOfDateError, StepError
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -398,6 +398,74 @@ def test_what_cannot_be_stored_is_kept_for_the_run(tmp_path: Path) -> None:
         found = run(main, tmp_path / "c")
         assert found.value == 6
         assert found.outcomes["unstorable"].ran == 1
+
+
+class Unloadable(Exception):
+    """As many an exception of a user's: pickle calls it with its message alone."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+
+
+def test_a_result_that_cannot_be_unpickled_is_made_once_and_told(tmp_path: Path) -> None:
+    cache, made = tmp_path / "c", tmp_path / "made"
+
+    @step
+    def error() -> Exception:
+        with made.open("a") as file:
+            file.write("made\n")
+        return Unloadable(4, "four")
+
+    @pipeline
+    def main() -> Any:
+        return consume(error())
+
+    @pipeline
+    def alone() -> Any:
+        return error()
+
+    with pytest.raises(StepError, match="cannot be unpickled"):
+        _ = run(main, cache).value
+    for load in (
+        lambda: run(alone, cache).value,
+        lambda: run(alone, cache)["error"],
+        lambda: jpipe.load(error, cache_dir=cache),
+    ):
+        with pytest.raises(CacheMiss):
+            load()
+    assert made.read_text() == "made\n"
+    with jpipe.cached(tmp_path / "other"), pytest.raises(StepError, match="cannot be loaded again"):
+        error()
+
+
+def test_what_a_failed_run_has_no_result_of_is_a_miss(tmp_path: Path) -> None:
+    @step
+    def picky(x: int) -> int:
+        return 1 // x
+
+    @pipeline
+    def main() -> Any:
+        return total(jpipe.map(picky, [1, 0])), plus(1)
+
+    failed = run(main, tmp_path / "c", keep_going=True)
+    assert failed["plus"] == [2]
+    for name in ("picky", "total"):
+        with pytest.raises(CacheMiss):
+            failed[name]
+
+
+@pytest.mark.parametrize("value", [6, b"x" * 64], ids=["number", "bytes"])
+def test_a_step_with_a_parameter_named_items_is_loaded_as_any_other(value: Any, tmp_path: Path) -> None:
+    @step
+    def one(items: list[Any]) -> Any:
+        return items[0]
+
+    @pipeline
+    def main() -> Any:
+        return one([value]), jpipe.map(one, [[value], [1]])
+
+    run(main, tmp_path / "c")
+    assert jpipe.load("one", cache_dir=tmp_path / "c") == [value, value, 1]
 
 
 def test_load_and_cached_use_what_runs_left(tmp_path: Path) -> None:

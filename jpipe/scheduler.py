@@ -199,6 +199,8 @@ class Scheduler:
             if self._crew.losses.is_trying:
                 self._try_alone()
                 return
+            if self._limits.n_jobs == 1 and self._crew.running:
+                return
             entry = self._backlog.first(self._has_memory, ranked=self._crew.running > 0)
             if entry is None:
                 return
@@ -208,7 +210,7 @@ class Scheduler:
                     self._run_here(self._build(entry, items))
                 continue
             pool = self._crew.pool(entry)
-            if self._crew.running >= (1 if self._limits.n_jobs == 1 else _window(pool, entry)):
+            if self._crew.running >= _window(pool, entry):
                 return
             items = self._sharing.own(entry, entry.take(pool.n_jobs))
             if not items:

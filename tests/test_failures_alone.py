@@ -70,6 +70,42 @@ def test_other_items_go_on_at_one_job(project: Project) -> None:
     assert "✗ bad[i=2]   item 2 of 0-3 · its worker was killed (exit code 7)" in result.stderr
 
 
+def test_one_job_is_one_item_at_a_time_also_beside_one_that_has_a_worker(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+                import time
+                from jpipe import map, pipeline, step
+
+                @step(timeout=60)
+                def guarded(x: int) -> tuple[float, float]:
+                    return worked()
+
+                @step
+                def plain(x: int) -> tuple[float, float]:
+                    return worked()
+
+                def worked() -> tuple[float, float]:
+                    begun = time.time()
+                    time.sleep(0.3)
+                    return begun, time.time()
+
+                @step
+                def apart(spans: list[tuple[float, float]]) -> bool:
+                    spans = sorted(spans)
+                    return all(end <= begun for (_, end), (begun, _) in zip(spans, spans[1:]))
+
+                @pipeline
+                def main():
+                    return apart([guarded(1), plain(1), guarded(2), plain(2)])
+            """
+        }
+    )
+    result = project.run("-j1")
+    assert result.exit_code == 0, result.stderr
+    assert project.command("show", "apart").stdout.strip() == "True"
+
+
 def test_what_needs_no_worker_has_none(project: Project) -> None:
     project.write(ALONE.format(bad="pass", options="", item=0))
     for jobs in ("-j1", "-j2"):

@@ -107,9 +107,9 @@ class Workload:
     rounds
         At most so many.
     pause
-        Seconds of rest before each contender. A virtual machine hands memory that is free for two seconds back to its
-        host, and takes it anew at a price: without the rest, whoever begins sooner after another's end gets more of
-        its memory for nothing.
+        Seconds of rest before each contender. A virtual machine may hand memory that is free for some seconds back to
+        its host, and take it anew at a price: without the rest, who begins sooner after another's end gets more of its
+        memory for nothing.
     """
 
     name: str

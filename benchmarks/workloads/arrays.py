@@ -28,5 +28,5 @@ def workload(small: bool) -> Workload:
             Phase("last step edited", given, ("return 0 + sum", "return 1 + sum"), total + 1, 1),
         ),
         measure_memory=True,
-        pause=0.0 if small else 3.0,
+        pause=0.0 if small else 8.0,
     )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from jpipe.acceptance import accepted_families
 from jpipe.callstate import CallState
 from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.cores import workers_of
 from jpipe.errors import CacheMiss, Location, StepError
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprinter
@@ -182,11 +183,11 @@ def _run_here(builder: ChunkBuilder, state: CallState, missing: Sequence[int], c
 def _run_in_parallel(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:
     """The same in workers, with a bar of the items that ran."""
     from jpipe.mapping import Bar, default_bar, parallel_map
-    from jpipe.mapping.workers import cpu_count, resolve_n_jobs
+    from jpipe.mapping.workers import resolve_n_jobs
 
     step = state.call.step
     n_jobs = resolve_n_jobs(step.declared.n_jobs)
-    workers = n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
+    workers = workers_of(n_jobs)
     size = 1 if workers == 1 else min(max(len(missing) // (8 * workers), 1), 100)
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     chunks = [builder.build(StepQueue(step), [(state, index) for index in part]) for part in parts]

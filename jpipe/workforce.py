@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jpipe.cores import workers_of
 from jpipe.errors import UsageError
 from jpipe.memory import machine_memory
 
@@ -25,14 +25,11 @@ def workers(n_jobs: Any) -> int:
         raise UsageError(
             f"n_jobs={n_jobs!r}: it takes a number of workers", hint="1 for none beside this process, -1 for all cores"
         )
-    if n_jobs is not None and n_jobs > 0:
-        return int(n_jobs)
     if n_jobs is None and _configured():
         import joblib
 
         return int(joblib.effective_n_jobs(None))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores + 1 + (n_jobs if n_jobs is not None else -1))
+    return workers_of(-1 if n_jobs is None else n_jobs)
 
 
 def memory_for_items() -> int:
@@ -47,7 +44,7 @@ def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, An
         from jpipe.pool import Pool
 
         wanted = -1 if n_jobs is None and not _configured() else n_jobs
-        if wanted == 1 and not threads:
+        if not threads and workers(n_jobs) == 1:
             # For an item that is not to run in the main process: of one worker joblib makes none.
             wanted = 2
         if threads:
@@ -64,4 +61,4 @@ def _configured() -> bool:
     from joblib.parallel import get_active_backend
 
     backend, jobs = get_active_backend()
-    return type(backend).__name__ != "LokyBackend" or jobs not in (None, 1)
+    return type(backend).__name__ != "LokyBackend" or jobs is not None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 
 import jpipe
 from jpipe import pipeline, step
@@ -355,6 +356,22 @@ def test_an_item_expires_at_its_own_time_although_the_list_that_it_is_in_grew(
         monkeypatch.setattr(time, "time", lambda passed=passed: clock() + passed)
         end = run(main, tmp_path / "c", parameters={"count": count}).outcomes["fetched"]
         assert end.ran == ran, f"{passed} seconds after the first item was made"
+
+
+@pytest.mark.parametrize("configured", [1, 2])
+def test_joblibs_configuration_says_how_many_workers_there_are(configured: int, tmp_path: Path) -> None:
+    @step
+    def where(x: int) -> int:
+        time.sleep(0.3)
+        return os.getpid()
+
+    @pipeline
+    def main() -> Any:
+        return jpipe.map(where, range(6))
+
+    with parallel_config(n_jobs=configured):
+        found = set(jpipe.api.run(main, cache_dir=tmp_path / "c").value)
+    assert found == {os.getpid()} if configured == 1 else (len(found) == 2 and os.getpid() not in found)
 
 
 @pytest.mark.parametrize(("backend", "jobs"), [(None, 1), (None, 2), ("threading", 2), ("multiprocessing", 2)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,13 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.instant import asked, recalled
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cores import workers_of
 from jpipe.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from jpipe.plan import Plan
 
-__all__ = ["command", "tell_plan", "workers"]
+__all__ = ["command", "tell_plan"]
 
 
 @click.command("plan")
@@ -44,7 +44,7 @@ def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: b
     from jpipe.render.plans import plan_lines, why_lines
 
     tell = why_lines if why else plan_lines
-    call.out.write(*tell(plan, workers(call.settings.jobs), call.commands))
+    call.out.write(*tell(plan, workers_of(call.settings.jobs or -1), call.commands))
     return ExitCode.OK
 
 
@@ -66,11 +66,3 @@ def plan_for(call: Invocation, force: tuple[str, ...] = ()) -> Plan:
         force=force,
         asked=None if force else question,
     )
-
-
-def workers(jobs: int | None) -> int:
-    """How many workers joblib would start, as far as can be told without it."""
-    cores = os.cpu_count() or 1
-    if jobs is None:
-        return cores
-    return jobs if jobs > 0 else max(1, cores + 1 + jobs)

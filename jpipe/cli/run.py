@@ -13,7 +13,8 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.plan import tell_plan, workers
+from jpipe.cli.plan import tell_plan
+from jpipe.cores import workers_of
 from jpipe.errors import UsageError
 from jpipe.events import Observer, everyone
 
@@ -54,7 +55,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
         answer = recalled(question)
         if answer is not None:
             observers, close = _observers(call, options)
-            tell_again(answer, observers, workers(call.settings.jobs), begun)
+            tell_again(answer, observers, workers_of(call.settings.jobs or -1), begun)
             close()
             return 0
     from jpipe.descriptors import keep_screen

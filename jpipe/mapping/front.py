@@ -9,6 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from jpipe.cores import cpu_count, workers_of
 from jpipe.errors import UsageError
 from jpipe.mapping.engine import Engine, Event, window_of
 from jpipe.mapping.failure import add_item_note
@@ -16,7 +17,7 @@ from jpipe.mapping.sizing import ChunkSizer
 from jpipe.mapping.source import InTurns, length_of, source_of
 from jpipe.mapping.tasks import PackedTasks, Packing, SharedTasks, Tasks
 from jpipe.mapping.work import Work, warm_up
-from jpipe.mapping.workers import Workers, cpu_count, may_fork, resolve_n_jobs
+from jpipe.mapping.workers import Workers, may_fork, resolve_n_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -241,12 +242,11 @@ def _packing(
 def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitStack) -> tuple[Workers, Tasks | None]:
     from jpipe.mapping.forked import ForkedWorkers
 
-    cores = cpu_count()
-    count = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)
+    count = workers_of(n_jobs)
     # Before the workers, which inherit the work from it.
     tasks = PackedTasks(work, inherited=True, same_machine=True, places=window_of(count), packing=packing)
     cleanup.callback(tasks.close)
-    workers = ForkedWorkers(count, cores)
+    workers = ForkedWorkers(count, cpu_count())
     cleanup.callback(workers.close)
     return workers, tasks if count > 1 else None
 

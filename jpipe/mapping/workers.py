@@ -13,12 +13,11 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from jpipe.errors import UsageError
 
-__all__ = ["Done", "Workers", "cpu_count", "may_fork", "resolve_n_jobs"]
+__all__ = ["Done", "Workers", "may_fork", "resolve_n_jobs"]
 
 Done = Callable[[Any, BaseException | None], None]
 """Called with (result, None) or (None, error), in any thread."""
@@ -79,27 +78,6 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs == 0:
         raise UsageError(f"n_jobs={n_jobs!r}: it takes a whole number other than 0", hint="-1 is all cores")
     return int(n_jobs)
-
-
-def cpu_count() -> int:
-    """How many cores this process may use: by its affinity and its share in a container."""
-    available = getattr(os, "sched_getaffinity", None)
-    counts = [os.cpu_count() or 1]
-    if available is not None:
-        counts.append(len(available(0)))
-    limit = os.environ.get("LOKY_MAX_CPU_COUNT", "")
-    if limit.isdigit():
-        counts.append(int(limit))
-    counts.append(_container_cores())
-    return max(min(counts), 1)
-
-
-def _container_cores() -> int:
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):
-        return sys.maxsize
 
 
 def _has_one_thread() -> bool:

@@ -22,10 +22,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from jpipe.cores import cpu_count
 from jpipe.errors import UsageError
 from jpipe.mapping import Bar, default_bar, parallel_map
 from jpipe.mapping.source import length_of
-from jpipe.mapping.workers import cpu_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

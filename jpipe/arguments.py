@@ -11,7 +11,7 @@ from jpipe.errors import Location, UndigestibleError
 from jpipe.files import File, FileDigests
 from jpipe.layout import Call, Output, contains_output
 
-__all__ = ["Digester", "file_parameters"]
+__all__ = ["Digester", "file_parameters", "returns_file"]
 
 _SMALL = (int, float, str, bytes, bool, type(None))
 
@@ -109,6 +109,11 @@ def _refusal(call: Call, name: str, error: UndigestibleError) -> UndigestibleErr
 def file_parameters(call: Call) -> frozenset[str]:
     """The parameters of a call that are annotated as `File`."""
     return _file_names(call.step.function)
+
+
+def returns_file(function: Any) -> bool:
+    """Whether a function is annotated to return a `File`."""
+    return _means_file((getattr(function, "__annotations__", None) or {}).get("return"))
 
 
 _annotated: dict[Any, frozenset[str]] = {}

@@ -9,8 +9,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from jpipe.arguments import returns_file
 from jpipe.callstate import CallState
-from jpipe.files import File
 from jpipe.functions import SourceStamp, reference_to
 from jpipe.layout import Output, contains_output, replace_outputs
 from jpipe.ledger import Ledger
@@ -25,8 +25,11 @@ __all__ = ["Chunk", "ChunkBuilder", "Pace", "StepQueue"]
 TARGET_SECONDS = 0.3
 GROWTH = 64
 MOST_ITEMS = 20_000
+QUICK = 0.5
+"""Items that take less are over before a worker could be given the next, seconds."""
 SPILLED = 1 << 20
 """Arguments whose pickled form is larger go through the store, once, bytes."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -88,6 +91,11 @@ class StepQueue:
         limit = self.options.n_jobs
         return len(self.ready) if limit is None else max(0, limit - self.running)
 
+    def window(self, workers: int) -> int:
+        """How many chunks may be with workers before one of this step is: none of them is to wait for the next."""
+        is_quick = self.pace.seconds is None or self.pace.seconds < QUICK
+        return 2 * workers if is_quick else workers + 1
+
     def take(self, workers: int) -> list[Item]:
         """The items of the next chunk."""
         options = self.options
@@ -130,9 +138,9 @@ class ChunkBuilder:
     root
         The project root.
     sources
-        The user's modules as imported here.
-    is_own
-        Whether a file is the user's own.
+        Gives the user's modules as imported here.
+    folders
+        The entries of ``sys.path`` that hold the user's own modules.
     slots
         The folder where workers say what they are doing, or None.
     capture
@@ -210,7 +218,7 @@ class ChunkBuilder:
             hashers=dict(options.hash),
             timeout=options.timeout,
             cache=options.cache,
-            returns_file=_returns_file(queue.step.function),
+            returns_file=returns_file(queue.step.function),
             root=self._root,
             sources=self._sources(),
         )
@@ -265,11 +273,11 @@ class ChunkBuilder:
 
     def _spill(self, value: Any) -> Any:
         """A large argument as a reference into the store; written once, however many items take it."""
-        if isinstance(value, (Reference, ReferenceList)) or contains_reference(value):
+        if _holds_reference(value):
             return value
         known = self._spilled.get(id(value))
         if known is None:
-            if len(payload_size(value)) <= SPILLED // 8:
+            if _size_of(value) <= SPILLED // 8:
                 return value
             stored = self._store.put(value)
             known = self._spilled[id(value)] = value, Reference(stored.where)
@@ -284,26 +292,19 @@ class _Part:
     index: int
 
 
-def payload_size(value: Any) -> bytes:
-    """The pickled form of a value, empty where it has none."""
+def _size_of(value: Any) -> int:
+    """Bytes of the pickled form of a value; 0 where it has none."""
     payload = payload_of({"": value})
-    return payload if isinstance(payload, bytes) else b""
+    return len(payload) if isinstance(payload, bytes) else 0
 
 
-def contains_reference(value: Any) -> bool:
-    """Whether a list, tuple or dict holds references already."""
+def _holds_reference(value: Any) -> bool:
+    """Whether a value is a reference already, or a list, tuple or dict that holds one."""
     if isinstance(value, (Reference, ReferenceList)):
         return True
     if isinstance(value, dict):
-        return any(map(contains_reference, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(contains_reference, value))
-
-
-def _returns_file(function: Any) -> bool:
-    annotation = (getattr(function, "__annotations__", None) or {}).get("return")
-    if isinstance(annotation, str):
-        return annotation.rpartition(".")[2].strip("\"'") == "File"
-    return annotation is File
+        return any(map(_holds_reference, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_holds_reference, value))
 
 
 def own_folders(is_own: Callable[[str], bool], paths: Iterable[str]) -> tuple[str, ...]:

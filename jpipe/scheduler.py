@@ -14,7 +14,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from jpipe.account import Account
 from jpipe.backlog import Backlog
@@ -38,9 +37,6 @@ from jpipe.tally import Tally
 from jpipe.trace import WorkersLost
 from jpipe.work import ItemReceipt, Receipt
 from jpipe.worker import run_work
-
-if TYPE_CHECKING:
-    from jpipe.pool import Pool
 
 __all__ = ["ResultLost", "Scheduler"]
 
@@ -210,7 +206,7 @@ class Scheduler:
                     self._run_here(self._build(entry, items))
                 continue
             pool = self._crew.pool(entry)
-            if self._crew.running >= _window(pool, entry):
+            if self._crew.running >= entry.window(pool.n_jobs):
                 return
             items = self._sharing.own(entry, entry.take(pool.n_jobs))
             if not items:
@@ -393,9 +389,3 @@ class Scheduler:
         self._filing.close()
         self._crew.remove_folder()
         self._account.unkept(self._store.saving.take_complaints())
-
-
-def _window(pool: Pool, entry: StepQueue) -> int:
-    """How many chunks may be with workers: none of them is to wait for the next."""
-    quick = entry.pace.seconds is None or entry.pace.seconds < 0.5
-    return 2 * pool.n_jobs if quick else pool.n_jobs + 1

@@ -239,8 +239,10 @@ def _start_trackers() -> None:
     trackers: tuple[Any, ...] = (loky_tracker._resource_tracker, resource_tracker._resource_tracker)
     for tracker in trackers:
         tracker.ensure_running()
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, tracker._pid, _BEHIND)
+        process = getattr(tracker, "_pid", None)
+        if process is not None:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process, _BEHIND)
 
 
 def _dead(backend: Any) -> frozenset[int]:

@@ -294,8 +294,12 @@ def _run(contender: Contender, program: Path, phase: Phase) -> subprocess.Comple
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """This environment without settings of jpipe, with this jpipe importable and caches of all tools in the folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JPIPE_", "COVERAGE_"))}
+    """This environment without settings of jpipe, with this jpipe importable and caches of all tools in the folder.
+
+    Where Python was told to keep no bytecode, a jpipe that runs from its sources would be compiled at every start.
+    """
+    unwanted = ("JPIPE_", "COVERAGE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     own = {"PYTHONPATH": Path(jpipe.__file__).parents[1], "XDG_CONFIG_HOME": folder / "config"}
     return {**kept, **{name: str(path) for name, path in own.items()}, "XDG_CACHE_HOME": str(folder / "caches")}
 

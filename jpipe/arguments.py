@@ -13,6 +13,7 @@ from jpipe.layout import Call, Output, contains_output
 
 __all__ = ["Digester", "file_parameters", "returns_file"]
 
+_OUTPUT = f"{Output.__module__}.{Output.__qualname__}"
 _SMALL = (int, float, str, bytes, bool, type(None))
 
 
@@ -95,6 +96,14 @@ class Digester:
 
 
 def _refusal(call: Call, name: str, error: UndigestibleError) -> UndigestibleError:
+    if error.type_name == _OUTPUT:
+        return UndigestibleError(
+            f"{call.step.name}({name}=…): the result of a step stands at {error.path}, where it is not filled in",
+            path=error.path,
+            type_name=error.type_name,
+            location=call.location,
+            hint="put results into lists, tuples and dicts of Python's own kinds",
+        )
     what = f"<{error.type_name}> at {error.path}" if error.type_name else error.message
     return UndigestibleError(
         f"{call.step.name}({name}=…): cannot digest {what}",

@@ -6,11 +6,12 @@ order in which each needs only earlier ones, because an `Output` exists only onc
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Self
 
 from jpipe.errors import Location, WiringError
@@ -123,6 +124,10 @@ class Output:
     __hash__ = object.__hash__
 
 
+_CAPTURED = (Output, list, tuple, dict, set, bytearray)
+"""What holds results, or can be changed after it was passed to a step."""
+
+
 def _forbid(symbol: str) -> Callable[..., NoReturn]:
     def refused(self: Output, *others: Any) -> NoReturn:
         _refuse(self, f"used with `{symbol}`", "compute it in a step")
@@ -199,8 +204,7 @@ class Layout:
     ) -> Output:
         needs: set[int] = set()
         for name, value in arguments.items():
-            kind = type(value)
-            if kind is Output or kind in _CONTAINERS:
+            if isinstance(value, _CAPTURED):
                 arguments[name] = self._captured(value, needs, location)
         call = Call(len(self.calls), step, arguments, over, location, tuple(sorted(needs)))
         for name in over:
@@ -211,21 +215,23 @@ class Layout:
         return Output(self, call)
 
     def _captured(self, value: Any, needs: set[int], location: Location) -> Any:
-        """A copy of nested lists, tuples and dicts, so that later changes by the pipeline function do not count."""
+        """A copy of what can be changed, so that later changes by the pipeline function do not count."""
         kind = type(value)
         if kind is Output:
             if value.layout is not self:
                 raise WiringError(f"{describe(value)} belongs to another run of a pipeline", location=location)
             needs.add(value.call.number)
             return value
-        if kind is dict:
-            return {key: self._captured(item, needs, location) for key, item in value.items()}
+        if isinstance(value, dict):
+            found: Any = {} if kind is dict else copy.copy(value)
+            for key, item in value.items():
+                found[key] = self._captured(item, needs, location)
+            return found
         if kind in (list, tuple):
-            kinds = set(map(type, value))
-            if Output in kinds or not kinds.isdisjoint(_CONTAINERS):
+            if any(issubclass(inner, _CAPTURED) for inner in set(map(type, value))):
                 return kind(self._captured(item, needs, location) for item in value)
             return list(value) if kind is list else value
-        return value
+        return copy.copy(value) if isinstance(value, (list, set, bytearray)) else value
 
 
 class _Element(NamedTuple):
@@ -359,16 +365,13 @@ def replace_outputs(value: Any, replacement: Callable[[Output], Any]) -> Any:
 
 
 def needs_of(value: Any) -> Iterator[Output]:
-    """The `Output` objects in a value's lists, tuples and dicts (and fields, for what a pipeline returns)."""
-    if type(value) is Output:
+    """The `Output` objects in a captured argument: in its lists, tuples and dicts."""
+    kind = type(value)
+    if kind is Output:
         yield value
-    elif isinstance(value, dict):
+    elif kind is dict:
         for item in value.values():
             yield from needs_of(item)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        if not _PLAIN.issuperset(map(type, value)):
-            for item in value:
-                yield from needs_of(item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for one in fields(value):
-            yield from needs_of(getattr(value, one.name))
+    elif kind in (list, tuple) and not _PLAIN.issuperset(map(type, value)):
+        for item in value:
+            yield from needs_of(item)

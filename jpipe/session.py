@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jpipe.parameters import check
 from jpipe.pipeline import Pipeline
 from jpipe.project import default_cache_dir, find_root
 from jpipe.report import unknown_step
+from jpipe.returned import filled
 from jpipe.settings import Settings, settings_for
 from jpipe.step import Step
 from jpipe.store import MissingEntry, Store, UnreadableEntry
@@ -143,13 +144,7 @@ class Session:
 
     def load_result(self, ledger: Ledger) -> Any:
         """What the pipeline returns, with every output replaced by its value."""
-        return _filled(self.result, lambda output: load_output(ledger, output))
-
-    def outputs_in_result(self) -> list[Output]:
-        """The outputs in what the pipeline returns."""
-        found: list[Output] = []
-        _filled(self.result, found.append)
-        return found
+        return filled(self.result, lambda output: load_output(ledger, output))
 
 
 def prepare(
@@ -284,20 +279,3 @@ def _load_state(ledger: Ledger, state: CallState) -> list[Any]:
     except MissingEntry as error:
         raise CacheMiss(f"a result of {step} is damaged or gone", hint="run the pipeline again") from error
     return value if state.call.is_mapped else [value]
-
-
-def _filled(value: Any, replacement: Any) -> Any:
-    """A structure of lists, tuples, dicts, named tuples and dataclasses with every output replaced."""
-    if type(value) is Output:
-        return replacement(value)
-    if isinstance(value, dict):
-        items = {key: _filled(item, replacement) for key, item in value.items()}
-        return items if type(value) is dict else type(value)(items)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_filled(item, replacement) for item in value))
-    if type(value) in (list, tuple, set):
-        return type(value)(_filled(item, replacement) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        held = {one.name: getattr(value, one.name) for one in fields(value) if one.init}
-        return replace(value, **{name: _filled(item, replacement) for name, item in held.items()})
-    return value

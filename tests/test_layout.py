@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import math
 import operator
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import pytest
 
 import jpipe
 from jpipe import Output, pipeline, step
-from jpipe.errors import UsageError, WiringError
+from jpipe.errors import UndigestibleError, UsageError, WiringError
 
 
 @pytest.fixture(autouse=True)
@@ -127,17 +128,102 @@ def test_what_the_pipeline_does_to_a_list_afterwards_does_not_count() -> None:
     assert value(main) == (1, 101)
 
 
+def test_nor_what_it_does_to_what_holds_other_things() -> None:
+    @pipeline
+    def main() -> Any:
+        groups: dict[str, list[int]] = collections.defaultdict(list)
+        groups["a"].append(1)
+        names, raw, nested = {"a"}, bytearray(b"a"), [groups]
+        before = [show(one) for one in (groups, names, raw, nested)]
+        groups["a"].append(2)
+        names.add("b")
+        raw += b"b"
+        return before
+
+    groups = collections.defaultdict(list, {"a": [1]})
+    assert value(main) == [repr(one) for one in (groups, {"a"}, bytearray(b"a"), [groups])]
+
+
+@dataclass
+class Tree:
+    """A node that knows the one above it."""
+
+    name: str
+    above: Any = None
+    below: list[Any] = field(default_factory=list)
+
+
+def grown() -> Tree:
+    tree = Tree("root")
+    tree.below.append(Tree("leaf", tree))
+    return tree
+
+
+def test_an_argument_and_what_a_pipeline_returns_may_refer_to_themselves() -> None:
+    @pipeline
+    def main() -> Any:
+        return leaf(grown()), grown()
+
+    @step
+    def leaf(tree: Tree) -> str:
+        return str(tree.below[0].name)
+
+    name, tree = value(main)
+    assert (name, tree.below[0].above is tree) == ("leaf", True)
+
+
 def test_a_pipeline_returns_any_structure() -> None:
-    @dataclass
+    @dataclass(frozen=True)
     class Answer:
         left: Any
         right: Any
+        both: str = field(init=False, default="")
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "both", "made once")
 
     @pipeline
     def main() -> Any:
-        return Answer({"a": [add(1), 2]}, Split(add(3), [add(4)]))  # type: ignore[arg-type, list-item]
+        answer = Answer({"a": [add(1), 2]}, Split(add(3), [add(4)]))  # type: ignore[arg-type, list-item]
+        object.__setattr__(answer, "both", "changed")
+        groups: dict[str, list[Any]] = collections.defaultdict(list)
+        groups["a"].append(add(5))
+        return answer, groups, {add(6)}
 
-    assert value(main) == Answer({"a": [1, 2]}, Split(3, [4]))  # type: ignore[arg-type]
+    answer, groups, found = value(main)
+    assert (answer.left, answer.right, answer.both) == ({"a": [1, 2]}, Split(3, [4]), "changed")
+    assert (dict(groups), groups["b"], found) == ({"a": [5]}, [], {6})
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda out: collections.OrderedDict(a=out),
+        lambda out: Split(out, []),
+        lambda out: {out},
+        lambda out: Tree("a", out),
+    ],
+    ids=["dict of another kind", "named tuple", "set", "dataclass"],
+)
+def test_a_result_in_an_argument_where_it_is_not_filled_in_is_refused(hidden: Callable[[Any], Any]) -> None:
+    @pipeline
+    def main() -> Any:
+        return show(hidden(add(1)))
+
+    with pytest.raises(UndigestibleError, match="result of a step") as refused:
+        value(main)
+    assert "lists, tuples and dicts" in str(refused.value.hint)
+
+
+def test_so_is_a_result_that_comes_into_its_own_arguments() -> None:
+    @pipeline
+    def main() -> Any:
+        tree = Tree("root")
+        tree.above = show(tree)
+        return tree
+
+    with pytest.raises(UndigestibleError, match="result of a step"):
+        value(main)
 
 
 def test_a_pipeline_inside_a_pipeline_is_inlined() -> None:

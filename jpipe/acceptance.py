@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -21,8 +20,7 @@ from jpipe.store import NoteKind, Store
 __all__ = ["Acceptance", "accept", "acceptances", "accepted_families", "take_back"]
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """One version of the code of a step, for which results of older versions count.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from jpipe.cells import is_typed
 from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
@@ -67,11 +66,11 @@ def own_parts(parts: Sequence[Part]) -> list[Part]:
     told = []
     for part in found:
         if part is innermost:
-            told.append(replace(part, kind=PartKind.CODE, via=None))
+            told.append(part._replace(kind=PartKind.CODE, via=None))
         elif part in inner and (part.file, part.line) == (innermost.file, innermost.line):
             continue
         elif part is code or part in inner:
-            told.append(replace(part, kind=PartKind.HELPER, name=_defined_name(part), via=code.name))
+            told.append(part._replace(kind=PartKind.HELPER, name=_defined_name(part), via=code.name))
         else:
             told.append(part)
     return told
@@ -109,12 +108,12 @@ def _named(change: Change, parts: Mapping[str, Part], step: str, module: str) ->
         return name.removeprefix(f"{module}.")
 
     way = [short(name) for name in _way(change.via, parts)]
-    told = replace(change, via=" → ".join(reversed(way)) or None, line=_line(change, parts))
+    told = change._replace(via=" → ".join(reversed(way)) or None, line=_line(change, parts))
     if change.kind is ChangeKind.REBOUND:
         return _rebound(told, parts)
     if change.part is PartKind.ENVIRONMENT:
-        return replace(told, name=change.name.removeprefix("environ "))
-    return replace(told, name=step if change.part is PartKind.CODE else short(change.name))
+        return told._replace(name=change.name.removeprefix("environ "))
+    return told._replace(name=step if change.part is PartKind.CODE else short(change.name))
 
 
 def _rebound(change: Change, parts: Mapping[str, Part]) -> Change:
@@ -122,9 +121,9 @@ def _rebound(change: Change, parts: Mapping[str, Part]) -> Change:
     name = change.name.rpartition(": ")[2]
     target = parts.get(change.new_text or "")
     kind = target.kind if target is not None else PartKind.HELPER
-    told = replace(change, part=PartKind.HELPER if kind is PartKind.CODE else kind, name=name)
+    told = change._replace(part=PartKind.HELPER if kind is PartKind.CODE else kind, name=name)
     if target is not None and change.old_text in (UNDEFINED, BUILTIN):
-        told = replace(told, file=target.file, line=target.line)  # what is new is its definition
+        told = told._replace(file=target.file, line=target.line)  # what is new is its definition
     return told
 
 

@@ -6,7 +6,6 @@ They are named tuples because every command needs them: dataclasses take five ti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 from jpipe.outcomes import Outcome
@@ -46,10 +45,10 @@ class RunStarted(NamedTuple):
     jobs: int
     cache_dir: str
     new_cache: bool = False
-    expected_seconds: Mapping[str, float] = MappingProxyType({})
-    steps: Mapping[str, int] = MappingProxyType({})
+    expected_seconds: Mapping[str, float] = {}
+    steps: Mapping[str, int] = {}
     partial: bool = False
-    needs: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    needs: Mapping[str, tuple[str, ...]] = {}
 
 
 class ItemsKnown(NamedTuple):

@@ -6,7 +6,7 @@ import inspect
 import linecache
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from jpipe.callstate import CallState, Status
@@ -73,7 +73,7 @@ class Explainer:
         if not state.call.step.declared.cache:
             return Verdict.PENDING, ()
         changes = self._changes(state, families[0])
-        return Verdict.STALE, tuple(map(_in_cell, reasons(replace(evidence, earlier=True, changes=changes))))
+        return Verdict.STALE, tuple(map(_in_cell, reasons(evidence._replace(earlier=True, changes=changes))))
 
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
@@ -91,11 +91,11 @@ class Explainer:
         if records:
             return self._unusable(own, state, records[0])
         if key in self._last_run.failed:
-            return replace(own, failed=True)
+            return own._replace(failed=True)
         arguments = self._ledger.arguments_of(state, index)
         for family in self._families(state):
             if family != state.fingerprint.digest and self._has_run(family, arguments):
-                return replace(own, earlier=True, changes=self._changes(state, family))
+                return own._replace(earlier=True, changes=self._changes(state, family))
         return self._compared(own, state, index, arguments)
 
     def _families(self, state: CallState) -> list[bytes]:
@@ -115,7 +115,7 @@ class Explainer:
         expired = expires is not None and self._ledger.now - record.created >= expires
         files = tuple(read for read in record.reads if not self._ledger.unchanged(read))
         missing = not files and not expired
-        return replace(own, earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
+        return own._replace(earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
 
     def _compared(self, own: Evidence, state: CallState, index: int, arguments: Mapping[str, bytes]) -> Evidence:
         step = own.step
@@ -125,9 +125,9 @@ class Explainer:
         if earlier is None:
             return own
         if earlier.key in (state.keys[index], state.whole_key):
-            return replace(own, earlier=earlier.has_result, missing=earlier.has_result)
+            return own._replace(earlier=earlier.has_result, missing=earlier.has_result)
         changed = tuple(self._changed_arguments(state, index, arguments, earlier, is_new))
-        return replace(own, earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
+        return own._replace(earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
 
     def _neighbours_of(self, step: str) -> _Neighbours:
         states = [state for state in self._ledger.states.values() if state.call.step.name == step]

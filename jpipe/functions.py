@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe import script
 from jpipe.loader import import_file
@@ -18,8 +18,7 @@ from jpipe.step import Step
 __all__ = ["FunctionReference", "SourceStamp", "reference_to", "source_stamps", "stale_sources"]
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionReference:
+class FunctionReference(NamedTuple):
     """A function that another process can find.
 
     Parameters
@@ -124,8 +123,7 @@ def _by_value(value: Any) -> bytes:
     return cloudpickle.dumps(value)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStamp:
+class SourceStamp(NamedTuple):
     """The source file of one of the user's modules, as the main process imported it."""
 
     module: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -19,8 +19,7 @@ REMEMBERED = 20
 """How many versions of the code of a step are compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierCall:
+class EarlierCall(NamedTuple):
     """A call of the last run.
 
     Parameters
@@ -38,7 +37,7 @@ class EarlierCall:
     family: bytes
     key: bytes
     arguments: Mapping[str, bytes]
-    texts: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = {}
     has_result: bool = True
 
 
@@ -50,7 +49,7 @@ def with_earlier(now: Sequence[EarlierCall], before: Sequence[EarlierCall]) -> l
     if now and all(call.has_result for call in now):
         return list(now)
     keys = {call.key for call in now}
-    return [*now, *(replace(call, has_result=False) for call in before if call.key not in keys)][: LastRun.LIMIT]
+    return [*now, *(call._replace(has_result=False) for call in before if call.key not in keys)][: LastRun.LIMIT]
 
 
 @dataclass(frozen=True, slots=True)

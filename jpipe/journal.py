@@ -17,9 +17,9 @@ import os
 import reprlib
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -38,8 +38,7 @@ _MOST_FAILURES = 200
 _MOST_DIFF = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """What is known of a run before it begins.
 
     Parameters
@@ -58,7 +57,7 @@ class Opening:
 
     run: str
     pipeline: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = {}
     given: tuple[str, ...] = ()
     commit: str = ""
     when: float = 0.0
@@ -76,8 +75,7 @@ class Opening:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(NamedTuple):
     """What a step gave in a run.
 
     Parameters

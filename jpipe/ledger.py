@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from jpipe.arguments import Digester, file_parameters
@@ -383,7 +382,7 @@ class Ledger(RecordedResults):
         if key is None:
             return
         stored = self.store.put(b"".join(key for key in state.keys if key is not None))
-        stored = replace(stored, content=content, code=code, nbytes=state.nbytes)
+        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
         arguments = (count_argument(len(state.keys)),)
         record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
         self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))

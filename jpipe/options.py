@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from jpipe.errors import UsageError
@@ -73,7 +72,7 @@ class StepOptions(NamedTuple):
     max_nbytes: int | None = 1024**2
     mmap_mode: Literal["c", "r"] | None = "c"
     compress: bool | int | str | tuple[str, int] = 0
-    hash: Mapping[type, Callable[[Any], Any]] = MappingProxyType({})
+    hash: Mapping[type, Callable[[Any], Any]] = {}
     env: tuple[str, ...] = ()
     packages: tuple[str, ...] | Literal["direct", "none"] = "direct"
     depends: tuple[Any, ...] = ()

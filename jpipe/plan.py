@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.reasons import Reason, ReasonKind
 
 __all__ = ["Plan", "StepPlan"]
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
+class StepPlan(NamedTuple):
     """What a run would do with the calls of one step.
 
     Parameters
@@ -68,8 +66,7 @@ class StepPlan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run of a pipeline would do.
 
     Parameters
@@ -117,10 +114,11 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it, for `from_dict`."""
-        raw = asdict(self)
-        for row, step in zip(raw["steps"], self.steps, strict=True):
-            row["reasons"] = [(reason._asdict(), count) for reason, count in step.reasons]
-        return raw
+        steps = []
+        for step in self.steps:
+            reasons = [(reason._asdict(), count) for reason, count in step.reasons]
+            steps.append({**step._asdict(), "reasons": reasons})
+        return {"pipeline": self.pipeline, "steps": steps}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Plan:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.files import Read
 from jpipe.fingerprint import Change, ChangeKind, PartKind
@@ -19,8 +19,7 @@ from jpipe.store import Record
 __all__ = ["ArgumentChange", "Decision", "Evidence", "Question", "decide", "reasons", "reasons_of_code"]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked of one item.
 
     Parameters
@@ -41,8 +40,7 @@ class Question:
     now: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The verdict on one item, and the record to use where it is fresh."""
 
     verdict: Verdict
@@ -77,8 +75,7 @@ def decide(
     return Decision(Verdict.STALE)
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentChange:
+class ArgumentChange(NamedTuple):
     """An argument that differs from that of the nearest earlier call.
 
     Parameters
@@ -100,8 +97,7 @@ class ArgumentChange:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is known of the past of an item that is not fresh.
 
     Parameters

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jpipe.chunks import Chunk
 from jpipe.ready import Item
@@ -18,8 +19,7 @@ PATIENCE = 5
 """So many losses in a row without any trace of a culprit are taken to be the first lost chunk's fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blame:
+class Blame(NamedTuple):
     """An item that ended its worker.
 
     Parameters

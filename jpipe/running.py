@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.account import Account
 from jpipe.aftermath import plan_of
@@ -53,8 +53,7 @@ class Request:
     distrusted: set[bytes] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """A run that is over.
 
     Parameters

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from jpipe.account import Account
 from jpipe.backlog import Backlog
@@ -308,7 +307,7 @@ class Scheduler:
             if self._heals:
                 self._lose(item.error.message)
                 return True
-            item.error = replace(item.error, kind="raised")
+            item.error = item.error._replace(kind="raised")
         place = chunk.items[item.position]
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [place]))

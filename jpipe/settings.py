@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jpipe.errors import ConfigurationError, Location, UsageError
@@ -81,14 +80,14 @@ class Settings(NamedTuple):
     file: Path = Path("pipeline.py")
     jobs: int | None = None
     backend: str | None = None
-    backend_options: Mapping[str, object] = MappingProxyType({})
+    backend_options: Mapping[str, object] = {}
     cache_dir: Path | None = None
     keep_going: bool = False
     fail_fast: bool = False
     progress: str = "auto"
     color: str = "auto"
     tb: str = "short"
-    origins: Mapping[str, str] = MappingProxyType({})
+    origins: Mapping[str, str] = {}
 
 
 def settings_for(

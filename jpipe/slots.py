@@ -15,8 +15,8 @@ import struct
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jpipe.files import RUN_FOLDER
 
@@ -29,8 +29,7 @@ LEFTOVER_AFTER = 60.0
 """Folders of dead runs are removed when they were not touched for so long, seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotState:
+class SlotState(NamedTuple):
     """One worker at one moment.
 
     Parameters

@@ -7,7 +7,7 @@ import pickle
 import sysconfig
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ErrorRecord", "WorkersLost", "is_own", "record_error"]
 
@@ -33,8 +33,7 @@ class WorkersLost(Exception):
         self.pids = pids
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorRecord:
+class ErrorRecord(NamedTuple):
     """An exception.
 
     Parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Volatile", "volatile_uses"]
 
@@ -26,8 +26,7 @@ _NAMES = {
 _ATTRIBUTES = {"now", "today", "utcnow", "uuid1", "uuid4", "urlopen", "exists", "is_file", "is_dir", "stat", "lstat"}
 
 
-@dataclass(frozen=True, slots=True)
-class Volatile:
+class Volatile(NamedTuple):
     """One use.
 
     Parameters

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from jpipe.files import Read
 from jpipe.functions import FunctionReference, SourceStamp
@@ -19,8 +19,7 @@ CARRIED = 512
 """Results whose stored form is larger stay on disk; smaller ones travel in the receipt, bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepWork:
+class StepWork(NamedTuple):
     """What all chunks of one step share.
 
     Parameters
@@ -62,8 +61,7 @@ class StepWork:
     sources: tuple[SourceStamp, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemWork:
+class ItemWork(NamedTuple):
     """One item to run.
 
     Parameters
@@ -220,7 +218,7 @@ class Receipt:
         self.paths += published.paths
         for (position, record), place in zip(records, published.places, strict=True):
             if not _is_small(record):
-                self.items[position].stored = replace(record.stored, where=place, paths=())
+                self.items[position].stored = record.stored._replace(where=place, paths=())
 
 
 def _is_small(record: NewRecord) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from jpipe.files import Read
@@ -16,7 +14,7 @@ from jpipe.store import Inline, Record
 
 KEY = b"k" * 32
 RAW = Read("raw.csv", "file", 3, 1, 1, b"d" * 32)
-PLOT = replace(RAW, path="plot.png", written=True)
+PLOT = RAW._replace(path="plot.png", written=True)
 
 
 def record(created: float = 100.0, reads: tuple[Read, ...] = (), content: bytes = b"c" * 32) -> Record:
@@ -37,11 +35,11 @@ VERDICTS: dict[str, tuple[Question, list[Record], set[str], bool, Verdict, Recor
     "no record": (ASK, [], set(), True, Verdict.STALE, None),
     "a record": (ASK, [NEW], set(), True, Verdict.FRESH, NEW),
     "the newest of two": (ASK, [NEW, OLD], set(), True, Verdict.FRESH, NEW),
-    "forced": (replace(ASK, forced=True), [NEW], set(), True, Verdict.STALE, None),
+    "forced": (ASK._replace(forced=True), [NEW], set(), True, Verdict.STALE, None),
     "its result is gone": (ASK, [NEW], set(), False, Verdict.STALE, None),
-    "not expired yet": (replace(ASK, expires=10.5), [NEW], set(), True, Verdict.FRESH, NEW),
-    "expired to the second": (replace(ASK, expires=10.0), [NEW], set(), True, Verdict.STALE, None),
-    "always expired": (replace(ASK, expires=0.0, now=150.0), [NEW], set(), True, Verdict.STALE, None),
+    "not expired yet": (ASK._replace(expires=10.5), [NEW], set(), True, Verdict.FRESH, NEW),
+    "expired to the second": (ASK._replace(expires=10.0), [NEW], set(), True, Verdict.STALE, None),
+    "always expired": (ASK._replace(expires=0.0, now=150.0), [NEW], set(), True, Verdict.STALE, None),
     "its file is the same": (ASK, [READER], set(), True, Verdict.FRESH, READER),
     "its file changed": (ASK, [READER], {"raw.csv"}, True, Verdict.STALE, None),
     "an older one fits": (ASK, [READER, OLD], {"raw.csv"}, True, Verdict.FRESH, OLD),
@@ -62,36 +60,36 @@ def change(part: PartKind, name: str = "thing", old: str | None = None, new: str
 PAST = Evidence("score", earlier=True)
 REASONS: dict[str, tuple[Evidence, list[tuple[ReasonKind, str, str | None]]]] = {
     "nothing is known": (Evidence("score"), [(ReasonKind.NEVER_RAN, "score", None)]),
-    "code": (replace(PAST, changes=(change(PartKind.CODE, "score"),)), [(ReasonKind.CODE, "score", None)]),
-    "version=": (replace(PAST, changes=(change(PartKind.VERSION, "v", "1", "2"),)), [(ReasonKind.CODE, "v", "1 → 2")]),
-    "helper": (replace(PAST, changes=(change(PartKind.HELPER, "m.f"),)), [(ReasonKind.HELPER, "m.f", None)]),
-    "class": (replace(PAST, changes=(change(PartKind.CLASS, "Model"),)), [(ReasonKind.HELPER, "Model", None)]),
+    "code": (PAST._replace(changes=(change(PartKind.CODE, "score"),)), [(ReasonKind.CODE, "score", None)]),
+    "version=": (PAST._replace(changes=(change(PartKind.VERSION, "v", "1", "2"),)), [(ReasonKind.CODE, "v", "1 → 2")]),
+    "helper": (PAST._replace(changes=(change(PartKind.HELPER, "m.f"),)), [(ReasonKind.HELPER, "m.f", None)]),
+    "class": (PAST._replace(changes=(change(PartKind.CLASS, "Model"),)), [(ReasonKind.HELPER, "Model", None)]),
     "constant": (
-        replace(PAST, changes=(change(PartKind.CONSTANT, "RATE", "0.1", "0.2"),)),
+        PAST._replace(changes=(change(PartKind.CONSTANT, "RATE", "0.1", "0.2"),)),
         [(ReasonKind.CONSTANT, "RATE", "0.1 → 0.2")],
     ),
     "new constant": (
-        replace(PAST, changes=(change(PartKind.CONSTANT, "RATE", None, "0.2"),)),
+        PAST._replace(changes=(change(PartKind.CONSTANT, "RATE", None, "0.2"),)),
         [(ReasonKind.CONSTANT, "RATE", "now 0.2")],
     ),
-    "parameter": (replace(PAST, arguments=(ArgumentChange("C", None),)), [(ReasonKind.PARAMETER, "C", None)]),
-    "input file": (replace(PAST, files=(RAW,)), [(ReasonKind.INPUT_FILE, "raw.csv", None)]),
+    "parameter": (PAST._replace(arguments=(ArgumentChange("C", None),)), [(ReasonKind.PARAMETER, "C", None)]),
+    "input file": (PAST._replace(files=(RAW,)), [(ReasonKind.INPUT_FILE, "raw.csv", None)]),
     "output file": (
-        replace(PAST, files=(PLOT,)),
+        PAST._replace(files=(PLOT,)),
         [(ReasonKind.INPUT_FILE, "plot.png", "its output was changed or removed")],
     ),
     "declared file": (
-        replace(PAST, changes=(change(PartKind.FILE, "x.txt"),)),
+        PAST._replace(changes=(change(PartKind.FILE, "x.txt"),)),
         [(ReasonKind.INPUT_FILE, "x.txt", None)],
     ),
-    "upstream": (replace(PAST, arguments=(ArgumentChange("Z", "project"),)), [(ReasonKind.UPSTREAM, "project", None)]),
+    "upstream": (PAST._replace(arguments=(ArgumentChange("Z", "project"),)), [(ReasonKind.UPSTREAM, "project", None)]),
     "package": (
-        replace(PAST, changes=(change(PartKind.PACKAGE, "scipy", "1.1", "1.2"),)),
+        PAST._replace(changes=(change(PartKind.PACKAGE, "scipy", "1.1", "1.2"),)),
         [(ReasonKind.PACKAGE, "scipy", "1.1 → 1.2")],
     ),
-    "environment": (replace(PAST, changes=(change(PartKind.ENVIRONMENT, "X"),)), [(ReasonKind.ENVIRONMENT, "X", None)]),
-    "result missing": (replace(PAST, missing=True), [(ReasonKind.RESULT_MISSING, "score", None)]),
-    "expired": (replace(PAST, expired_after=60.0), [(ReasonKind.EXPIRED, "score", "after 60 s")]),
+    "environment": (PAST._replace(changes=(change(PartKind.ENVIRONMENT, "X"),)), [(ReasonKind.ENVIRONMENT, "X", None)]),
+    "result missing": (PAST._replace(missing=True), [(ReasonKind.RESULT_MISSING, "score", None)]),
+    "expired": (PAST._replace(expired_after=60.0), [(ReasonKind.EXPIRED, "score", "after 60 s")]),
     "failed": (Evidence("score", failed=True), [(ReasonKind.FAILED, "score", None)]),
     "forced": (Evidence("score", forced=True), [(ReasonKind.FORCED, "score", None)]),
 }
@@ -110,8 +108,7 @@ def test_every_kind_of_reason_has_a_row_and_is_said_in_words() -> None:
 
 
 def test_several_reasons_come_in_the_documented_order() -> None:
-    every = replace(
-        PAST,
+    every = PAST._replace(
         changes=tuple(change(part) for part in reversed(PartKind)),
         arguments=(ArgumentChange("Z", "up"), ArgumentChange("C", None)),
         files=(RAW,),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from jpipe.fingerprint.parts import Part, PartKind
 
@@ -24,8 +24,7 @@ class ChangeKind(str, Enum):
     """A name in it means something else now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One difference between two fingerprints.
 
     Attributes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class PartKind(str, Enum):
@@ -26,8 +26,7 @@ class PartKind(str, Enum):
     """The `version=` that stands in for the code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One ingredient of a fingerprint, for "why".
 
     Attributes
@@ -77,8 +76,7 @@ class BlindSpot(str, Enum):
     OLD_CODE = "code in memory differs from its source"
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(NamedTuple):
     """Something that a fingerprint cannot see, said aloud.
 
     Attributes
@@ -116,8 +114,7 @@ REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """What a fingerprint says beyond its digest."""
 
     parts: tuple[Part, ...]

@@ -11,9 +11,9 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.store import system
 from jpipe.store.writing import Writer
@@ -24,8 +24,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 _SAY_EVERY = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds a claim: host, process, since when (seconds since 1970), for which step. For messages only."""
 
     host: str
@@ -120,7 +119,7 @@ class Lock:
     def describe(self, step: str) -> None:
         """Write who holds the lock into its file."""
         with contextlib.suppress(OSError):
-            _write_holder(self, json.dumps(asdict(_this_process(step))).encode())
+            _write_holder(self, json.dumps(_this_process(step)._asdict()).encode())
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock back; in a forked child of its holder, nothing, for there it is not held."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.store import system
 from jpipe.store.blob import Blobs, blob_id
@@ -16,8 +16,7 @@ from jpipe.store.writing import Writer
 __all__ = ["Disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """A checked folder, the key, and what writes there."""
 
     folder: Folder

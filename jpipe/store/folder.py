@@ -13,8 +13,8 @@ import errno
 import os
 import shlex
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jpipe.errors import CacheFolderError, NewerFormatError
 from jpipe.store import system
@@ -36,8 +36,7 @@ _ROOMS = ("families", "blobs", "notes", "roots", "locks", "pins", "tmp", "quaran
 _IGNORED = {"lost+found", ".DS_Store"}
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """A cache folder that was checked.
 
     Parameters

@@ -14,7 +14,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -192,7 +191,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         if tuple(pending_id) == tuple(call_id):
             metadata["jpipe"] = record.key.hex()
             seconds = float(metadata.get("duration", 0.0))
-            record = replace(record, seconds=seconds, extra=self._hidden(record.key, metadata))
+            record = record._replace(seconds=seconds, extra=self._hidden(record.key, metadata))
         self._publish(pending_id, record)
 
     def get_metadata(self, call_id: CallId) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -53,8 +53,7 @@ class ForeignPack(TornPack):
     """A pack that another key signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The fixed part of an entry.
 
     `check` is the BLAKE3 of the value's bytes in the payload, or the id of its blob (`offset` is None then). `shape`

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.store import system
 from jpipe.store.claims import Lock
@@ -32,8 +32,7 @@ _DOWN_TO = 0.9
 _AHEAD = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(NamedTuple):
     """What a prune did, in bytes and files.
 
     `nbytes` is what is left; `done` is False if another process was pruning.

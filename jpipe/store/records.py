@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from jpipe.digest import Code
@@ -91,8 +91,7 @@ class Held:
 Where = Inline | PackPlace | BlobPlace | Held
 
 
-@dataclass(frozen=True, slots=True)
-class PutOptions:
+class PutOptions(NamedTuple):
     """How a value is written.
 
     Parameters
@@ -107,8 +106,7 @@ class PutOptions:
     compress: bool | int | str | tuple[str, int] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A value that was put into the store and that no record names yet.
 
     Parameters
@@ -135,15 +133,14 @@ class Stored:
     where: Where
     nbytes: int
     paths: tuple[str, ...] = ()
-    part_code: dict[Any, Code] = field(default_factory=dict)
+    part_code: Mapping[Any, Code] = {}
 
     def at(self, where: Where) -> Stored:
         """The same value after it got a place."""
-        return replace(self, where=where)
+        return self._replace(where=where)
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+class NewRecord(NamedTuple):
     """A record to be published: the call `key` gave `stored`.
 
     `arguments` are (parameter name, digest); `seconds` wall time; `peak_memory` bytes; `extra` anything small that

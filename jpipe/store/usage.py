@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.store import system
 from jpipe.store.disk import Disk
@@ -14,8 +14,7 @@ from jpipe.store.pack import ForeignPack, Segment, TornPack, read_pack
 __all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "measure", "pack_files"]
 
 
-@dataclass(frozen=True, slots=True)
-class PackFile:
+class PackFile(NamedTuple):
     """A pack on disk: its size in bytes, when it was last used (seconds since 1970), and its segments.
 
     `segments` is None for a pack that does not count: one that is torn, or `foreign`, signed with another key.
@@ -32,8 +31,7 @@ class PackFile:
     blobs: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record as `jpipe cache list` counts it."""
 
     family: bytes
@@ -43,8 +41,7 @@ class Entry:
     used: float
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyUse:
+class FamilyUse(NamedTuple):
     """The records of one family together: their number, bytes of their results, when they were last used."""
 
     records: int
@@ -52,8 +49,7 @@ class FamilyUse:
     used: float
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """How large a cache is: bytes of all files, and how many packs and blobs there are."""
 
     nbytes: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -19,8 +19,7 @@ from jpipe.store.usage import PackFile, pack_files
 __all__ = ["Problem", "Verified", "verify"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Something in the cache that is not as it was written.
 
     Parameters
@@ -39,8 +38,7 @@ class Problem:
     harmless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """What was checked and what was found; with `repair`, problems that are not `harmless` are gone now."""
 
     records: int

@@ -37,6 +37,8 @@ EVERY_PART = (
     "l_wrapt_comment",
     "n_pydantic_alias_const",
     "s_setup_call",
+    "s_effect_of_a_function_in_c",
+    "s_effect_of_a_package_setting",
     "y_getsource",
     "c_class_conditional",
     "h_getattr_const",

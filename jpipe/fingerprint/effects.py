@@ -33,6 +33,8 @@ _VALUES_OF = frozenset(
     | {"numpy", "pandas", "polars", "pyarrow", "scipy", "torch"}
 )
 """Packages whose instances keep what is done to them to themselves, where it is seen by value."""
+_SETTINGS_OF = ("pandas._config",)
+"""Modules of theirs whose instances stand for settings, which hold for all."""
 
 
 def namespace_of(graph: Graph, path: str) -> dict[str, Any]:
@@ -130,6 +132,10 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
         obj = vars(obj).get(attribute)
     if is_kind(obj, types.ModuleType):
         return not acted.sets and not graph.boundary.owns_module(obj)
+    if is_kind(obj, (types.BuiltinFunctionType, types.MethodType)):
+        obj = obj.__self__  # what it acts on; of a plain function in C its module
+        if obj is None or is_kind(obj, types.ModuleType):
+            return top_level(getattr(obj, "__name__", "")) not in _WITHOUT_EFFECT
     if acted.sets and (is_kind(obj, (types.FunctionType, type)) or graph.boundary.owns_class(type(obj))):
         return False
     if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
@@ -138,7 +144,8 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
         return top_level(obj.__module__) not in _WITHOUT_EFFECT
     if graph.boundary.owns_class(type(obj)):
         return False
-    return top_level(type(obj).__module__) not in _WITHOUT_EFFECT | _VALUES_OF
+    module = type(obj).__module__
+    return module.startswith(_SETTINGS_OF) or top_level(module) not in _WITHOUT_EFFECT | _VALUES_OF
 
 
 def _registers(namespace: dict[str, Any], acted: Acted) -> bool:

@@ -165,9 +165,18 @@ def _kind_of(error: BaseException) -> str:
 
 
 def _awaited(value: Any) -> Any:
+    """What an awaitable gives, in a loop of its own; one that runs in this thread, a notebook's, stands still."""
     import asyncio
 
     async def wait() -> Any:
         return await value
 
-    return asyncio.run(wait())
+    outer = asyncio._get_running_loop()
+    if outer is None:
+        return asyncio.run(wait())
+    asyncio._set_running_loop(None)
+    try:
+        return asyncio.run(wait())
+    finally:
+        asyncio.set_event_loop(outer)
+        asyncio._set_running_loop(outer)

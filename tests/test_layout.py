@@ -6,6 +6,7 @@ import asyncio
 import collections
 import math
 import operator
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -294,6 +295,26 @@ def test_async_steps_are_awaited() -> None:
         return later(later(1))
 
     assert value(main) == 3
+
+
+def test_async_steps_are_awaited_where_a_loop_runs_as_in_a_notebook(tmp_path: Path) -> None:
+    @step
+    async def seeded(x: int) -> tuple[int, int, float]:
+        await asyncio.sleep(0)
+        return x, jpipe.seed(), random.random()
+
+    @pipeline
+    def main() -> Any:
+        return [seeded(1), seeded(2)]
+
+    async def cell() -> Any:
+        found = value(main)
+        await asyncio.sleep(0)  # the loop of the notebook goes on
+        return found, asyncio.get_event_loop() is asyncio.get_running_loop()
+
+    found, goes_on = asyncio.run(cell())
+    assert goes_on
+    assert found == jpipe.api.run(main, cache_dir=tmp_path / "other").value
 
 
 def test_a_pipeline_may_yield_what_it_gives() -> None:

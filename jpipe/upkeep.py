@@ -35,9 +35,8 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
     reached: dict[bytes, list[bytes] | None] = {}
     for state in states:
         keys = reached.setdefault(state.fingerprint.digest, [])
-        if keys is None:
-            continue
-        keys += [key for key in (*state.keys, state.whole_key) if key is not None]
+        if keys is not None:
+            keys += [key for key in (*state.keys, state.whole_key) if key is not None]
         if state.call.is_mapped and not state.keys:
             # It was answered as a whole: which items stand behind that was not looked up.
             reached[state.fingerprint.digest] = None

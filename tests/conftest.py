@@ -227,6 +227,17 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def no_idle_workers() -> Iterator[None]:
     """joblib's idle workers end with the tests: a process of pytest-xdist leaves so that they would be killed."""
     yield
+    _end_idle_workers()
+
+
+@pytest.fixture
+def own_workers() -> Iterator[None]:
+    """joblib's workers end with the test, so that what one test kills is not what another one measured."""
+    yield
+    _end_idle_workers()
+
+
+def _end_idle_workers() -> None:
     if "joblib" in sys.modules:
         from joblib.externals.loky import reusable_executor
 

@@ -46,7 +46,9 @@ FILES = {
     "watched.py": """
         import sys
 
-        def set_trace(): ...
+        def set_trace():
+            print("a debugger has the terminal")
+            sys.stdout.flush()
 
         def post_mortem(tb):
             while tb.tb_next:
@@ -145,6 +147,16 @@ def test_an_item_is_debugged_by_the_debugger_that_was_chosen(study: Project) -> 
     assert (code, out) == (ExitCode.FAILED, "") and "ZeroDivisionError" in err
     ((code, _, err),) = typed(study, "debug power --item 1", PYTHONBREAKPOINT="no_such_module.set_trace")
     assert code == 0 and "PYTHONBREAKPOINT=no_such_module.set_trace cannot be imported: pdb is used" in err
+
+
+def test_a_breakpoint_in_an_item_gives_the_terminal_to_the_debugger_that_was_chosen(study: Project) -> None:
+    hidden = "getattr(__import__('builtins'), 'break' + 'point')()"
+    study.edit("helper.py", "return v**p / 1", f"print('captured', v)\n    if v == 2:\n        {hidden}\n    return v")
+    done = study.run("--set", "n=3", "-j", "1", json=False, env={"PYTHONBREAKPOINT": "watched.set_trace"})
+    assert done.exit_code == 0
+    assert "a debugger has the terminal" in done.stdout
+    assert "captured 1" not in done.stdout + done.stderr
+    assert "captured 1" in study.command("log", "power", "--item", "1").stdout
 
 
 def test_a_script_for_a_debugger_repeats_what_the_command_was_told(study: Project) -> None:

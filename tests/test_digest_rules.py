@@ -224,6 +224,7 @@ SMALL_OBJECTS = {
 }
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer slows Python down, and pickle not")
 @pytest.mark.parametrize("name", SMALL_OBJECTS)
 def test_a_hundred_thousand_small_objects_cost_a_few_times_their_pickling(name: str) -> None:
     value = SMALL_OBJECTS[name]()

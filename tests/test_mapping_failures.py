@@ -19,6 +19,8 @@ import jpipe
 from jpipe.errors import StepError, WorkerLostError
 from jpipe.mapping import parallel_map
 
+pytestmark = pytest.mark.usefixtures("own_workers")
+
 BACKENDS = ["loky", "multiprocessing", "threading"]
 PROCESSES = ["loky", "multiprocessing"]
 

@@ -26,9 +26,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 sys.path.append(str(Path(__file__).parents[1]))
 """Worker processes unpickle functions of ``tests.test_...`` by name. At the end, so that the installed jpipe wins."""
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs so, and jpipe rightly leaves it at that; tests of Ctrl-C want it heard.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for _name, _usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+    # A shell starts background jobs with the one ignored, and nohup with the other. jpipe rightly leaves it at that;
+    # tests of stopping a run want them heard.
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 SLOW = {
     "test_benchmarks",

@@ -127,3 +127,40 @@ def test_the_layout_agrees_with_the_lint(monkeypatch: pytest.MonkeyPatch) -> Non
     assert layout.calls
     with pytest.raises(WiringError):
         lay_out(uses_results_as_values, {})
+
+
+@pipeline
+def in_other_forms(chosen: bool = True):
+    a, b = fit(1), 2
+    n: int
+    {fit(k) for k in [1, 2] if a}
+    sum(fit(k) for k in [1, 2] if a)
+    table = {a, b}
+    pair = [a, b]
+    pair[0] + 1
+    one = fit if chosen else load
+    (one or fit)(1)
+    rows = [None]
+    rows[0] = 3
+    rows[0] + 1
+    (first, second), third = (a, b), 3
+    first - 1, second - third
+    for n, row in enumerate(table):
+        n + 1
+
+
+def test_other_forms_of_the_same_are_found_and_plain_values_are_not() -> None:
+    told = [finding.text.partition(", but")[0] for finding in findings(in_other_forms)]
+    assert told == [
+        "`a` is a condition",
+        "`a` is a condition",
+        "`pair[0]` is calculated with",
+        "`first` is calculated with",
+    ]
+
+
+def test_a_function_without_source_has_no_findings() -> None:
+    names = {"fit": fit}
+    exec("def typed():\n    a = fit(1)\n    return a + 1\n", names)
+    assert findings(pipeline(names["typed"])) == []
+    assert findings(pipeline(lambda: fit(1) + 1)) == []

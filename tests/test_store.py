@@ -226,6 +226,15 @@ def test_compressed_values_are_smaller_and_not_mapped(store: Store) -> None:
         store.put(a, options=PutOptions(compress="snappy"))
     with pytest.raises(ConfigurationError, match="0 to 9"):
         store.put(a, options=PutOptions(compress=("zlib", 10)))
+    with pytest.raises(ConfigurationError, match=r"it takes \(method, level\)"):
+        store.put(a, options=PutOptions(compress=("zlib", 1, 2)))  # type: ignore[arg-type]
+    assert store.put(a, options=PutOptions(compress=("zlib", 0))).nbytes >= a.nbytes
+
+
+def test_a_method_that_is_not_installed_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    with pytest.raises(ConfigurationError, match="needs the package lz4, which is not installed"):
+        store.put([1], options=PutOptions(compress="lz4"))
 
 
 def test_max_nbytes_says_what_is_mapped(store: Store) -> None:

@@ -37,6 +37,11 @@ BROKEN: dict[str, tuple[str, int, list[str]]] = {
         3,
         ["cannot be imported", "no_such_module_here", "install"],
     ),
+    "name that is not there": (
+        "from json import nothing_of_the_kind\n",
+        3,
+        ["cannot be imported", "nothing_of_the_kind", "pipeline.py:1"],
+    ),
     "no pipeline": ("x = 1\n", 3, ["defines no pipeline", "@jpipe.pipeline"]),
     "several pipelines": (
         "from jpipe import pipeline\n\n@pipeline\ndef one(): ...\n\n@pipeline\ndef two(): ...\n",
@@ -62,6 +67,7 @@ def test_a_file_that_cannot_be_used(project: Project, name: str) -> None:
 
 ASKED: dict[str, tuple[list[str], int, list[str]]] = {
     "file": (["pipelin.py"], 3, ["there is no pipeline file 'pipelin.py'", "did you mean 'pipeline.py'?"]),
+    "file of quite another name": (["zzz.py"], 3, ["there is no pipeline file 'zzz.py'", "this folder has pipeline.py"]),
     "pipeline": (["pipeline.py:mian"], 2, ["has no pipeline 'mian'", "did you mean 'main'?"]),
     "step": (["ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
     "forced step": (["-f", "ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
@@ -85,6 +91,13 @@ def test_something_that_is_not_there_is_named_with_what_was_meant(project: Proje
     for words in said:
         assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_folder_without_a_pipeline_says_how_to_get_one(project: Project) -> None:
+    for arguments, said in (((), "`jpipe init`"), (("study.py",), "this folder has no Python files")):
+        result = project.run(*arguments, json=False)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert said in result.stderr
 
 
 def test_values_are_read_by_the_annotations(project: Project) -> None:

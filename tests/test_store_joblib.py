@@ -302,3 +302,29 @@ def test_a_long_old_run_does_not_poison_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("def f(x):\n    return 'new!'\n")
     assert old.communicate("go\n")[0] == "old\n"
     assert subprocess.run([*command, "go"], capture_output=True, text=True, check=True).stdout.endswith("new!\n")
+
+
+def test_what_was_cleared_is_missing_for_those_who_hold_a_reference(memory: Memory, counted: Any) -> None:
+    shelved = memory.cache(counted).call_and_shelve(3)
+    assert shelved.get() == {"square": 9, "y": 0}
+    shelved.clear()
+    with pytest.raises(KeyError, match="may have been cleared"):
+        shelved.get()
+    shelved.clear()
+    assert memory.cache(counted)(3) == {"square": 9, "y": 0}
+    assert counted.calls == [3, 3]
+
+
+def test_a_talkative_memory_tells_what_joblibs_own_tells(
+    tmp_path: Path, counted: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.warns(UserWarning, match=r"Compressed (items|results) cannot be memmapped"):
+        memory = Memory(str(tmp_path / "cache"), backend="jpipe", verbose=11, mmap_mode="r", compress=3)
+    remembered = memory.cache(counted)
+    remembered(3)
+    assert "Persisting" in capsys.readouterr().out
+    remembered(3)
+    assert "[Memory]" in capsys.readouterr().out
+    assert counted.calls == [3]
+    assert repr(memory.store_backend) == f'JpipeStoreBackend(location="{memory.store_backend.location}")'
+    assert memory.store_backend != Memory(str(tmp_path / "other"), backend="jpipe", verbose=0).store_backend

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-__all__ = ["belong_to", "is_worker"]
+__all__ = ["belong_to", "end_with", "is_worker"]
 
 _PR_SET_PDEATHSIG = 1
 _done = False
@@ -43,7 +43,7 @@ def belong_to(main: int) -> None:
         if main > 0:
             _die_with_parent(main)
         else:
-            threading.Thread(target=_end_with, args=(-main,), name="jpipe-parent", daemon=True).start()
+            threading.Thread(target=end_with, args=(-main,), name="jpipe-parent", daemon=True).start()
 
 
 def is_worker() -> bool:
@@ -55,7 +55,8 @@ def _leave_it(number: int, frame: object) -> None:
     """Do nothing."""
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process when its parent has ended; for a thread of its own."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

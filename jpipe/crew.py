@@ -155,18 +155,21 @@ class Crew:
     def receipt_of(self, blame: Blame) -> tuple[ItemReceipt, int]:
         """What is known of an item that ended its worker, and the number of that worker."""
         timeout = blame.chunk.queue.options.timeout
-        pid = blame.slot.pid if blame.slot is not None else 0
+        slot = blame.slot
+        pid = slot.pid if slot is not None else 0
         words = last_words(str(self.folder.path), pid)
         frames = tuple((file, line, name, is_own(file)) for file, line, name in words.frames)
         if blame.kind == "timeout" and timeout is not None:
+            seconds = timeout
             message = f"took longer than its timeout of {timeout:g} s"
             error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
         else:
+            seconds = max(0.0, time.time() - slot.started) if slot is not None else 0.0
             message = words.crash or "its worker process was killed"
             error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
-        peak = max(self._watchdog.memory.get(pid, 0), blame.slot.peak_memory if blame.slot is not None else 0)
+        peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
         worker = self.folder.number_of(pid) if pid else 0
-        item = ItemReceipt(blame.position, error=error, seconds=timeout or 0.0, output=words.text, peak_memory=peak)
+        item = ItemReceipt(blame.position, error=error, seconds=seconds, output=words.text, peak_memory=peak)
         return item, worker
 
     def _abandon(self, pool: Pool) -> None:

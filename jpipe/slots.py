@@ -117,7 +117,8 @@ class RunFolder:
         """Drop the slots of worker processes, which are all gone; threads of this process live on."""
         for pid, path in self._slots():
             if pid != os.getpid():
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # on Windows, what is left of a worker may still have it open
+                    path.unlink()
 
     def remove(self) -> None:
         """Remove the folder."""

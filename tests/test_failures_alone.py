@@ -40,7 +40,7 @@ ALONE = """
         return [last(bad(pid, i)) for i in range(n)] if n > 1 else last(bad(pid))
 """
 ENDS = {
-    "os._exit": ("os._exit(7)", "", "its worker was killed (exit code 7)"),
+    "os._exit": ("os._exit(7)", "(timeout=60)", "its worker was killed (exit code 7)"),
     "segmentation fault": ("ctypes.string_at(0)", "", "Fatal Python error: Segmentation fault"),
     "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", "", "its process used"),
     "native hang": (
@@ -58,7 +58,8 @@ def test_an_item_alone_does_not_take_the_run_with_it(project: Project, name: str
     project.write(ALONE.format(bad=bad, options=options, item=0))
     result = project.run(jobs, "-v")
     assert result.exit_code == 1, (result.exit_code, result.stderr)
-    assert [(end["step"], end["item"]) for end in result.of("item_end") if end["outcome"] == "failed"] == [("bad", 0)]
+    (failed,) = [end for end in result.of("item_end") if end["outcome"] == "failed"]
+    assert (failed["step"], failed["item"], 0 < failed["seconds"] < 30) == ("bad", 0, True)
     assert told in result.stderr
     assert (result.end["ran"], result.end["failed"], result.end["blocked"]) == (1, 1, 1)
 

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jpipe.belonging import end_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,7 @@ def _begin(parent: int, threads: int) -> None:
         joblib.parallel_config("sequential", n_jobs=1)
     # A collection would write to, and so copy, all objects that this process shares with its parent.
     gc.freeze()
-    threading.Thread(target=_end_with, args=(parent,), name="jpipe-parent", daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), name="jpipe-parent", daemon=True).start()
 
 
 def _limit_openblas(threads: int) -> None:
@@ -112,9 +113,3 @@ def _limit_openblas(threads: int) -> None:
                 limit = getattr(library, f"{prefix}openblas_set_num_threads{suffix}", None)
                 if limit is not None:
                     limit(ctypes.c_int(threads))
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

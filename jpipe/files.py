@@ -200,11 +200,9 @@ class Boundary:
             os.path.expanduser("~/Library/Caches"),
         ]
         outside += [] if os.name == "nt" else ["/dev", "/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"]
-        root_folder = self._root.rstrip(os.sep)
-        # A project may lie inside such a folder (a checkout below ~/.cache): then the folder says nothing about it.
-        self._outside = tuple(
-            f for f in _folders(outside) if not root_folder.startswith(f.rstrip(os.sep)) or f == self._root
-        )
+        # A project may lie inside such a folder (a checkout below ~/.cache) or be one (an environment made in its own
+        # folder): then the folder says nothing about it.
+        self._outside = tuple(folder for folder in _folders(outside) if not self._root.startswith(folder))
 
     def counts(self, path: str, started_ns: int) -> bool:
         """Whether a file that was opened at or after `started_ns` can be an input."""

@@ -18,6 +18,7 @@ from jpipe.observation import observed
 from jpipe.plan import Plan
 from jpipe.session import Session
 from jpipe.store import BlobPlace, PackPlace
+from jpipe.trace import is_own
 from jpipe.volatile import Volatile, volatile_uses
 
 __all__ = ["answer_of", "leave_answer", "obstacles"]
@@ -203,7 +204,7 @@ def _code_folders(asked: Asked, session: Session) -> set[str]:
     """Folders in which a new file could change what an import finds."""
     folders = {os.path.dirname(file) for file in _own_modules(session.fingerprinter)}
     folders |= {os.path.abspath(path) for path in [*asked.path, *sys.path]}
-    return {f for f in folders if os.path.isdir(f) and "site-packages" not in f and not f.startswith(sys.base_prefix)}
+    return {folder for folder in folders if os.path.isdir(folder) and is_own(os.path.join(folder, ""))}
 
 
 def _variables(session: Session) -> Iterable[str]:

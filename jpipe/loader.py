@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -41,7 +42,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     file = Path(path).resolve()
     if not file.is_file():
         raise PipelineLoadError(f"there is no pipeline file {str(path)!r}", hint=_near_file(Path(path)))
-    folder = str(file.parent)
+    folder = os.path.join(file.parent, "")
     if folder not in sys.path:
         sys.path.insert(0, folder)
     with observing():
@@ -104,7 +105,7 @@ def _import_hint(error: ImportError) -> str | None:
 def _users_place(error: BaseException, file: Path) -> Location:
     """The innermost line of the user's own files in a traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    folder = str(file.parent)
+    folder = os.path.join(file.parent, "")
     own = [f for f in frames if f.filename.startswith(folder) and "site-packages" not in f.filename]
     if own and own[-1].lineno is not None:
         return Location(own[-1].filename, own[-1].lineno)

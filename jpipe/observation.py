@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jpipe.trace import is_own
 from jpipe.watching import watching
 
 __all__ = ["Observation", "observed", "observing"]
@@ -89,6 +90,4 @@ def _asked_by_user() -> bool:
     if frame is None:
         return False
     file: str = frame.f_code.co_filename
-    return not (
-        file.startswith((_HERE, sys.prefix, sys.base_prefix, "<")) or "site-packages" in file or "dist-packages" in file
-    )
+    return is_own(file) and not file.startswith((_HERE, "<"))

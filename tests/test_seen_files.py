@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sysconfig
 import time
+import venv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import jpipe
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -142,3 +150,43 @@ def test_what_was_read_of_a_file_that_was_edited_meanwhile_is_not_kept(project: 
     assert project.run("-j1").ran == {"slow": 1}
     assert "afterwards" in project.command("show", "slow").stdout
     assert project.plan()["up_to_date"]
+
+
+@pytest.mark.parametrize("environment", [".", "../stud", "../study-tools"])
+def test_where_the_virtual_environment_lies_does_not_matter(project: Project, environment: str) -> None:
+    """In the project's own folder, as `python -m venv .` makes it, or in one whose name begins like the project's."""
+    project = type(project)(project.root / "study")
+    folder = (project.root / environment).resolve()
+    venv.create(folder, symlinks=os.name != "nt", with_pip=False)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    packages = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(jpipe.__file__).parents[1])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(packages))}
+
+    def ran(mode: str) -> int:
+        command = [str(python), "-m", "jpipe", "run", "--json"]
+        done = subprocess.run(
+            command, cwd=project.root, env={**variables, "MODE": mode}, capture_output=True, text=True, check=True
+        )
+        return int(json.loads(done.stdout.splitlines()[-1])["ran"])
+
+    project.write(
+        """
+        import os
+        from pathlib import Path
+        from jpipe import pipeline, step
+
+        MODE = os.environ["MODE"]
+
+        @step
+        def read():
+            return Path("data.txt").read_text() + MODE
+
+        @pipeline
+        def main():
+            return read()
+        """
+    )
+    (project.root / "data.txt").write_text("one")
+    assert [ran("fast"), ran("fast"), ran("slow"), ran("fast")] == [1, 0, 1, 0]
+    (project.root / "data.txt").write_text("two")
+    assert [ran("fast"), ran("fast")] == [1, 0]

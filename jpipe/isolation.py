@@ -68,7 +68,7 @@ def _reached(function: Any) -> Iterator[tuple[set[str], dict[str, Any]]]:
     waiting, seen = [function], set[int]()
     while waiting and len(seen) < _MOST_FUNCTIONS:
         one = waiting.pop()
-        if id(one) in seen or not isinstance(one, FunctionType) or not is_own(one.__code__.co_filename):
+        if id(one) in seen or not issubclass(type(one), FunctionType) or not is_own(one.__code__.co_filename):
             continue
         seen.add(id(one))
         names = set(_names(one.__code__))
@@ -84,5 +84,8 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_native(found: Any) -> bool:
-    name = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", None)
+    try:
+        name = found.__name__ if issubclass(type(found), ModuleType) else getattr(found, "__module__", None)
+    except Exception:  # an object of the user's, which may raise whatever it is asked
+        return False
     return isinstance(name, str) and name.partition(".")[0] in _NATIVE

@@ -21,12 +21,10 @@ DETAILED = 1000
 
 
 class Account:
-    """One run's items.
+    """One run's items; a run that is planned anew goes on with the account that it has.
 
     Parameters
     ----------
-    ledger
-        What is known.
     origins
         Where arguments came from.
     emit
@@ -50,20 +48,24 @@ class Account:
         (label, seconds) and (label, bytes) of one item each; None when none ran.
     """
 
-    def __init__(self, ledger: Ledger, origins: Origins, emit: Observer, *, detailed: bool) -> None:
+    def __init__(self, origins: Origins, emit: Observer, *, detailed: bool) -> None:
         self.failures: list[tuple[Failure, ErrorRecord]] = []
         self.failed_keys: set[bytes] = set()
         self.pace: dict[str, float] = {}
         self.results: dict[str, str] = {}
         self.slowest: tuple[str, float] | None = None
         self.largest: tuple[str, int] | None = None
-        self._ledger = ledger
         self._origins = origins
         self._emit = emit
         self._detailed = detailed
         self._told: Counter[str] = Counter()
         self._last: set[int] | None = None
         self.complaints: list[str] = []
+
+    def of(self, ledger: Ledger) -> None:
+        """Items are told by what this ledger knows, from now on."""
+        self._ledger = ledger
+        self._last = None
 
     def unkept(self, complaints: Iterable[str]) -> None:
         """Results could not be written into the cache, for these reasons; each is told once."""

@@ -95,21 +95,40 @@ def carry_out(session: Session, request: Request, name: str, emit: Observer) -> 
     OutOfDateError
         When something would run although the request is `frozen`.
     """
-    ran: dict[int, set[int]] = {}
-    deadly = died_on(session.store.root)
+    account = Account(_origins(session), emit, detailed=request.limits.detailed)
+    known = _Known(account, died_on(session.store.root))
     for attempt in range(HEALING + 1):
-        selection = _Selection(session, request)
+        selection = _Selection(session, request, frozenset(account.failed_keys))
         try:
-            return _attempt(session, request, selection, name, emit, ran, deadly, heals=attempt < HEALING)
+            return _attempt(session, request, selection, name, emit, known, heals=attempt < HEALING)
         except (ResultLost, MissingEntry) as error:
             if attempt == HEALING:
                 raise
             emit(Notice(f"a result that an item needs was lost during the run and is made again: {error}"))
             for state in selection.ledger.states.values():
-                ran.setdefault(state.call.number, set()).update(state.items(Status.RAN))
+                known.ran.setdefault(state.call.number, set()).update(state.items(Status.RAN))
             for step in {id(call.step): call.step for call in session.layout.calls}.values():
                 session.store.family(session.fingerprint(step).digest).refresh()
     raise AssertionError("the last attempt returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known before a run is planned, or planned anew.
+
+    Parameters
+    ----------
+    account
+        What became of the items so far.
+    deadly
+        The keys of items that took the main process of an earlier run with them.
+    ran
+        By the number of their call: the items that this run has computed.
+    """
+
+    account: Account
+    deadly: frozenset[bytes]
+    ran: dict[int, set[int]] = field(default_factory=dict)
 
 
 def _attempt(
@@ -118,8 +137,7 @@ def _attempt(
     selection: _Selection,
     name: str,
     emit: Observer,
-    ran: Mapping[int, set[int]],
-    deadly: frozenset[bytes],
+    known: _Known,
     *,
     heals: bool,
 ) -> Carried:
@@ -130,13 +148,13 @@ def _attempt(
         on_stale=selection.stale,
         on_cached=selection.cached,
     )
-    tally = Tally(ledger.states.values(), emit, ran)
-    account = Account(ledger, _origins(session), emit, detailed=request.limits.detailed)
-    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, deadly)
+    known.account.of(ledger)
+    tally = Tally(ledger.states.values(), emit, known.ran)
+    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, known.deadly)
     selection.attach(ledger, tally, backlog)
     emit(_started(session, ledger, name, request))
     ledger.begin()
-    _tell_deadly(ledger, deadly, emit)
+    _tell_deadly(ledger, known.deadly, emit)
     if request.frozen and any(not state.is_done for state in ledger.states.values()):
         raise _out_of_date(session, ledger)
     selection.refuse_if_nothing()
@@ -145,14 +163,14 @@ def _attempt(
         request.limits,
         ledger=ledger,
         tally=tally,
-        account=account,
+        account=known.account,
         backlog=backlog,
         crew=Crew(pool_maker(request.n_jobs, request.backend, request.backend_options)),
         make_builder=_builder_maker(session, ledger, request.capture),
         emit=emit,
         heals=heals,
     )
-    return Carried(ledger, tally, account, scheduler.run())
+    return Carried(ledger, tally, known.account, scheduler.run())
 
 
 def _origins(session: Session) -> Origins:
@@ -174,6 +192,13 @@ def _tell_deadly(ledger: Ledger, deadly: frozenset[bytes], emit: Observer) -> No
 class _Selection:
     """Hears what the ledger decides, and puts what is stale and may run into the backlog: all, or what was selected.
 
+    Parameters
+    ----------
+    session, request
+        As in `carry_out`.
+    given_up
+        The keys of items that failed in this run before it was planned anew.
+
     Raises
     ------
     UsageError, NothingSelectedError
@@ -182,8 +207,9 @@ class _Selection:
 
     ledger: Ledger
 
-    def __init__(self, session: Session, request: Request) -> None:
+    def __init__(self, session: Session, request: Request, given_up: frozenset[bytes]) -> None:
         self._session = session
+        self._given_up = given_up
         self._failed = session.last_run.failed if request.failed else None
         self._items = None if request.items is None else frozenset(request.items)
         self._targets = frozenset(request.targets)
@@ -202,6 +228,10 @@ class _Selection:
 
     def stale(self, state: CallState, indices: Sequence[int]) -> None:
         """Items that must run."""
+        for index in indices if self._given_up else ():
+            if state.keys[index] in self._given_up:
+                state.status[index] = Status.FAILED
+        indices = [index for index in indices if state.status[index] != Status.FAILED]
         chosen = [index for index in indices if self._may_run(state, index)]
         if len(chosen) < len(indices):
             for index in set(indices).difference(chosen):

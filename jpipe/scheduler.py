@@ -125,7 +125,7 @@ class Scheduler:
                 self._wind_down()
             finally:
                 self._close()
-            if self._lost and not self._interrupted:
+            if self._lost and not self._interrupted and not self._gives_up:
                 raise ResultLost(self._lost)
             self._tally.settle(interrupted=self._interrupted, failed=bool(self._account.failures))
         if self._interrupted:
@@ -133,6 +133,11 @@ class Scheduler:
         if self._account.failures:
             return Outcome.FAILED
         return Outcome.RAN if self._tally.any_started else Outcome.CACHED
+
+    @property
+    def _gives_up(self) -> bool:
+        """Whether a failure is to be the end of the run."""
+        return bool(self._account.failures) and (self._limits.fail_fast or not self._limits.keep_going)
 
     def _work_through(self) -> None:
         try:
@@ -318,8 +323,7 @@ class Scheduler:
         state, index = place
         state.status[index] = Status.FAILED
         self._account.failed(state, index, item, worker, self._backlog.attempts(state, index), detail)
-        if self._limits.fail_fast or not self._limits.keep_going:
-            self._stopping = True
+        self._stopping |= self._gives_up
         if self._limits.fail_fast:
             self._crew.kill()
 

@@ -417,6 +417,47 @@ def test_what_cannot_be_stored_is_kept_for_the_run(tmp_path: Path) -> None:
         assert found.outcomes["unstorable"].ran == 1
 
 
+def test_an_item_that_failed_is_not_tried_again_when_a_result_is_lost_and_made_anew(tmp_path: Path) -> None:
+    cache, tried, taken = tmp_path / "c", tmp_path / "tried", tmp_path / "taken"
+
+    @step
+    def large() -> np.ndarray:
+        return np.ones(300_000)
+
+    @step
+    def bad() -> None:
+        with tried.open("a") as file:
+            file.write("x")
+        raise ValueError("no")
+
+    @step(cache=False)
+    def thief() -> int:
+        if not taken.exists():
+            taken.touch()
+            for blob in cache.glob("v1/blobs/*/*"):
+                blob.unlink()
+        return 1
+
+    @step
+    def used(one: int, array: np.ndarray) -> float:
+        return one + array.sum()
+
+    @pipeline
+    def before() -> Any:
+        return large()
+
+    @pipeline
+    def main() -> Any:
+        array = large()
+        return bad(), used(thief(), array)
+
+    run(before, cache)
+    lost = run(main, cache, keep_going=True)
+    assert tried.read_text() == "x"
+    assert [failure.step for failure in lost.failures] == ["bad"]
+    assert lost["used"] == [300_001.0]
+
+
 class Unloadable(Exception):
     """As many an exception of a user's: pickle calls it with its message alone."""
 

@@ -53,7 +53,6 @@ def content(value: Any, **options: Any) -> bytes:
         [[1, [2, [Model(3)]]]] * 3,
         [np.arange(100_000)] * 2,
         [],
-        {},
     ],
     ids=lambda value: f"{type(value).__name__} of {len(value)}",
 )
@@ -63,6 +62,12 @@ def test_a_part_has_the_digest_that_it_has_on_its_own(value: Any) -> None:
     assert told.parts == {key: content(item) for key, item in items.items()}
     assert dict(told.part_code or {}) == {key: digest(item).code for key, item in items.items() if digest(item).code}
     assert (told.content, told.code) == (content(value), digest(value).code)
+
+
+@pytest.mark.parametrize("value", [{}, {0: "a", 1: "b"}, {1.5: "a"}, {"a", "b"}, "ab", 3], ids=repr)
+def test_what_could_be_taken_for_a_list_or_has_no_parts_gives_none(value: Any) -> None:
+    told = digest(value, parts=True)
+    assert (told.parts, told.content) == (None, content(value))
 
 
 def test_parts_of_a_list_that_contains_itself() -> None:

@@ -59,7 +59,8 @@ def observing() -> Iterator[None]:
     finally:
         environment.__class__ = kind
         for path in watch.opened:
-            if path not in watch.written:
+            # Compiled code is looked into where it may be older than its source, which counts itself.
+            if path not in watch.written and f"{os.sep}__pycache__{os.sep}" not in path:
                 observed.opened[path] = None
         observed.effects.update(dict.fromkeys(watch.effects))
 

@@ -91,6 +91,14 @@ def test_run_plan_and_status_answer_without_importing_the_file(study: Study) -> 
     assert {name: end["items"] for name, end in ends.steps.items()} == {"read": 2, "combine": 1}
 
 
+def test_one_run_after_an_edit_is_enough(study: Study) -> None:
+    """Also where Python compiled the file a moment after it was written, so that jpipe looks into what it compiled."""
+    study.project.write({"helpers.py": "def scaled(x):\n    return x * 3\n"})
+    os.utime(study.project.root / "helpers.py")
+    assert study.run(PYTHONDONTWRITEBYTECODE="") == (True, {"combine": 1})
+    assert study.run(PYTHONDONTWRITEBYTECODE="") == (False, {})
+
+
 def test_another_parameter_or_target_is_another_question(study: Study) -> None:
     assert study.run("--set", "extra=2") == (True, {"combine": 1})
     assert study.run("--set", "extra=2") == (False, {})

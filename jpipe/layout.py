@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Self
 
 from jpipe.errors import Location, WiringError
+from jpipe.snapshots import Snapshots, is_array
 from jpipe.spelling import nearest
 from jpipe.step import Step, recorder
 
@@ -125,7 +126,11 @@ class Output:
 
 
 _CAPTURED = (Output, list, tuple, dict, set, bytearray)
-"""What holds results, or can be changed after it was passed to a step."""
+
+
+def _is_captured(kind: type) -> bool:
+    """Whether values of this type may hold results, or may be changed after they were passed to a step."""
+    return issubclass(kind, _CAPTURED) or is_array(kind)
 
 
 def _forbid(symbol: str) -> Callable[..., NoReturn]:
@@ -162,6 +167,7 @@ class Layout:
     """
 
     calls: list[Call] = field(default_factory=list)
+    _snapshots: Snapshots = field(default_factory=Snapshots, repr=False)
 
     def __enter__(self) -> Self:
         self._token = recorder.set(self)
@@ -204,7 +210,7 @@ class Layout:
     ) -> Output:
         needs: set[int] = set()
         for name, value in arguments.items():
-            if isinstance(value, _CAPTURED):
+            if _is_captured(type(value)):
                 arguments[name] = self._captured(value, needs, location)
         call = Call(len(self.calls), step, arguments, over, location, tuple(sorted(needs)))
         for name in over:
@@ -222,16 +228,18 @@ class Layout:
                 raise WiringError(f"{describe(value)} belongs to another run of a pipeline", location=location)
             needs.add(value.call.number)
             return value
-        if isinstance(value, dict):
+        if issubclass(kind, dict):
             found: Any = {} if kind is dict else copy.copy(value)
             for key, item in value.items():
                 found[key] = self._captured(item, needs, location)
             return found
         if kind in (list, tuple):
-            if any(issubclass(inner, _CAPTURED) for inner in set(map(type, value))):
+            if any(map(_is_captured, set(map(type, value)))):
                 return kind(self._captured(item, needs, location) for item in value)
             return list(value) if kind is list else value
-        return copy.copy(value) if isinstance(value, (list, set, bytearray)) else value
+        if is_array(kind):
+            return self._snapshots.of(value)
+        return copy.copy(value) if issubclass(kind, (list, set, bytearray)) else value
 
 
 class _Element(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 import jpipe
@@ -127,6 +128,20 @@ def test_what_the_pipeline_does_to_a_list_afterwards_does_not_count() -> None:
         return before, total(numbers)
 
     assert value(main) == (1, 101)
+
+
+def test_nor_what_it_does_to_an_array() -> None:
+    @pipeline
+    def main() -> Any:
+        mask, shown = np.zeros(4, bool), []
+        for position in range(3):
+            mask[:] = False
+            mask[position] = True
+            shown += [show(mask), show(mask), show({"m": [mask]})]
+        return shown
+
+    masks = [np.arange(4) == position for position in range(3)]
+    assert value(main) == [repr(one) for mask in masks for one in (mask, mask, {"m": [mask]})]
 
 
 def test_nor_what_it_does_to_what_holds_other_things() -> None:

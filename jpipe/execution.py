@@ -17,6 +17,7 @@ from jpipe.capture import Capture, forget_warnings
 from jpipe.descriptors import Descriptors, main_streams
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import File
+from jpipe.folder import own_folder
 from jpipe.interrupts import came, interruptible
 from jpipe.memory import forget_peak, peak_memory
 from jpipe.options import StepOptions
@@ -67,11 +68,12 @@ class Execution:
         if self.slot is not None:
             self.slot.begin(self.work.number, position, started, peak_memory())
         try:
-            with watching() as watch:
-                value = self._call(item)
-            receipt.seconds = time.perf_counter() - clock
-            receipt.peak_memory = peak_memory()
-            self._keep(receipt, item, value, watch, int(started * 1e9))
+            with own_folder():
+                with watching() as watch:
+                    value = self._call(item)
+                receipt.seconds = time.perf_counter() - clock
+                receipt.peak_memory = peak_memory()
+                self._keep(receipt, item, value, watch, int(started * 1e9))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and came():
                 receipt.interrupted = self._stop = True

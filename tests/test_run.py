@@ -606,3 +606,32 @@ def test_a_result_that_breaks_during_the_run_is_made_again_and_nothing_twice(pro
     assert second.counts == (74, 10), "large is one of them, although its end was told before it broke"
     assert {path.read_text() for path in project.root.glob("*.ran")} == {"x"}, "each item once in both runs"
     assert project.run("-j2", "--set", "n=40").counts == (0, 84)
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j2"])
+def test_an_item_that_changes_the_current_folder_changes_it_for_itself(project: Project, jobs: str) -> None:
+    project.write("""
+        import os
+        import tempfile
+        import time
+
+        import jpipe
+        from jpipe import pipeline, step
+
+        @step
+        def leaves(i):
+            before = os.getcwd()
+            time.sleep(0.02)
+            os.chdir(tempfile.gettempdir())
+            return before
+
+        @step
+        def places(found):
+            return sorted(set(found))
+
+        @pipeline
+        def main():
+            return places(jpipe.map(leaves, range(40)))
+    """)
+    assert project.run(jobs).exit_code == 0
+    assert json.loads(project.command("show", "places", "--json").stdout) == [str(project.root)]

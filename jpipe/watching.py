@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jpipe.files import Boundary, FileDigests, Read
+from jpipe.trace import is_own
 
 __all__ = ["Watch", "watching"]
 
@@ -148,8 +149,21 @@ def _note_database(place: Any) -> None:
 
 def _note_effect(effect: str) -> None:
     watch = _watches.get(threading.get_ident())
-    if watch is not None:
+    if watch is not None and not _is_import_of_library():
         watch.effects[effect] = None
+
+
+def _is_import_of_library() -> bool:
+    """Whether an installed package does something because it is imported, such as looking for fonts the first time."""
+    frame: Any = sys._getframe(3)
+    while frame is not None:
+        file: str = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return True
+        if is_own(file):
+            return False
+        frame = frame.f_back
+    return False
 
 
 def _note_command(arguments: tuple[Any, ...]) -> None:

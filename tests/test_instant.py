@@ -99,6 +99,18 @@ def test_one_run_after_an_edit_is_enough(study: Study) -> None:
     assert study.run(PYTHONDONTWRITEBYTECODE="") == (False, {})
 
 
+def test_what_a_package_does_when_it_is_imported_is_its_own_affair(study: Study) -> None:
+    """matplotlib looks for fonts with another program, the first time; a program that the user's code starts counts."""
+    starts = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'], check=True)\n"
+    library = study.project.root / "libs" / "site-packages" / "fakelib" / "__init__.py"
+    library.write_text(f"{starts}\n\n{library.read_text()}\n\ndef start():\n    {starts.replace(chr(10), '; ')}\n")
+    assert study.run()[0]
+    assert not study.run()[0]
+    study.project.edit("pipeline.py", "import settings\n", "import settings\nfakelib.start()\n")
+    assert study.run()[0]
+    assert study.run()[0]
+
+
 def test_another_parameter_or_target_is_another_question(study: Study) -> None:
     assert study.run("--set", "extra=2") == (True, {"combine": 1})
     assert study.run("--set", "extra=2") == (False, {})

@@ -7,7 +7,6 @@ by a key that is kept outside of the cache. An entry without a valid signature i
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import stat
 from dataclasses import dataclass, field
@@ -50,10 +49,14 @@ class SigningKey:
 
     def sign(self, purpose: bytes, *parts: bytes) -> bytes:
         """HMAC-SHA256 of `purpose` and `parts`; all parts but the last must be of a fixed length, 32 bytes."""
+        import hmac  # an instant answer signs nothing, and needs no OpenSSL
+
         return hmac.digest(self.secret, purpose + b"\0" + b"".join(parts), "sha256")
 
     def signed(self, signature: bytes, purpose: bytes, *parts: bytes) -> bool:
         """Whether `signature` is what `sign` gives for the same arguments."""
+        import hmac
+
         return hmac.compare_digest(signature, self.sign(purpose, *parts))
 
     @classmethod

@@ -64,7 +64,7 @@ def test_a_part_has_the_digest_that_it_has_on_its_own(value: Any) -> None:
     assert (told.content, told.code) == (content(value), digest(value).code)
 
 
-@pytest.mark.parametrize("value", [{}, {0: "a", 1: "b"}, {1.5: "a"}, {"a", "b"}, "ab", 3], ids=repr)
+@pytest.mark.parametrize("value", [{}, {0: "a", 1: "b"}, {1.5: "a"}, {"a"}, "ab", 3], ids=repr)
 def test_what_could_be_taken_for_a_list_or_has_no_parts_gives_none(value: Any) -> None:
     told = digest(value, parts=True)
     assert (told.parts, told.content) == (None, content(value))

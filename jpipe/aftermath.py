@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jpipe.account import Account
 from jpipe.answer import Asked
@@ -70,15 +70,22 @@ def results_of(ledger: Ledger) -> list[StepResult]:
 
 
 def _remember(session: Session, ledger: Ledger, account: Account, name: str, outcome: Outcome) -> None:
-    """Leave behind what later runs compare with; nothing when nothing happened."""
+    """Leave behind what later runs compare with, and what its results are; nothing when that is as it was."""
     session.fingerprinter.save()
-    if outcome is Outcome.CACHED and session.last_run.run:
-        return
     calls = _noted_calls(session, ledger)
+    if outcome is Outcome.CACHED and session.last_run.run:
+        if _keys(calls) == _keys(session.last_run.calls):
+            return
+        name = session.last_run.run
     seconds = {**session.last_run.seconds, **account.pace}
     session.history.note_run(
         session.identity, LastRun(name, time.time(), calls, _failed(session, ledger, account), seconds)
     )
+
+
+def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:
+    """By step, the keys of its calls that have results."""
+    return {step: {call.key for call in entries if call.has_result} for step, entries in calls.items() if entries}
 
 
 def _failed(session: Session, ledger: Ledger, account: Account) -> frozenset[bytes]:

@@ -635,3 +635,24 @@ def test_an_item_that_changes_the_current_folder_changes_it_for_itself(project: 
     """)
     assert project.run(jobs).exit_code == 0
     assert json.loads(project.command("show", "places", "--json").stdout) == [str(project.root)]
+
+
+def test_show_tells_of_the_last_run_also_where_that_had_nothing_to_do(project: Project) -> None:
+    project.write("""
+        from jpipe import pipeline, step
+
+        @step
+        def power(n):
+            return n**2
+
+        @pipeline
+        def main(n: int = 3):
+            return power(n)
+    """)
+    assert project.run().counts == (1, 0)
+    project.edit("pipeline.py", "n**2", "n**3")
+    assert project.run().counts == (1, 0)
+    assert project.command("show", "power").stdout == "27\n"
+    project.edit("pipeline.py", "n**3", "n**2")
+    assert project.run().counts == (0, 1)
+    assert project.command("show", "power").stdout == "9\n"

@@ -42,7 +42,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     file = Path(path).resolve()
     if not file.is_file():
         raise PipelineLoadError(f"there is no pipeline file {str(path)!r}", hint=_near_file(Path(path)))
-    folder = os.path.join(file.parent, "")
+    folder = str(file.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     with observing():

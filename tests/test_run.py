@@ -656,3 +656,23 @@ def test_show_tells_of_the_last_run_also_where_that_had_nothing_to_do(project: P
     project.edit("pipeline.py", "n**3", "n**2")
     assert project.run().counts == (0, 1)
     assert project.command("show", "power").stdout == "9\n"
+
+
+def test_the_folder_of_the_file_is_on_the_path_as_python_writes_it(project: Project) -> None:
+    project.write("""
+        import sys
+
+        from jpipe import pipeline, step
+
+        FOLDERS = list(sys.path)
+
+        @step
+        def first(folders):
+            return folders[0]
+
+        @pipeline
+        def main():
+            return first(FOLDERS)
+    """)
+    assert project.run().exit_code == 0
+    assert json.loads(project.command("show", "first", "--json").stdout) == str(project.root)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jpipe.pipeline import pipeline
-from jpipe.registration import register_backend
-from jpipe.step import step
+from jpipe.define.pipeline import pipeline
+from jpipe.define.step import step
+from jpipe.store.joblib_registration import register_backend
 
 if TYPE_CHECKING:
     from jpipe import errors, parallel
     from jpipe.api import run
+    from jpipe.define.layout import Output
+    from jpipe.define.map import map
     from jpipe.files import File
-    from jpipe.front import cached, load
-    from jpipe.layout import Output
-    from jpipe.maps import map
-    from jpipe.seeds import seed
+    from jpipe.schedule.direct_calls import cached, load
+    from jpipe.worker.seeds import seed
 
 __version__ = "0.1.0"
 
@@ -24,12 +24,12 @@ __all__ = ["File", "Output", "cached", "errors", "load", "map", "parallel", "pip
 
 _LAZY = {
     "File": "jpipe.files",
-    "Output": "jpipe.layout",
-    "cached": "jpipe.front",
-    "load": "jpipe.front",
-    "map": "jpipe.maps",
+    "Output": "jpipe.define.layout",
+    "cached": "jpipe.schedule.direct_calls",
+    "load": "jpipe.schedule.direct_calls",
+    "map": "jpipe.define.map",
     "run": "jpipe.api",
-    "seed": "jpipe.seeds",
+    "seed": "jpipe.worker.seeds",
 }
 
 

@@ -9,20 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jpipe.aftermath import leave_behind, plan_of, results_of
-from jpipe.answer import Asked
-from jpipe.events import Event, Observer, everyone
-from jpipe.journal import Journal, opening_of
-from jpipe.leaving import leave_answer
-from jpipe.limits import Limits
-from jpipe.pipeline import Pipeline
-from jpipe.plan import Plan
-from jpipe.report import Run
-from jpipe.rows import journal_folder
-from jpipe.running import Once, Request, carry_out
-from jpipe.session import load_step, prepare
+from jpipe.decide.instant.answer import Asked
+from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.session import load_step, prepare
+from jpipe.define.pipeline import Pipeline
+from jpipe.history.journal_writer import Journal, opening_of
+from jpipe.history.run_index import journal_folder
+from jpipe.model.events import Event, Observer, everyone
+from jpipe.model.plan import Plan
+from jpipe.model.run_limits import Limits
+from jpipe.model.run_report import Run
+from jpipe.parallel.n_jobs import memory_for_items, workers
+from jpipe.schedule.after_run import leave_behind, plan_of, results_of
+from jpipe.schedule.run import Once, Request, carry_out
 from jpipe.store import CacheWarning, MissingEntry
-from jpipe.workforce import memory_for_items, workers
 
 __all__ = ["graph", "plan", "run"]
 
@@ -139,7 +139,7 @@ def run(
 
 def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> Run:
     """A run from Python as its user sees it: with bars in a terminal, a block in a notebook, else silent."""
-    from jpipe.progress import default_observer
+    from jpipe.render.progress import default_observer
 
     progress = default_observer(file=pipeline.file, name=pipeline.name, has_defaults=not parameters)
     if progress is None:
@@ -179,9 +179,9 @@ def graph(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = N
     Graph
         With the networkx graph as ``digraph``.
     """
-    from jpipe.graph import Graph
-    from jpipe.parameters import check
-    from jpipe.session import lay_out
+    from jpipe.decide.session import lay_out
+    from jpipe.define.graph import Graph
+    from jpipe.define.parameters import check
 
     check(pipeline, dict(parameters or {}))
     layout, _ = lay_out(pipeline, dict(parameters or {}))

@@ -13,11 +13,11 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from jpipe.debugging import PreparedItem
-from jpipe.trace import ErrorRecord, record_error
+from jpipe.system.error_record import ErrorRecord, record_error
+from jpipe.system.ownership import JPIPE_FOLDER
 
 __all__ = ["Debugged", "debug"]
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Debugged:
@@ -100,7 +100,7 @@ def _traced(debugger: ModuleType | None, function: Callable[..., Any], args: lis
 
 def _post_mortem(debugger: ModuleType, error: BaseException, record: ErrorRecord) -> None:
     tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(_HERE):
+    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(JPIPE_FOLDER):
         tb = tb.tb_next
     if debugger is pdb:
         _opened_at_users_line(tb, record)

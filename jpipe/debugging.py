@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jpipe.callstate import CallState, Status
-from jpipe.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.decide.call_state import CallState, Status
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.session import Session, prepare
+from jpipe.define.loader import load
+from jpipe.define.parameters import parse
+from jpipe.define.pipeline import Pipeline
+from jpipe.define.step import Step
 from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.execution import inputs_of
-from jpipe.failures import label_of
-from jpipe.functions import source_stamps
-from jpipe.ledger import Ledger
-from jpipe.loader import load
-from jpipe.parameters import parse
-from jpipe.pipeline import Pipeline
-from jpipe.references import ValueSource
-from jpipe.seeds import seeded
-from jpipe.session import Session, prepare
-from jpipe.step import Step
+from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.schedule.failure_details import label_of
 from jpipe.store import MissingEntry
+from jpipe.worker.function_reference import source_stamps
+from jpipe.worker.run_item import inputs_of
+from jpipe.worker.seeds import seeded
+from jpipe.worker.value_references import ValueSource
 
 __all__ = ["PreparedItem", "load_item", "prepare_item"]
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 __all__ = [
     "CacheError",

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from jpipe.system.ownership import JPIPE_FOLDER
+
 __all__ = ["Boundary", "File", "FileDigests", "Read"]
 
 Kind = Literal["file", "folder", "missing"]
@@ -192,7 +194,7 @@ class Boundary:
             sys.base_prefix,
             sys.exec_prefix,
             *sysconfig.get_paths().values(),
-            os.path.dirname(__file__),
+            JPIPE_FOLDER,
         ]
         outside += [*site.getsitepackages(), site.getusersitepackages(), os.fspath(cache)]
         outside += [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from conftest import Project

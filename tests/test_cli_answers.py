@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -62,7 +62,7 @@ FILES = {
 }
 TYPED = """
 import contextlib, io, json, os, sys
-from jpipe.cli.front import call
+from jpipe.cli.command_line import call
 
 for arguments, environment in json.loads(sys.argv[1]):
     os.environ.update(environment)

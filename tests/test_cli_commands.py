@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jpipe.cli.front import call
-from jpipe.outcomes import ExitCode
+from jpipe.cli.command_line import call
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -121,7 +121,7 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(study: Project) -> None:
     study.run()
     script = """
         import sys
-        from jpipe.cli.front import call
+        from jpipe.cli.command_line import call
         code = call(["run"])
         heavy = {"rich", "tqdm", "networkx", "joblib", "numpy"}
         print(code, sorted(heavy & set(sys.modules)))
@@ -131,7 +131,7 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(study: Project) -> None:
 
 
 def test_help_loads_no_command() -> None:
-    script = "import sys; from jpipe.cli.front import call; call(['--help']); print(sorted(sys.modules))"
+    script = "import sys; from jpipe.cli.command_line import call; call(['--help']); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
     assert "Bring a pipeline up to date." in done.stdout
@@ -334,7 +334,7 @@ def test_a_reader_that_leaves_is_no_error(study: Project) -> None:
 
 def test_a_bug_in_jpipe_is_said_to_be_one(study: Project) -> None:
     script = (
-        "import jpipe.api, sys; from jpipe.cli.front import call\n"
+        "import jpipe.api, sys; from jpipe.cli.command_line import call\n"
         "def broken(*a, **k): raise RuntimeError('inside')\n"
         "jpipe.api.plan = broken\nsys.exit(call(['plan']))"
     )

@@ -119,8 +119,8 @@ def test_what_the_layout_allows_is_left_alone() -> None:
 
 
 def test_the_layout_agrees_with_the_lint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jpipe.decide.session import lay_out
     from jpipe.errors import WiringError
-    from jpipe.session import lay_out
 
     monkeypatch.setattr("builtins.print", lambda *_: None)
     layout, _ = lay_out(does_what_it_may, {})

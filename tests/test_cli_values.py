@@ -14,9 +14,9 @@ import pytest
 
 from jpipe.cli.show import _plain, _text
 from jpipe.errors import UsageError
-from jpipe.render.lines import columns, dim, line, width_of
-from jpipe.render.paper import Paper, wrap
-from jpipe.render.words import about, ago, clock, counted, listed, size, took
+from jpipe.render.humanize import about, ago, clock, counted, listed, size, took
+from jpipe.render.styled_text import columns, dim, line, width_of
+from jpipe.render.terminal import Paper, wrap
 
 
 @dataclasses.dataclass

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jpipe.cli.invocation import invocation
-from jpipe.cli.place import Place, place_of
 from jpipe.cli.run import items_of
+from jpipe.cli.targets import Place, place_of
 from jpipe.errors import ConfigurationError, UsageError
 from jpipe.settings import SETTINGS, settings_for
 

@@ -13,10 +13,10 @@ import click
 import pytest
 
 import jpipe
-from jpipe.cli.front import group
-from jpipe.options import StepOptions
-from jpipe.outcomes import ExitCode
-from jpipe.reasons import ReasonKind
+from jpipe.cli.command_line import group
+from jpipe.model.outcomes import ExitCode
+from jpipe.model.reasons import ReasonKind
+from jpipe.model.step_options import StepOptions
 from jpipe.settings import SETTINGS
 
 if TYPE_CHECKING:

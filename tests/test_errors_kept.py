@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jpipe.trace import ErrorRecord, record_error
+from jpipe.system.error_record import ErrorRecord, record_error
 
 
 class Held(ValueError):

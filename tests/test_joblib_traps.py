@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jpipe.mapping import parallel_map
+from jpipe.parallel.map import parallel_map
 
 
 def out(result):
@@ -236,7 +236,7 @@ def test_nothing_of_a_failed_call_turns_up_in_the_next(backend):
 
 THREADS = """
     import threading, time, warnings
-    from jpipe.mapping import parallel_map
+    from jpipe.parallel.map import parallel_map
 
     warnings.simplefilter("error")
 
@@ -283,7 +283,7 @@ DASK = """
     from distributed import Client, LocalCluster
     from joblib import parallel_config
     from jpipe.errors import WorkerLostError
-    from jpipe.mapping import parallel_map
+    from jpipe.parallel.map import parallel_map
 
     def fatal(number):
         if number == 5:

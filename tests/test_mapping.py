@@ -17,8 +17,9 @@ import pytest
 from joblib import parallel_config
 
 from jpipe.errors import UsageError
-from jpipe.mapping import map_with_bar, parallel_map
-from jpipe.mapping.sizing import ChunkSizer
+from jpipe.parallel.bar import map_with_bar
+from jpipe.parallel.chunk_size import ChunkSizer
+from jpipe.parallel.map import parallel_map
 
 BACKENDS = ["loky", "multiprocessing", "threading"]
 PROCESSES = ["loky", "multiprocessing"]

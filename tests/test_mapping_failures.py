@@ -17,7 +17,7 @@ import pytest
 
 import jpipe
 from jpipe.errors import StepError, WorkerLostError
-from jpipe.mapping import parallel_map
+from jpipe.parallel.map import parallel_map
 
 pytestmark = pytest.mark.usefixtures("own_workers")
 
@@ -364,7 +364,7 @@ def test_files_of_a_killed_process_are_removed_by_the_next_map(tmp_path):
     spill = tmp_path / "spill"
     script = """
         import joblib, numpy as np, sys, time
-        from jpipe.mapping import parallel_map
+        from jpipe.parallel.map import parallel_map
         results = parallel_map(lambda n, table: n, [range(10**9)], {"table": np.zeros(10**6)}, n_jobs=2)
         print(next(results), flush=True)
         time.sleep(100)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from jpipe import pipeline
+from jpipe.define.parameters import check, parse
 from jpipe.errors import UsageError
-from jpipe.parameters import check, parse
 
 
 class Colour(enum.Enum):

@@ -7,12 +7,12 @@ import re
 import threading
 import time
 
-from jpipe.events import ChunkEnded, ItemsKnown, RunEnded, RunStarted, StepEnded, StepStarted
-from jpipe.outcomes import Outcome
-from jpipe.progress import Mode, Progress
-from jpipe.render.paper import Paper
-from jpipe.render.rates import rate, run_seconds_left, seconds_left
-from jpipe.render.standing import Standing
+from jpipe.model.events import ChunkEnded, ItemsKnown, RunEnded, RunStarted, StepEnded, StepStarted
+from jpipe.model.outcomes import Outcome
+from jpipe.render.eta import rate, run_seconds_left, seconds_left
+from jpipe.render.progress import Mode, Progress
+from jpipe.render.run_progress import Standing
+from jpipe.render.terminal import Paper
 
 
 def begun(seconds_an_item: float | None = None) -> list[RunStarted | ItemsKnown | StepStarted]:

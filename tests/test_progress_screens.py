@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jpipe.events import (
+from jpipe.model.events import (
     ChunkEnded,
     Event,
     Failure,
@@ -23,12 +23,12 @@ from jpipe.events import (
     StepStarted,
     Waiting,
 )
-from jpipe.outcomes import Outcome
-from jpipe.progress import Mode, Progress
-from jpipe.reasons import Reason, ReasonKind
+from jpipe.model.outcomes import Outcome
+from jpipe.model.reasons import Reason, ReasonKind
 from jpipe.render.commands import Commands
-from jpipe.render.paper import Paper
-from jpipe.render.told import Wishes
+from jpipe.render.progress import Mode, Progress
+from jpipe.render.run_text import Wishes
+from jpipe.render.terminal import Paper
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMANDS = Commands(frozenset({"run", "plan", "debug", "show"}))

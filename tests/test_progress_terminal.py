@@ -20,11 +20,11 @@ termios = pytest.importorskip("termios")
 
 RUN = """
     import os, sys, time
-    from jpipe.events import *
-    from jpipe.outcomes import Outcome
-    from jpipe.progress import Progress, mode_for
-    from jpipe.render.paper import Paper
-    from jpipe.render.told import Wishes
+    from jpipe.model.events import *
+    from jpipe.model.outcomes import Outcome
+    from jpipe.render.progress import Progress, mode_for
+    from jpipe.render.terminal import Paper
+    from jpipe.render.run_text import Wishes
 
     paper = Paper()
     show = Progress(paper, mode_for(sys.argv[1], paper))

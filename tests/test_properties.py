@@ -23,7 +23,8 @@ SERVER = """
 import json, os, sys
 import joblib, numpy
 import jpipe
-from jpipe import api, loader
+from jpipe import api
+from jpipe.define import loader
 
 sys.dont_write_bytecode = True
 

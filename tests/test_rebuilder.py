@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from jpipe.decide.rebuilder import ArgumentChange, Evidence, Question, decide, reasons
 from jpipe.files import Read
 from jpipe.fingerprint import Change, PartKind
 from jpipe.fingerprint.changes import ChangeKind
-from jpipe.outcomes import Verdict
-from jpipe.reasons import ReasonKind
-from jpipe.rebuilder import ArgumentChange, Evidence, Question, decide, reasons
+from jpipe.model.outcomes import Verdict
+from jpipe.model.reasons import ReasonKind
 from jpipe.store import Inline, Record
 
 KEY = b"k" * 32

@@ -167,7 +167,8 @@ def test_a_run_with_nothing_to_do_imports_nothing_heavy(project: Project) -> Non
     project.write({"pipeline.py": STORY, "helpers.py": "def grade(total, y):\n    return total % y\n"})
     project.run("-j1")
     script = (
-        "import sys; from jpipe.cli.front import call; call(['run', '-q']); print([m for m in %r if m in sys.modules])"
+        "import sys; from jpipe.cli.command_line import call; call(['run', '-q']);"
+        " print([m for m in %r if m in sys.modules])"
     )
     heavy = ["numpy", "joblib", "networkx", "rich", "tqdm", "pandas"]
     assert project.python("-c", script % heavy).stdout.strip() == "[]"

@@ -125,7 +125,7 @@ def compute_ten(store: Store, log: Path) -> int:
 
 
 def test_where_locks_cannot_be_had_everybody_computes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jpipe.store import system
+    from jpipe.store.disk import system
 
     def refuse(*_: object, **__: object) -> int:
         raise OSError(30, "Read-only file system")

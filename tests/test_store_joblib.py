@@ -267,7 +267,7 @@ def test_jpipes_own_executions_are_answered_by_the_work_at_hand(tmp_path: Path) 
         return Receipt()
 
     executed: list[str] = []
-    execute.__module__ = "jpipe.worker"
+    execute.__module__ = "jpipe.worker.run_chunk"
     front = memory.cache(execute, ignore=["work"])
     backend = memory.store_backend
     assert isinstance(backend, JpipeStoreBackend)

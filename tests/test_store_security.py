@@ -19,8 +19,8 @@ from blake3 import blake3
 
 from jpipe.errors import CacheError, CacheFolderError
 from jpipe.store import BlobPlace, CorruptEntry, MissingEntry, NewRecord, SigningKey, Store
-from jpipe.store.blob import _COUNTS, _ENTRY, _HEADER
-from jpipe.store.pack import PackBuilder
+from jpipe.store.format.blob import _COUNTS, _ENTRY, _HEADER
+from jpipe.store.format.pack import PackBuilder
 
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32
@@ -133,7 +133,7 @@ def test_a_forged_seal_does_not_vouch_for_a_blob(store: Store) -> None:
     data[5000] ^= 1
     overwrite(path, bytes(data))
     forger = attackers(store)
-    from jpipe.store.seal import Seals, identity_of
+    from jpipe.store.disk.seals import Seals, identity_of
 
     Seals(forger.disk.writer, forger.disk.key).write(
         str(path.parent), path.name, place.id, identity_of(path.stat()), durable=True

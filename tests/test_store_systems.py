@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from jpipe.errors import CacheError, CacheFolderError, UnstorableResult
-from jpipe.store import CacheWarning, NewRecord, SigningKey, Store, mapping, signing, system
+from jpipe.store import CacheWarning, NewRecord, SigningKey, Store
+from jpipe.store.disk import signing, system
+from jpipe.store.format import memory_map as mapping
 from jpipe.store.notes import NoteKind
 
 KEY = SigningKey(b"k" * 32)

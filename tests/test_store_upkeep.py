@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jpipe.store import BlobPlace, CacheWarning, Held, NewRecord, SigningKey, Store, system
-from jpipe.store.prune import default_limit, prune
-from jpipe.store.roots import living_since
+from jpipe.store import BlobPlace, CacheWarning, Held, NewRecord, SigningKey, Store
+from jpipe.store.care.prune import default_limit, prune
+from jpipe.store.care.roots import living_since
+from jpipe.store.disk import system
 
 KEY = SigningKey(b"k" * 32)
 MIB = 1 << 20
@@ -245,7 +246,8 @@ def test_what_dead_processes_left_is_removed(store: Store) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from jpipe.store import SigningKey, Store, system, NewRecord
+        from jpipe.store import SigningKey, Store, NewRecord
+        from jpipe.store.disk import system
         system.UNNAMED = None
         store = Store.open(Path({str(store.root)!r}), key=SigningKey(b"k" * 32))
         store.pin()

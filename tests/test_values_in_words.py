@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jpipe.journal import text_of
-from jpipe.render.source import excerpt, place, short_path
-from jpipe.summaries import outcome_of, summary_of
+from jpipe.history.journal_writer import text_of
+from jpipe.model.value_summary import outcome_of, summary_of
+from jpipe.render.source_excerpt import excerpt, place, short_path
 
 
 class Rude:

@@ -15,7 +15,7 @@ def main() -> NoReturn:
     gc.set_threshold(50_000, 20, 20)
     try:
         # Here, so that Ctrl-C while Python still imports ends the command in the usual way.
-        from jpipe.cli.front import main as command
+        from jpipe.cli.command_line import main as command
     except KeyboardInterrupt:
         sys.exit(130)
     command()

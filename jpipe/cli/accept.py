@@ -12,14 +12,14 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import Line, dim, good, line, name, strong, warn
-from jpipe.render.words import ago, counted
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.humanize import ago, counted
+from jpipe.render.styled_text import Line, dim, good, line, name, strong, warn
 
 if TYPE_CHECKING:
-    from jpipe.acceptance import Acceptance
-    from jpipe.accepting import Proposal
-    from jpipe.session import Session
+    from jpipe.decide.accept_proposal import Proposal
+    from jpipe.decide.session import Session
+    from jpipe.history.acceptance import Acceptance
 
 __all__ = ["command"]
 
@@ -52,15 +52,15 @@ def command(
         return _list(call, as_json)
     if len(call.steps) != 1:
         raise UsageError("name the one step whose results are to be kept", hint="jpipe accept STEP")
-    from jpipe.session import prepare
+    from jpipe.decide.session import prepare
 
     session = prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     return _undo(call, session) if undo else _accept(call, session, dry_run, yes, as_json)
 
 
 def _accept(call: Invocation, session: Session, dry_run: bool, yes: bool, as_json: bool) -> int:
-    from jpipe.acceptance import accept
-    from jpipe.accepting import propose
+    from jpipe.decide.accept_proposal import propose
+    from jpipe.history.acceptance import accept
 
     proposal = propose(session, call.steps[0])
     if as_json:
@@ -84,7 +84,7 @@ def _confirmed(call: Invocation, yes: bool) -> bool:
 
 
 def _proposal(proposal: Proposal) -> list[Line]:
-    from jpipe.render.plans import reason_lines
+    from jpipe.render.plan_text import reason_lines
 
     lines: list[Line] = [line(strong(proposal.acceptance.step))]
     lines += [line("    ", one) for reason in proposal.reasons for one in reason_lines(reason)]
@@ -95,7 +95,7 @@ def _proposal(proposal: Proposal) -> list[Line]:
 
 
 def _undo(call: Invocation, session: Session) -> int:
-    from jpipe.acceptance import take_back
+    from jpipe.history.acceptance import take_back
 
     step = call.steps[0]
     steps = [one.step for one in session.layout.calls if one.step.name == step]
@@ -108,7 +108,7 @@ def _undo(call: Invocation, session: Session) -> int:
 
 
 def _list(call: Invocation, as_json: bool) -> int:
-    from jpipe.acceptance import acceptances
+    from jpipe.history.acceptance import acceptances
     from jpipe.store import Store
 
     folder = call.cache_dir

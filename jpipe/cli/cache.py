@@ -18,10 +18,10 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import CacheError, CacheMiss, UsageError
-from jpipe.options import parse_bytes
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import Line, bad, columns, dim, good, line, name, strong, warn
-from jpipe.render.words import ago, counted, size
+from jpipe.model.outcomes import ExitCode
+from jpipe.model.step_options import parse_bytes
+from jpipe.render.humanize import ago, counted, size
+from jpipe.render.styled_text import Line, bad, columns, dim, good, line, name, strong, warn
 
 if TYPE_CHECKING:
     from jpipe.store import Store
@@ -163,7 +163,7 @@ def _changing(store: Store) -> Iterator[None]:
 
 def _by_step(store: Store) -> dict[str, tuple[int, int, float]]:
     """(results, bytes, last used) by step name, largest first; under "" what no known step has."""
-    from jpipe.history import History
+    from jpipe.history.last_run import History
 
     history = History(store)
     names = dict.fromkeys(step for run in history.last_runs() for step in run.calls)
@@ -180,7 +180,7 @@ def _by_step(store: Store) -> dict[str, tuple[int, int, float]]:
 
 
 def _families_of(store: Store, step: str) -> list[bytes]:
-    from jpipe.history import History
+    from jpipe.history.last_run import History
 
     families = History(store).families(step)
     if not families:

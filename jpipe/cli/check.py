@@ -11,14 +11,14 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import WiringError
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import Line, bad, good, line, name, warn
-from jpipe.render.source import excerpt, place
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.source_excerpt import excerpt, place
+from jpipe.render.styled_text import Line, bad, good, line, name, warn
 
 if TYPE_CHECKING:
     from jpipe.cli.lint import Finding
+    from jpipe.define.pipeline import Pipeline
     from jpipe.fingerprint import Unseen
-    from jpipe.pipeline import Pipeline
 
 __all__ = ["command"]
 
@@ -54,7 +54,7 @@ def _mistakes(call: Invocation) -> list[Finding]:
     found = [finding for pipeline in _pipelines(call.pipeline) for finding in findings(pipeline)]
     if found or not _has_all_parameters(call):
         return found
-    from jpipe.session import lay_out
+    from jpipe.decide.session import lay_out
 
     try:
         lay_out(call.pipeline, call.parameters)
@@ -82,9 +82,9 @@ def _unseen(call: Invocation) -> dict[str, tuple[Unseen, ...]]:
     """By step, what its fingerprint cannot see."""
     if not _has_all_parameters(call):
         return {}
+    from jpipe.decide.session import lay_out
     from jpipe.fingerprint import Fingerprinter
-    from jpipe.project import find_root
-    from jpipe.session import lay_out
+    from jpipe.system.project import find_root
 
     layout, _ = lay_out(call.pipeline, call.parameters)
     fingerprinter = Fingerprinter(find_root(call.file))
@@ -108,11 +108,11 @@ def _obstacles(call: Invocation) -> list[str]:
     """Why the instant answer cannot be given."""
     if not _has_all_parameters(call):
         return []
+    from jpipe.decide.instant.conditions import obstacles
+    from jpipe.decide.session import lay_out
     from jpipe.files import FileDigests
     from jpipe.fingerprint import Fingerprinter
-    from jpipe.leaving import obstacles
-    from jpipe.project import find_root
-    from jpipe.session import lay_out
+    from jpipe.system.project import find_root
 
     layout, _ = lay_out(call.pipeline, call.parameters)
     root = find_root(call.file)
@@ -128,7 +128,7 @@ def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]
             *excerpt(one.location.file, one.location.line, before=0),
             *([line(f"  {one.hint}")] if one.hint else []),
         ]
-    from jpipe.render.explained import unseen_lines
+    from jpipe.render.step_details import unseen_lines
 
     for step, spots in (unseen or {}).items():
         lines.append(line(warn("! "), "of ", name(step), " this cannot be watched:"))

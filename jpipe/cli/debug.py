@@ -11,8 +11,8 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import UsageError
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import columns, dim, good, line, name, strong
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.styled_text import columns, dim, good, line, name, strong
 
 if TYPE_CHECKING:
     from jpipe.debugging import PreparedItem
@@ -55,7 +55,7 @@ def command(
 
 def _debug(call: Invocation, prepared: PreparedItem, trace: bool) -> int:
     from jpipe.debugger import debug
-    from jpipe.summaries import summary_of
+    from jpipe.model.value_summary import summary_of
 
     rows = [(line("  "), line(name(n), " = ", summary_of(value))) for n, value in prepared.arguments.items()]
     where = f"   item {prepared.item} of 0-{prepared.items - 1}" if prepared.items > 1 else ""

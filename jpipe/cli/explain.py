@@ -10,11 +10,11 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.errors import UsageError
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from jpipe.fingerprint import Fingerprint
-    from jpipe.plan import StepPlan
+    from jpipe.model.plan import StepPlan
 
 __all__ = ["command"]
 
@@ -30,16 +30,17 @@ def command(words: tuple[str, ...], item: int, sets: tuple[str, ...], as_json: b
     call = invocation(words, flags.flags_of(options), sets)
     if len(call.steps) != 1:
         raise UsageError("name the one step to explain", hint="jpipe explain STEP")
-    from jpipe import api, session
+    from jpipe import api
+    from jpipe.decide import session
 
     plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
     row = next(row for row in plan.steps if row.name == call.steps[0])
     ready = session.prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     calls = [one for one in ready.layout.calls if one.step.name == row.name]
     fingerprint = ready.fingerprint(calls[0].step)
-    from jpipe.journals import runs
-    from jpipe.keyparts import key_parts, step_runs
-    from jpipe.rows import journal_folder
+    from jpipe.decide.key_parts import key_parts, step_runs
+    from jpipe.history.journal_reader import runs
+    from jpipe.history.run_index import journal_folder
 
     folder = journal_folder(ready.store.root)
     past = step_runs(folder, [one for one in runs(folder) if one.pipeline == ready.identity], row.name)
@@ -48,7 +49,7 @@ def command(words: tuple[str, ...], item: int, sets: tuple[str, ...], as_json: b
         history = [{"run": one.run.run, "ran": one.ran, "failed": one.failed, "seconds": one.seconds} for one in past]
         click.echo(json.dumps({**_document(row, fingerprint), "key": key.to_json(), "history": history}, indent=2))
         return ExitCode.OK
-    from jpipe.render.explained import explained
+    from jpipe.render.step_details import explained
 
     call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key))
     return ExitCode.OK

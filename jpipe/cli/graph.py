@@ -11,10 +11,10 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.errors import UsageError
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
-    from jpipe.graph import Graph
+    from jpipe.define.graph import Graph
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, out
     from jpipe import api
 
     if form is None:
-        from jpipe.render.graphs import graph_lines
+        from jpipe.render.graph_text import graph_lines
 
         plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
         call.out.write(*graph_lines(plan.steps, call.out.width))

@@ -10,7 +10,7 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.cli.log import journals_of
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 __all__ = ["command"]
 
@@ -30,10 +30,10 @@ def command(
     call = invocation(words, flags.flags_of(options))
     folder, rows = journals_of(call)
     if compared:
-        from jpipe.comparison import compare
-        from jpipe.history import History
-        from jpipe.journals import find_run
-        from jpipe.render.runs import comparison_lines
+        from jpipe.decide.run_comparison import compare
+        from jpipe.history.journal_reader import find_run
+        from jpipe.history.last_run import History
+        from jpipe.render.history_text import comparison_lines
         from jpipe.store import Store
 
         history = History(Store.open(call.cache_dir, create=False))
@@ -47,7 +47,7 @@ def command(
     if as_json:
         click.echo(json.dumps({"v": 1, "runs": [row.to_json() for row in shown]}, indent=2))
         return ExitCode.OK
-    from jpipe.render.runs import history_lines
+    from jpipe.render.history_text import history_lines
 
     call.out.write(*history_lines(shown, len(rows)))
     return ExitCode.OK

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from jpipe.errors import UsageError
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import good, line, name
-from jpipe.render.paper import Paper
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.styled_text import good, line, name
+from jpipe.render.terminal import Paper
 
 __all__ = ["EXAMPLE", "command"]
 

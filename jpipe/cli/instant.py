@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpipe.answer import Asked, recall
-from jpipe.rows import append_row, journal_folder
+from jpipe.decide.instant.answer import Asked, recall
+from jpipe.history.run_index import append_row, journal_folder
 
 if TYPE_CHECKING:
     from jpipe.cli.invocation import Invocation
-    from jpipe.events import Observer
+    from jpipe.model.events import Observer
 
 __all__ = ["asked", "recalled", "tell_again"]
 
@@ -30,8 +30,8 @@ def recalled(question: Asked) -> dict[str, Any] | None:
 
 def tell_again(answer: dict[str, Any], observer: Observer, jobs: int, begun: float) -> None:
     """The events of a run in which everything is up to date."""
-    from jpipe.events import ItemsKnown, RunEnded, RunStarted, StepEnded
-    from jpipe.outcomes import Outcome
+    from jpipe.model.events import ItemsKnown, RunEnded, RunStarted, StepEnded
+    from jpipe.model.outcomes import Outcome
 
     steps = answer["plan"]["steps"]
     items = sum(step["fresh"] for step in steps)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.cli.commands import COMMANDS
-from jpipe.cli.place import Place, place_of
+from jpipe.cli.targets import Place, place_of
 from jpipe.errors import UsageError
 from jpipe.render.commands import Commands
-from jpipe.render.paper import Paper
+from jpipe.render.terminal import Paper
 from jpipe.settings import Settings, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jpipe.pipeline import Pipeline
+    from jpipe.define.pipeline import Pipeline
 
 __all__ = ["Invocation", "invocation"]
 
@@ -58,7 +58,7 @@ class Invocation:
     @cached_property
     def pipeline(self) -> Pipeline[..., Any]:
         """The pipeline, imported; what its file prints meanwhile is no part of what the command gives."""
-        from jpipe import loader
+        from jpipe.define import loader
 
         with contextlib.redirect_stdout(sys.stderr):
             return loader.load(self.file, self.place.pipeline)
@@ -69,14 +69,14 @@ class Invocation:
         texts = _pairs(self.sets)
         if not texts:
             return {}
-        from jpipe import parameters
+        from jpipe.define import parameters
 
         return parameters.parse(self.pipeline, texts)
 
     @property
     def cache_dir(self) -> Path:
         """The folder of the cache."""
-        from jpipe import project
+        from jpipe.system import project
 
         return self.settings.cache_dir or project.default_cache_dir(project.find_root(self.file))
 

@@ -15,14 +15,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import jpipe
+from jpipe.define.layout import parts_of
+from jpipe.define.step import Step
 from jpipe.errors import Location
-from jpipe.layout import parts_of
-from jpipe.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jpipe.pipeline import Pipeline
+    from jpipe.define.pipeline import Pipeline
 
 __all__ = ["Finding", "findings"]
 

@@ -11,12 +11,12 @@ from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
 from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jpipe.journals import ItemLog, RunRow
+    from jpipe.history.journal_reader import ItemLog, RunRow
 
 __all__ = ["command", "journals_of"]
 
@@ -40,7 +40,7 @@ def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_
     if as_json:
         click.echo(json.dumps({"v": 1, "run": row.to_json(), "items": [one.to_json() for one in found]}, indent=2))
         return ExitCode.OK
-    from jpipe.render.logs import log_lines
+    from jpipe.render.journal_text import log_lines
 
     call.out.write(*log_lines(row, found, call.commands, whole=bool(call.steps), tb=call.settings.tb))
     return ExitCode.OK
@@ -54,9 +54,9 @@ def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
     NothingSelectedError
         When there are none.
     """
-    from jpipe.journals import runs
-    from jpipe.project import find_root
-    from jpipe.rows import journal_folder
+    from jpipe.history.journal_reader import runs
+    from jpipe.history.run_index import journal_folder
+    from jpipe.system.project import find_root
 
     folder = journal_folder(call.cache_dir)
     file = call.file.resolve()
@@ -76,7 +76,7 @@ def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
 def _chosen(
     folder: Path, rows: list[RunRow], step: str | None, items: tuple[int, ...], run: str | None
 ) -> tuple[RunRow, list[ItemLog]]:
-    from jpipe.journals import find_run, last_log_of, log_of
+    from jpipe.history.journal_reader import find_run, last_log_of, log_of
 
     if run is not None or step is None:
         row = find_run(rows, run) if run is not None else _last_with_work(rows)

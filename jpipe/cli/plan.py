@@ -11,11 +11,11 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.instant import asked, recalled
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cores import workers_of
-from jpipe.outcomes import ExitCode
+from jpipe.model.outcomes import ExitCode
+from jpipe.system.machine import workers_of
 
 if TYPE_CHECKING:
-    from jpipe.plan import Plan
+    from jpipe.model.plan import Plan
 
 __all__ = ["command", "tell_plan"]
 
@@ -41,7 +41,7 @@ def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: b
         json.dump(plan.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
         return ExitCode.OK
-    from jpipe.render.plans import plan_lines, why_lines
+    from jpipe.render.plan_text import plan_lines, why_lines
 
     tell = why_lines if why else plan_lines
     call.out.write(*tell(plan, workers_of(call.settings.jobs or -1), call.commands))
@@ -53,7 +53,7 @@ def plan_for(call: Invocation, force: tuple[str, ...] = ()) -> Plan:
     question = asked(call)
     answer = None if force else recalled(question)
     if answer is not None:
-        from jpipe.plan import Plan
+        from jpipe.model.plan import Plan
 
         return Plan.from_dict(answer["plan"])
     from jpipe import api

@@ -14,9 +14,9 @@ from jpipe.cli import flags
 from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.plan import tell_plan
-from jpipe.cores import workers_of
 from jpipe.errors import UsageError
-from jpipe.events import Observer, everyone
+from jpipe.model.events import Observer, everyone
+from jpipe.system.machine import workers_of
 
 __all__ = ["command", "items_of"]
 
@@ -58,7 +58,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             tell_again(answer, observers, workers_of(call.settings.jobs or -1), begun)
             close()
             return 0
-    from jpipe.descriptors import keep_screen
+    from jpipe.worker.descriptors import keep_screen
 
     keep_screen()  # before the user's modules take hold of the streams, for their logging
     from jpipe import api
@@ -94,8 +94,8 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
 
 def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any]:
     """Who watches the run, and what to call when it is over, however it ended."""
-    from jpipe.progress import Mode, Progress, mode_for
-    from jpipe.render.told import Wishes
+    from jpipe.render.progress import Mode, Progress, mode_for
+    from jpipe.render.run_text import Wishes
 
     wishes = Wishes(options["show_output"], options["verbose"], call.settings.tb, call.commands, _asked(call, options))
     mode = mode_for(call.settings.progress, call.err)
@@ -104,7 +104,7 @@ def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any
     progress = Progress(call.err, mode, wishes, quiet=options["quiet"])
     observers: list[Observer] = [progress]
     if options["as_json"]:
-        from jpipe.jsonlines import JsonLines
+        from jpipe.render.jsonlines import JsonLines
 
         observers.append(JsonLines(sys.stdout, items=options["verbose"]))
     if os.environ.get("GITHUB_ACTIONS") == "true":

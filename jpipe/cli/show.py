@@ -15,13 +15,13 @@ from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
 from jpipe.errors import CacheMiss, NothingSelectedError, UsageError
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import dim, line
-from jpipe.render.words import counted
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.humanize import counted
+from jpipe.render.styled_text import dim, line
 from jpipe.spelling import nearest
 
 if TYPE_CHECKING:
-    from jpipe.history import History
+    from jpipe.history.last_run import History
 
 __all__ = ["command"]
 
@@ -60,8 +60,8 @@ def _values(call: Invocation, step: str) -> list[Any]:
         raise CacheMiss(f"there is no cache {folder} yet", hint=f"run the pipeline first: {call.commands.text('run')}")
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
     sys.path.insert(0, str(Path(call.file).resolve().parent))
-    from jpipe.front import results_of
-    from jpipe.history import History
+    from jpipe.history.last_run import History
+    from jpipe.schedule.direct_calls import results_of
     from jpipe.store import Store
 
     store = Store.open(folder, create=False)

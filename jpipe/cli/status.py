@@ -13,11 +13,11 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.cli.plan import plan_for
-from jpipe.outcomes import ExitCode
-from jpipe.render.lines import dim, line
-from jpipe.render.plans import status_line
-from jpipe.render.words import ago
-from jpipe.rows import ROWS, journal_folder
+from jpipe.history.run_index import ROWS, journal_folder
+from jpipe.model.outcomes import ExitCode
+from jpipe.render.humanize import ago
+from jpipe.render.plan_text import status_line
+from jpipe.render.styled_text import dim, line
 
 if TYPE_CHECKING:
     from pathlib import Path

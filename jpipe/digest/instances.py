@@ -10,9 +10,9 @@ import types
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from jpipe import script
 from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, short
 from jpipe.digest.references import refer
+from jpipe.system import main_module
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -171,7 +171,7 @@ def _reduce_global(value: Any, name: str, encoder: Encoder) -> bytes:
     module = getattr(value, "__module__", None)
     for candidate in (module, type(value).__module__, "numpy", "scipy.special"):
         if isinstance(candidate, str) and _in_module(candidate, name) is value:
-            known = script.known_as(candidate)
+            known = main_module.known_as(candidate)
             if candidate == "__main__" or encoder.fingerprint.is_own(sys.modules[candidate]):
                 encoder.code.add((known, name))
             return refer(known, name)
@@ -180,7 +180,7 @@ def _reduce_global(value: Any, name: str, encoder: Encoder) -> bytes:
 
 def _in_module(module: str, name: str) -> Any:
     if module == "__main__":
-        return script.find(module, name)
+        return main_module.find(module, name)
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)

@@ -6,8 +6,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from jpipe import script
 from jpipe.digest.canonical import Node, Tag, field
+from jpipe.system import main_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,12 +166,12 @@ def _named(thing: Any, encoder: Encoder) -> bytes | None:
     name = getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
         return None
-    found = _look_up(script.names_of(module), name)
+    found = _look_up(main_module.names_of(module), name)
     if found is not thing and not (is_step(found) and found.function is thing):
         return None
     if _is_own(thing, module, encoder):
-        encoder.code.add((script.known_as(module), name))
-    return refer(script.known_as(module), name)
+        encoder.code.add((main_module.known_as(module), name))
+    return refer(main_module.known_as(module), name)
 
 
 def _is_own(thing: Any, module: Any, encoder: Encoder) -> bool:

@@ -7,11 +7,11 @@ import reprlib
 from collections.abc import Iterator
 from typing import Any
 
-from jpipe.fingerprint.graph import Graph, Node
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.merkle import Merkle
+from jpipe.fingerprint.nodes.graph import Graph, Node
+from jpipe.fingerprint.nodes.merkle import Merkle
+from jpipe.fingerprint.nodes.references import written
 from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, Description, Part, PartKind, Unseen
-from jpipe.fingerprint.references import written
 
 CODE = "code"
 """The edge from what a step declares to its function."""

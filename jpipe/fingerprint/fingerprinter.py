@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jpipe import script
-from jpipe.fingerprint.boundary import Boundary, is_kind
 from jpipe.fingerprint.describe import CODE, describe, source_text
-from jpipe.fingerprint.engine import complete
-from jpipe.fingerprint.files import SourceFiles
-from jpipe.fingerprint.graph import Edge, Graph, Node, Origin, is_step
 from jpipe.fingerprint.hashing import FORMAT, combine
-from jpipe.fingerprint.merkle import Merkle
+from jpipe.fingerprint.nodes.fill import complete
+from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin, is_step
+from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
-from jpipe.fingerprint.parse_cache import ParseCache
 from jpipe.fingerprint.parts import Fingerprint, PartKind
+from jpipe.fingerprint.source.parse_cache import ParseCache
+from jpipe.fingerprint.source.source_files import SourceFiles
+from jpipe.system import main_module
+from jpipe.system.ownership import Boundary, is_kind
 
 GONE = combine("gone")
 """Digest of code that a value refers to but that cannot be found any more."""
@@ -98,7 +98,8 @@ class Fingerprinter:
     def of_reference(self, module: str, qualname: str) -> bytes:
         """The same for what a module has under a qualified name, imported if need be; `GONE` when there is none."""
         try:
-            obj = script.find(module, qualname) if module == script.script_name() else _imported(module, qualname)
+            is_script = module == main_module.script_name()
+            obj = main_module.find(module, qualname) if is_script else _imported(module, qualname)
         except Exception:  # an import runs any code of the user's; what cannot be imported is gone
             return GONE
         if obj is None:

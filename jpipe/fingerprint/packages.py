@@ -9,8 +9,8 @@ import sys
 import types
 from pathlib import Path
 
-from jpipe.fingerprint.boundary import STANDARD_LIBRARY, STANDARD_MODULES, is_jpipe_module, module_file, top_level
 from jpipe.fingerprint.hashing import combine
+from jpipe.system.ownership import STANDARD_LIBRARY, STANDARD_MODULES, is_jpipe_module, module_file, top_level
 
 _DIRECT, _NONE = "direct", "none"
 _INFO = re.compile(r"^(?P<name>[^-]+)-(?P<version>[^-]+)(?:-.*)?\.(?:dist|egg)-info$")

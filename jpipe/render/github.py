@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from jpipe.events import Event, Failure, ItemFailed, RunEnded, StepEnded
-from jpipe.outcomes import Outcome
-from jpipe.render.failures import grouped
-from jpipe.render.source import short_path
-from jpipe.render.standing import Standing
-from jpipe.render.words import took
+from jpipe.model.events import Event, Failure, ItemFailed, RunEnded, StepEnded
+from jpipe.model.outcomes import Outcome
+from jpipe.render.failure_text import grouped
+from jpipe.render.humanize import took
+from jpipe.render.run_progress import Standing
+from jpipe.render.source_excerpt import short_path
 
 __all__ = ["Annotations", "annotation", "summary"]
 

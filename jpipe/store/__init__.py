@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jpipe.store.claims import Claim, Holder
+    from jpipe.store.disk.locks import Claim, Holder
+    from jpipe.store.disk.signing import SigningKey
     from jpipe.store.family import Family, Matches
-    from jpipe.store.notes import NoteKind
-    from jpipe.store.records import (
+    from jpipe.store.format.records import (
         BlobPlace,
         CacheWarning,
         CorruptEntry,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UnreadableEntry,
         Where,
     )
-    from jpipe.store.signing import SigningKey
+    from jpipe.store.notes import NoteKind
     from jpipe.store.store import Store
 
 __all__ = [

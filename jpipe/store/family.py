@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from jpipe.store import system
-from jpipe.store.pack import ForeignPack, Segment, TornPack, read_pack
-from jpipe.store.records import MissingEntry, PackPlace, Read, Record, Where
-from jpipe.store.signing import SigningKey
+from jpipe.store.disk import system
+from jpipe.store.disk.signing import SigningKey
+from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
+from jpipe.store.format.records import MissingEntry, PackPlace, Read, Record, Where
 
 __all__ = ["Family", "Matches"]
 

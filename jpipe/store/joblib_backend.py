@@ -21,9 +21,9 @@ from blake3 import blake3
 from joblib import StoreBackendBase, register_store_backend
 
 from jpipe.errors import JpipeError
+from jpipe.store.format.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
+from jpipe.store.joblib_details import ItemInfo, excess
 from jpipe.store.livecode import function_of_caller, text_for
-from jpipe.store.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
-from jpipe.store.reducing import ItemInfo, excess
 from jpipe.store.store import Store
 
 __all__ = ["JpipeStoreBackend", "register"]

@@ -15,19 +15,26 @@ from typing import Any
 from blake3 import blake3
 
 from jpipe.digest import digest
-from jpipe.store.blob import blob_id
-from jpipe.store.claims import Claim, Holder, Lock, claim
-from jpipe.store.compress import method_of
-from jpipe.store.disk import Disk
-from jpipe.store.encode import encode, pack_inline, unpack_inline
+from jpipe.store.care.merge_packs import merge_small
+from jpipe.store.care.prune import Pruned, default_limit, prune
+from jpipe.store.care.removal import clear, remove
+from jpipe.store.care.roots import mark_reached, pin
+from jpipe.store.care.usage import Entry, FamilyUse, Size, entries, families, measure
+from jpipe.store.care.verify import Verified, verify
+from jpipe.store.disk.best_effort import Saving
+from jpipe.store.disk.cache_folder import Folder, open_folder
+from jpipe.store.disk.disk import Disk
+from jpipe.store.disk.durability import sync_files
+from jpipe.store.disk.locks import Claim, Holder, Lock, claim
+from jpipe.store.disk.signing import SigningKey
 from jpipe.store.family import SUFFIX, Family
-from jpipe.store.folder import Folder, open_folder
-from jpipe.store.mapping import Mode
-from jpipe.store.merge import merge_small
-from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
-from jpipe.store.pack import PackBuilder
-from jpipe.store.prune import Pruned, default_limit, prune
-from jpipe.store.records import (
+from jpipe.store.format.blob import blob_id
+from jpipe.store.format.compress import method_of
+from jpipe.store.format.encode import encode, pack_inline, unpack_inline
+from jpipe.store.format.inline_values import PayloadReader, places_in
+from jpipe.store.format.memory_map import Mode
+from jpipe.store.format.pack import PackBuilder
+from jpipe.store.format.records import (
     BlobPlace,
     Held,
     Inline,
@@ -39,14 +46,7 @@ from jpipe.store.records import (
     UnreadableEntry,
     Where,
 )
-from jpipe.store.removal import clear, remove
-from jpipe.store.roots import mark_reached, pin
-from jpipe.store.saving import Saving
-from jpipe.store.signing import SigningKey
-from jpipe.store.small import PayloadReader, places_in
-from jpipe.store.sync import sync_files
-from jpipe.store.usage import Entry, FamilyUse, Size, entries, families, measure
-from jpipe.store.verify import Verified, verify
+from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
 
 __all__ = ["Store"]
 
@@ -265,7 +265,7 @@ class Store:
     def claim(
         self, name: bytes, *, step: str = "", wait: Callable[[Holder | None, float], Any] | None = None
     ) -> AbstractContextManager[Claim]:
-        """Be the only process that computes `name`, within a ``with`` block; see `jpipe.store.claims.claim`."""
+        """Be the only process that computes `name`, within a ``with`` block; see `jpipe.store.disk.locks.claim`."""
         return claim(self.disk.writer, name, step=step, wait=wait)
 
     def write_note(self, kind: NoteKind, name: bytes, data: bytes) -> bool:
@@ -313,7 +313,7 @@ class Store:
         return prune(self.disk, default_limit(self.disk) if limit is None else limit)
 
     def verify(self, *, repair: bool = False) -> Verified:
-        """Check every byte, and mend what can be mended; see `jpipe.store.verify.verify`."""
+        """Check every byte, and mend what can be mended; see `jpipe.store.care.verify.verify`."""
         verified = verify(self.disk, repair=repair)
         if repair:
             self._families.clear()

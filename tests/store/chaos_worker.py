@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jpipe.store import CacheWarning, MissingEntry, NewRecord, PutOptions, SigningKey, Store
-from jpipe.store.prune import prune
+from jpipe.store.care.prune import prune
 
 NUMBERS = 30
 

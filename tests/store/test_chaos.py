@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from jpipe.store import SigningKey, Store
-from jpipe.store.prune import prune
+from jpipe.store.care.prune import prune
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jpipe.store import BlobPlace, CorruptEntry, MissingEntry, NewRecord, NoteKind, SigningKey, Store, seal
+from jpipe.store import BlobPlace, CorruptEntry, MissingEntry, NewRecord, NoteKind, SigningKey, Store
+from jpipe.store.disk import seals as seal
 
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32

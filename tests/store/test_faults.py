@@ -39,7 +39,7 @@ from jpipe.store import (
     Store,
     system,
 )
-from jpipe.store.prune import prune
+from jpipe.store.care.prune import prune
 
 KEY = SigningKey(b"k" * 32)
 FAMILY, SMALL, OTHER, OLD = b"f" * 32, b"s" * 32, b"o" * 32, b"d" * 32

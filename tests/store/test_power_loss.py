@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jpipe.store import MissingEntry, NewRecord, SigningKey, Store, seal, system
+from jpipe.store import MissingEntry, NewRecord, SigningKey, Store
+from jpipe.store.disk import seals as seal
+from jpipe.store.disk import system
 
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32

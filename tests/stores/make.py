@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jpipe.store import NewRecord, NoteKind, PutOptions, Read, SigningKey, Store
-from jpipe.store.folder import FORMAT
+from jpipe.store.disk.cache_folder import FORMAT
 
 KEY = SigningKey(b"golden key of jpipe, not secret!")
 FAMILY = b"family".ljust(32, b".")

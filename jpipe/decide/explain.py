@@ -1,0 +1,265 @@
+"""Find what is known of the past of an item that must run, for the reasons that are shown."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jpipe.decide.call_state import CallState, Status
+from jpipe.decide.keys import item_key
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.rebuilder import ArgumentChange, Evidence, reasons
+from jpipe.define.layout import Call, Output, needs_of
+from jpipe.fingerprint import Change
+from jpipe.fingerprint.named_changes import code_changes
+from jpipe.history.last_run import EarlierCall, History, LastRun
+from jpipe.model.outcomes import Verdict
+from jpipe.model.reasons import Reason
+from jpipe.store import Record
+from jpipe.system.notebook_cells import cell_name
+
+__all__ = ["Explainer", "place_of", "texts_of"]
+
+_SCALARS = (int, float, str, bool, type(None))
+_LONGEST_TEXT = 30
+_MOST_COMPARED = 2000
+_DEFINITION = re.compile(r"\s*(async\s+def|def)\b")
+_MOST_DECORATORS = 50
+
+
+class Explainer:
+    """Says why items are stale, by comparing them with the nearest earlier call.
+
+    Parameters
+    ----------
+    ledger
+        What is known now.
+    history, last_run
+        What earlier runs left.
+    """
+
+    def __init__(self, ledger: Ledger, history: History, last_run: LastRun) -> None:
+        self._ledger = ledger
+        self._history = history
+        self._last_run = last_run
+        self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
+        self._neighbours: dict[str, _Neighbours] = {}
+        self._families_of: dict[str, list[bytes]] = {}
+        self._told: dict[tuple[int, int], tuple[Reason, ...]] = {}
+
+    def reasons(self, state: CallState, index: int) -> tuple[Reason, ...]:
+        """Why an item whose key is known must run."""
+        place = (state.call.number, index)
+        known = self._told.get(place)
+        if known is None:
+            known = self._told[place] = tuple(map(_in_cell, reasons(self._evidence(state, index))))
+        return known
+
+    def verdict_while_pending(self, state: CallState) -> tuple[Verdict, tuple[Reason, ...]]:
+        """What can be said of a call whose needs are not known: with code that never ran it is stale for certain."""
+        evidence = self._own(state)
+        if evidence.forced:
+            return Verdict.STALE, reasons(evidence)
+        known = state.fingerprint.digest in self._history.families(evidence.step)
+        if known or state.fingerprint.digest in self._ledger.accepted:
+            return Verdict.PENDING, ()
+        families = self._families(state)
+        if not families:
+            return Verdict.STALE, reasons(evidence)
+        if not state.call.step.declared.cache:
+            return Verdict.PENDING, ()
+        changes = self._changes(state, families[0])
+        return Verdict.STALE, tuple(map(_in_cell, reasons(evidence._replace(earlier=True, changes=changes))))
+
+    def _own(self, state: CallState) -> Evidence:
+        step = state.call.step
+        file, line = place_of(step.function)
+        forced = step.name in self._ledger.forced
+        return Evidence(step.name, self._ledger.files.short(file) if file else None, line, forced=forced)
+
+    def _evidence(self, state: CallState, index: int) -> Evidence:
+        key = state.keys[index]
+        assert key is not None
+        own = self._own(state)
+        if own.forced or not state.call.step.declared.cache:
+            return own
+        records = self._ledger.store.family(state.fingerprint.digest).find(key)
+        if records:
+            return self._unusable(own, state, records[0])
+        if key in self._last_run.failed:
+            return own._replace(failed=True)
+        arguments = self._ledger.arguments_of(state, index)
+        for family in self._families(state):
+            if family != state.fingerprint.digest and self._has_run(family, arguments):
+                return own._replace(earlier=True, changes=self._changes(state, family))
+        return self._compared(own, state, index, arguments)
+
+    def _families(self, state: CallState) -> list[bytes]:
+        """The fingerprints that the step had, newest first."""
+        step = state.call.step.name
+        known = self._families_of.get(step)
+        if known is None:
+            found = self._history.own_families(step, state.fingerprint.parts, self._last_run)
+            known = self._families_of[step] = found
+        return known
+
+    def _has_run(self, family: bytes, arguments: Mapping[str, bytes]) -> bool:
+        return bool(self._ledger.store.family(family).find(item_key(family, list(arguments.items()))))
+
+    def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
+        expires = state.call.step.declared.expires
+        expired = expires is not None and self._ledger.now - record.created >= expires
+        files = tuple(read for read in record.reads if not self._ledger.unchanged(read))
+        missing = not files and not expired
+        return own._replace(earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
+
+    def _compared(self, own: Evidence, state: CallState, index: int, arguments: Mapping[str, bytes]) -> Evidence:
+        step = own.step
+        if step not in self._neighbours:
+            self._neighbours[step] = self._neighbours_of(step)
+        earlier, is_new = self._neighbours[step].nearest(state, arguments)
+        if earlier is None:
+            return own
+        if earlier.key in (state.keys[index], state.whole_key):
+            return own._replace(earlier=earlier.has_result, missing=earlier.has_result)
+        changed = tuple(self._changed_arguments(state, index, arguments, earlier, is_new))
+        return own._replace(earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
+
+    def _neighbours_of(self, step: str) -> _Neighbours:
+        states = [state for state in self._ledger.states.values() if state.call.step.name == step]
+        keys = {state.whole_key if state.call.is_mapped else key for state in states for key in (state.keys or [None])}
+        found = _Neighbours()
+        now: set[Arguments] = set()
+        for state in states:
+            for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
+                if state.keys[index] is None or len(now) >= _MOST_COMPARED:
+                    continue
+                arguments = self._ledger.arguments_of(state, index)
+                now.add(frozenset(arguments.items()))
+                if state.status[index] in (Status.CACHED, Status.RAN):
+                    texts = texts_of(state.call, index)
+                    found.related.append(EarlierCall(state.fingerprint.digest, b"", arguments, texts))
+        for call in self._last_run.calls.get(step, ()):
+            is_kept = call.key in keys or frozenset(call.arguments.items()) in now
+            (found.related if is_kept else found.gone).append(call)
+        return found
+
+    def _changed_arguments(
+        self, state: CallState, index: int, arguments: Mapping[str, bytes], earlier: EarlierCall, is_new: bool
+    ) -> Iterator[ArgumentChange]:
+        file = self._ledger.files.short(state.call.location.file)
+        texts = texts_of(state.call, index)
+        differing = [name for name, digest in arguments.items() if earlier.arguments.get(name) != digest]
+        # A mapped call is noted without the elements of its lists: they are told where nothing else is different.
+        constant = [name for name in differing if name not in state.call.over]
+        for name in constant or differing:
+            upstream = next((need.call.step.name for need in needs_of(_element(state.call, name, index))), None)
+            detail = _detail(earlier.texts.get(name), texts.get(name), is_new or not constant)
+            yield ArgumentChange(name, upstream, file, state.call.location.line, None if upstream else detail)
+
+    def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
+        now = state.fingerprint
+        if family == now.digest or family in self._ledger.accepted.get(now.digest, ()):
+            return ()
+        known = self._differences.get((family, now.digest))
+        if known is None:
+            old = self._history.parts(family)
+            step = state.call.step
+            known = () if old is None else code_changes(old, now.parts, step.name, step.address[0])
+            self._differences[family, now.digest] = known
+        return known
+
+
+def _in_cell(reason: Reason) -> Reason:
+    """The reason with the names that people have for the cells of a notebook."""
+    if reason.file is None or (known := cell_name(reason.file)) == reason.file:
+        return reason
+    diff = reason.diff
+    if diff is not None:
+        diff = "".join(text for text in diff.splitlines(keepends=True) if not text.startswith(("--- ", "+++ ")))
+    return reason._replace(file=known, diff=diff)
+
+
+Arguments = frozenset[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class _Neighbours:
+    """The calls of a step that one can be compared with.
+
+    Attributes
+    ----------
+    gone
+        Calls of the last run that are not made any more.
+    related
+        Calls that are still made, and items that are fresh now.
+    """
+
+    gone: list[EarlierCall] = field(default_factory=list)
+    related: list[EarlierCall] = field(default_factory=list)
+
+    def nearest(self, state: CallState, arguments: Mapping[str, bytes]) -> tuple[EarlierCall | None, bool]:
+        """The call with the most equal arguments, and whether it is still made, so that this one came beside it.
+
+        A call that is not made any more is what became of one call only.
+        """
+        own = {*state.keys, state.whole_key} - {None}
+        candidates = (call for call in self.related if call.key in own)
+        lost = next((call for call in candidates if _equal(call, arguments) == len(call.arguments)), None)
+        if lost is not None:
+            return lost, False
+        gone = max(self.gone, key=lambda call: _equal(call, arguments), default=None)
+        related = max(self.related, key=lambda call: _equal(call, arguments), default=None)
+        if gone is not None and (related is None or _equal(gone, arguments) >= _equal(related, arguments)):
+            if not state.call.is_mapped:
+                self.gone.remove(gone)
+            return gone, False
+        return related, True
+
+
+def _equal(call: EarlierCall, arguments: Mapping[str, bytes]) -> int:
+    return sum(call.arguments.get(name) == digest for name, digest in arguments.items())
+
+
+def texts_of(call: Call, index: int | None = None) -> dict[str, str]:
+    """The arguments of a call that are short scalars, as text; of an item its own too."""
+    found = {}
+    for name in call.arguments:
+        if name not in call.over or index is not None:
+            value = _element(call, name, index or 0)
+            if type(value) in _SCALARS and len(text := repr(value)) <= _LONGEST_TEXT:
+                found[name] = text
+    return found
+
+
+def _element(call: Call, name: str, index: int) -> Any:
+    value = call.arguments[name]
+    if name not in call.over or type(value) is Output:
+        return value
+    return value[index] if index < len(value) else None
+
+
+def _detail(old: str | None, new: str | None, is_new: bool) -> str | None:
+    if is_new:
+        return f"new item {new}" if new is not None else "new item"
+    return f"{old} → {new}" if old is not None and new is not None else None
+
+
+def place_of(function: Any) -> tuple[str | None, int | None]:
+    """The file of a function as the user wrote it, below its decorators, and the line of its ``def``."""
+    function = inspect.unwrap(function) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None, None
+    first: int = code.co_firstlineno
+    for line in range(first, first + _MOST_DECORATORS):
+        text = linecache.getline(code.co_filename, line)
+        if not text:
+            break
+        if _DEFINITION.match(text):
+            return code.co_filename, line
+    return code.co_filename, first

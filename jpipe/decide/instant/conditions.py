@@ -1,0 +1,218 @@
+"""Leave an instant answer behind, when everything that a run depended on can be named."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jpipe.decide.instant.answer import Asked, Facts, write
+from jpipe.decide.instant.volatile import Volatile, volatile_uses
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.session import Session
+from jpipe.define.layout import Layout
+from jpipe.files import FileDigests
+from jpipe.fingerprint import Fingerprinter, PartKind
+from jpipe.history.journal_writer import opening_of
+from jpipe.model.plan import Plan
+from jpipe.store import BlobPlace, PackPlace
+from jpipe.system.error_record import is_own
+from jpipe.system.import_observer import observed
+from jpipe.system.ownership import JPIPE_FOLDER
+
+__all__ = ["answer_of", "leave_answer", "obstacles"]
+
+CLOCK_STEP_NS = 10_000_000
+"""File systems stamp with a clock that moves in steps of a few milliseconds, nanoseconds."""
+MOST_FILES = 20_000
+"""An answer that depends on more files is not left: looking at them would take longer than it saves."""
+
+
+def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> None:
+    """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
+    if not plan.up_to_date or obstacles(session.layout, session.fingerprinter, session.files):
+        return
+    facts = Facts()
+    for path in _sources(session):
+        if _edited_since(path, observed.started_ns):
+            return
+    for path in _files(session, ledger):
+        facts.add_file(path)
+        if len(facts.files) > MOST_FILES:
+            return
+    for path in _code_folders(asked, session):
+        facts.add_folder(path, code=True)
+    for path in observed.opened:
+        if os.path.isdir(path):
+            facts.add_folder(path)
+    for read in _reads(ledger):
+        if read.kind == "folder":
+            facts.add_folder(session.files.full(read.path))
+    for name in _variables(session):
+        facts.add_variable(name)
+    expiring = [
+        s.call.step.declared.expires for s in ledger.states.values() if s.call.step.declared.expires is not None
+    ]
+    if expiring:
+        return
+    try:
+        write(asked, facts, answer_of(session, ledger, plan), session.store.disk.key)
+    except OSError:
+        return
+
+
+def obstacles(layout: Layout, fingerprinter: Fingerprinter, files: FileDigests) -> list[str]:
+    """Why what a run would do cannot be told without importing the pipeline file; empty when it can.
+
+    Parameters
+    ----------
+    layout
+        Of the pipeline, laid out in this process.
+    fingerprinter
+        Tells which modules are the user's own.
+    files
+        Shortens their paths.
+    """
+    uses = _volatile(fingerprinter)
+    found = {f"{use.name} at {files.short(use.file)}:{use.line}": None for use in uses}
+    found |= dict.fromkeys(f"{effect} while the file was imported" for effect in observed.effects)
+    if observed.everything:
+        found["the whole environment is read"] = None
+    found |= {f"{call.step.name} has cache=False": None for call in layout.calls if not call.step.declared.cache}
+    return list(found)
+
+
+def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
+    """What is said again."""
+    return {
+        "pipeline": session.pipeline.name,
+        "calls": len(ledger.states),
+        "cache_dir": str(session.store.root),
+        "plan": plan.to_dict(),
+        "row": opening_of(session, "").to_row(),
+    }
+
+
+def _own_modules(fingerprinter: Fingerprinter) -> Iterator[str]:
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and fingerprinter.owns_file(file):
+            yield os.path.abspath(file)
+
+
+def _volatile(fingerprinter: Fingerprinter) -> Iterator[Volatile]:
+    sources = []
+    for file in dict.fromkeys(_own_modules(fingerprinter)):
+        try:
+            with open(file, encoding="utf-8", errors="replace") as opened:
+                sources.append((file, opened.read()))
+        except OSError:
+            continue
+    return volatile_uses(sources)
+
+
+def _files(session: Session, ledger: Ledger) -> Iterator[str]:
+    yield from _own_modules(session.fingerprinter)
+    yield from (path for path in observed.opened if not os.path.isdir(path))
+    yield from (session.files.full(read.path) for read in _reads(ledger) if read.kind != "folder")
+    root = str(session.root)
+    yield from (os.path.join(root, name) for name in ("pyproject.toml", "jpipe.toml"))
+    yield from _store_files(session, ledger)
+    yield from _installed(session)
+    yield from _accepted(session)
+
+
+def _sources(session: Session) -> Iterator[str]:
+    yield from _own_modules(session.fingerprinter)
+    yield from observed.opened
+
+
+def _edited_since(path: str, moment_ns: int) -> bool:
+    """Whether a file may have changed after it was imported or read: then memory and file need not agree."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    changed = status.st_mtime_ns if os.name == "nt" else status.st_ctime_ns
+    return not os.path.isdir(path) and changed > moment_ns - CLOCK_STEP_NS
+
+
+def _reads(ledger: Ledger) -> Iterator[Any]:
+    for state in ledger.states.values():
+        yield from state.reads
+        if state.record is not None:
+            yield from state.record.reads
+
+
+def _store_files(session: Session, ledger: Ledger) -> Iterator[str]:
+    """The files that hold the records and the results."""
+    disk = session.store.disk
+    yield os.path.join(str(session.store.root), "format")
+    older = {family for state in ledger.states.values() for family in ledger.accepted.get(state.fingerprint.digest, ())}
+    for family in {state.fingerprint.digest for state in ledger.states.values()} | older:
+        folder = disk.family_folder(family)
+        yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
+    for state in ledger.states.values():
+        places = list(state.places) if state.places else []
+        if state.record is not None:
+            places.append(state.record.where)
+        for place in places:
+            if isinstance(place, BlobPlace):
+                yield disk.blobs.path(place.id)
+            elif isinstance(place, PackPlace):
+                yield f"{disk.family_folder(place.family)}/{place.pack}"
+
+
+def _installed(session: Session) -> Iterator[str]:
+    """What changes when packages or the interpreter do."""
+    yield sys.executable
+    yield from (path for path in sys.path if "site-packages" in path or "dist-packages" in path)
+    yield sysconfig.get_path("stdlib")
+    yield JPIPE_FOLDER
+    for step in {id(c.step): c.step for c in session.layout.calls}.values():
+        fingerprint = session.fingerprint(step)
+        for part in fingerprint.parts:
+            if part.kind is PartKind.PACKAGE:
+                yield from _metadata(part.name)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and "." not in name and ("site-packages" in file or "dist-packages" in file):
+            yield file
+
+
+def _metadata(name: str) -> Iterator[str]:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        path = getattr(distribution(name.partition("=")[0]), "_path", None)
+    except (PackageNotFoundError, ValueError):
+        return
+    if path is not None:
+        yield str(path)
+        yield from (str(path / part) for part in ("METADATA", "PKG-INFO", "RECORD", "top_level.txt"))
+
+
+def _accepted(session: Session) -> Iterator[str]:
+    folder = os.path.join(str(session.store.root), "v1", "notes", "accepted")
+    yield folder
+    for where, folders, files in os.walk(folder):
+        yield from (os.path.join(where, name) for name in [*folders, *files])
+
+
+def _code_folders(asked: Asked, session: Session) -> set[str]:
+    """Folders in which a new file could change what an import finds."""
+    folders = {os.path.dirname(file) for file in _own_modules(session.fingerprinter)}
+    folders |= {os.path.abspath(path) for path in [*asked.path, *sys.path]}
+    return {folder for folder in folders if os.path.isdir(folder) and is_own(os.path.join(folder, ""))}
+
+
+def _variables(session: Session) -> Iterable[str]:
+    names = dict.fromkeys(observed.variables)
+    names |= {name: None for name in os.environ if name.startswith("JPIPE_")}
+    names |= dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "JPIPE_CACHE_DIR", "JPIPE_KEY_FILE", "JPIPE_FILE"))
+    for step in {id(c.step): c.step for c in session.layout.calls}.values():
+        names |= dict.fromkeys(session.fingerprint(step).environment)
+        names |= dict.fromkeys(step.declared.env)
+    return names

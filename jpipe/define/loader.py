@@ -1,0 +1,158 @@
+"""Import a user's pipeline file and find its pipeline."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jpipe.define.pipeline import Pipeline
+from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError
+from jpipe.spelling import did_you_mean
+from jpipe.system.import_observer import observing
+from jpipe.system.main_module import module_name
+
+__all__ = ["import_file", "load", "module_name"]
+
+
+def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
+    """The pipeline in a file.
+
+    The file is imported as a module under its own name, with its folder first on ``sys.path``, so that what it defines
+    can be pickled by reference and its neighbours can be imported, as for a script.
+
+    Parameters
+    ----------
+    path
+        The pipeline file.
+    name
+        Which pipeline, where the file defines several. Default: the only one, or the one called ``main``.
+
+    Raises
+    ------
+    PipelineLoadError
+        When the file does not exist, does not parse, raises, or defines no pipeline or several.
+    UsageError
+        When it has no pipeline called `name`.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise PipelineLoadError(f"there is no pipeline file {str(path)!r}", hint=_near_file(Path(path)))
+    folder = str(file.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    with observing():
+        module = _imported(file)
+    return _chosen(_pipelines(module), name, file, path)
+
+
+def import_file(name: str, file: Path) -> ModuleType:
+    """Import a file as the module `name`, or return it when that is done already.
+
+    Whatever the file raises passes through.
+    """
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(file):
+        return known
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _imported(file: Path) -> ModuleType:
+    try:
+        return import_file(module_name(file), file)
+    except JpipeError as error:
+        if error.location is None:
+            error.location = _users_place(error, file)
+        raise
+    except SyntaxError as error:
+        place = Location(error.filename or str(file), error.lineno or 1)
+        raise PipelineLoadError(
+            f"{file.name} does not parse: {error.msg}", location=place, hint=_excerpt(error)
+        ) from error
+    except ImportError as error:
+        raise PipelineLoadError(
+            f"{file.name} cannot be imported: {error}", location=_users_place(error, file), hint=_import_hint(error)
+        ) from error
+    except (Exception, SystemExit) as error:
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise PipelineLoadError(f"{file.name} raised {text}", location=_users_place(error, file)) from error
+
+
+def _excerpt(error: SyntaxError) -> str | None:
+    return f"look at `{error.text.strip()}`" if error.text and error.text.strip() else None
+
+
+def _import_hint(error: ImportError) -> str | None:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {error.name.partition('.')[0]} in the environment that jpipe runs in: {sys.executable}"
+    return None
+
+
+def _users_place(error: BaseException, file: Path) -> Location:
+    """The innermost line of the user's own files in a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = os.path.join(file.parent, "")
+    own = [f for f in frames if f.filename.startswith(folder) and "site-packages" not in f.filename]
+    if own and own[-1].lineno is not None:
+        return Location(own[-1].filename, own[-1].lineno)
+    return Location(str(file), 1)
+
+
+def _pipelines(module: ModuleType) -> dict[str, Pipeline[..., Any]]:
+    # By the real type: `isinstance` asks an object for its class, which may run code of the user's.
+    return {key: value for key, value in vars(module).items() if issubclass(type(value), Pipeline)}
+
+
+def _chosen(
+    found: dict[str, Pipeline[..., Any]], name: str | None, file: Path, given: str | Path
+) -> Pipeline[..., Any]:
+    if name is not None:
+        if name in found:
+            return found[name]
+        known = ", ".join(sorted(found)) or "none"
+        raise UsageError(
+            f"{file.name} has no pipeline {name!r}",
+            hint=did_you_mean(name, found, f"it defines: {known}"),
+        )
+    own = {key: value for key, value in found.items() if value.file == str(file)} or found
+    distinct = {id(value): key for key, value in own.items()}
+    if len(distinct) == 1:
+        return next(iter(own.values()))
+    if "main" in own:
+        return own["main"]
+    if not own:
+        raise PipelineLoadError(
+            f"{file.name} defines no pipeline",
+            location=Location(str(file), 1),
+            hint="mark the function that calls the steps with @jpipe.pipeline",
+        )
+    choices = ", ".join(sorted(own))
+    raise PipelineLoadError(
+        f"{file.name} defines several pipelines: {choices}",
+        location=Location(str(file), min(value.line for value in own.values())),
+        hint=f"name one: {given}:{min(own)}",
+    )
+
+
+def _near_file(path: Path) -> str | None:
+    folder = path.resolve().parent
+    names = [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
+    if near := did_you_mean(path.name, names, None):
+        return near
+    if path.name == "pipeline.py":
+        return "name the file, or make one with `jpipe init`"
+    return f"this folder has {', '.join(sorted(names)[:5])}" if names else "this folder has no Python files"

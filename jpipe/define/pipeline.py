@@ -1,0 +1,135 @@
+"""What a pipeline is, and the decorator that declares one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from jpipe.define.layout import users_line
+from jpipe.define.step import recorder
+from jpipe.errors import UsageError, WiringError
+
+if TYPE_CHECKING:
+    from jpipe.define.graph import Graph
+    from jpipe.model.plan import Plan
+
+__all__ = ["Pipeline", "pipeline"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Pipeline(Generic[P, R]):
+    """A function that wires steps.
+
+    Called directly it is the function. `run` computes what it returns, keeping and reusing the steps' results.
+
+    Attributes
+    ----------
+    function
+        The function itself.
+    name : str
+        Its name.
+    """
+
+    __wrapped__: Callable[P, R]
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = getattr(function, "__name__", type(function).__name__)
+        self._active = False
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if recorder.get() is None:
+            return self.function(*args, **kwargs)
+        if self._active:
+            raise WiringError(
+                f"pipeline {self.name} calls itself",
+                location=users_line(),
+                hint="a pipeline has to end; loop in a step",
+            )
+        self._active = True
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            self._active = False
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Bring everything up to date that the pipeline returns, and return it.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The pipeline's own parameters.
+
+        Raises
+        ------
+        StepError
+            When a step failed; what finished is kept.
+        """
+        return self._front().run_shown(self, self._parameters(args, kwargs)).value  # type: ignore[no-any-return]
+
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """What `run` would do now, and why."""
+        return self._front().plan(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
+
+    def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
+        """The calls of the pipeline and what each needs."""
+        return self._front().graph(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<pipeline {self.name}>"
+
+    @functools.cached_property
+    def parameters(self) -> inspect.Signature:
+        """The pipeline function's signature."""
+        return inspect.signature(self.function)
+
+    @property
+    def file(self) -> str:
+        """The file that defines it."""
+        return self.function.__code__.co_filename
+
+    @property
+    def line(self) -> int:
+        """The line that defines it, from 1."""
+        return self.function.__code__.co_firstlineno
+
+    def _parameters(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(self.parameters.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise UsageError(f"{self.name}() {error}", hint=f"its signature is {self.name}{self.parameters}") from None
+
+    @staticmethod
+    def _front() -> Any:
+        """The package front, whose names load what they need when they are asked for."""
+        import jpipe
+
+        return jpipe.api
+
+
+def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:
+    """Mark a function that wires steps.
+
+    Parameters
+    ----------
+    function
+        Calls steps with parameters and with each other's results, and returns what is wanted.
+
+    Returns
+    -------
+    Pipeline
+        Calls like the function; has `run`, `plan` and `graph`.
+
+    Raises
+    ------
+    UsageError
+        When `function` is not a plain function.
+    """
+    if not inspect.isfunction(function):
+        raise UsageError(f"@pipeline takes a function, not {function!r}", hint="write @pipeline without parentheses")
+    return Pipeline(function)

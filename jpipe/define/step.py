@@ -1,0 +1,191 @@
+"""What a step is, and the decorator that declares one.
+
+Every worker and every user's file imports this module, so it stays on the standard library.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from jpipe.errors import UsageError
+from jpipe.model.step_options import StepOptions
+
+__all__ = ["Step", "recorder", "step"]
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Recorder(Protocol):
+    """Takes the calls of steps in place of the functions: a pipeline being laid out, or `jpipe.cached`."""
+
+    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Take one call."""
+
+    def map(self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]) -> Any:
+        """Take a mapped call."""
+
+
+recorder: ContextVar[Recorder | None] = ContextVar("jpipe_recorder", default=None)
+"""Who takes calls of steps in this context; None: they are plain calls."""
+
+
+class Step(Generic[P, R_co]):
+    """A function whose results are worth keeping.
+
+    Called directly it is the function: no cache, no processes. Called while a pipeline is laid out it returns an
+    `Output`, which stands for the result.
+
+    Attributes
+    ----------
+    function
+        The function itself.
+    declared : StepOptions
+        How it is remembered and run.
+    name : str
+        What it is called in messages.
+    """
+
+    __wrapped__: Callable[P, R_co]
+
+    def __init__(self, function: Callable[P, R_co], options: StepOptions) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.declared = options
+        self.name: str = options.name or getattr(function, "__name__", None) or type(function).__name__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        active = recorder.get()
+        if active is None:
+            return self.function(*args, **kwargs)
+        return cast(R_co, active.call(self, args, kwargs))
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def options(self, **changes: Any) -> Step[P, R_co]:
+        """A copy of this step with other options."""
+        return Step(self.function, _checked(self.declared, changes))
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        module, qualname = self.address
+        # A worker has another `__main__`.
+        if module != "__main__" and _find(module, qualname) is self:
+            return _find, (module, qualname)
+        return Step, (self.function, self.declared)
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Module and qualified name of the function."""
+        function = self.function
+        qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
+        return getattr(function, "__module__", None) or "", qualname
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """The function's signature; one that takes anything where there is none to be had."""
+        try:
+            return inspect.signature(self.function)
+        except (ValueError, TypeError):
+            anything = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+            names = ("args", "kwargs")
+            return inspect.Signature([inspect.Parameter(n, k) for n, k in zip(names, anything, strict=True)])
+
+    def spread(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the function from its arguments by parameter name."""
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, kind, _ in self._parameters:
+            if name not in arguments:
+                continue
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                args.extend(arguments[name])
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                kwargs.update(arguments[name])
+            elif kind is inspect.Parameter.POSITIONAL_ONLY or (
+                kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and self._has_rest and not kwargs
+            ):
+                args.append(arguments[name])
+            else:
+                kwargs[name] = arguments[name]
+        return args, kwargs
+
+    @functools.cached_property
+    def _parameters(self) -> tuple[tuple[str, Any, Any], ...]:
+        return tuple((p.name, p.kind, p.default) for p in self.signature.parameters.values())
+
+    @functools.cached_property
+    def _has_rest(self) -> bool:
+        """Whether it takes any number of positional arguments, as a decorator's ``wrapper(*args)`` does."""
+        try:
+            own = inspect.signature(self.function, follow_wrapped=False).parameters.values()
+        except (ValueError, TypeError):
+            own = self.signature.parameters.values()
+        kinds = {parameter.kind for parameter in (*own, *self.signature.parameters.values())}
+        return inspect.Parameter.VAR_POSITIONAL in kinds
+
+
+def _checked(options: StepOptions, changes: Mapping[str, Any]) -> StepOptions:
+    checked = options.with_(**changes)
+    checked.refuse_contradictions()
+    return checked
+
+
+def _find(module: str, qualname: str) -> Any:
+    try:
+        found: Any = importlib.import_module(module)
+        for name in qualname.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return found
+
+
+@overload
+def step(function: Callable[P, R_co], /) -> Step[P, R_co]: ...
+@overload
+def step(**options: Any) -> Callable[[Callable[P, R_co]], Step[P, R_co]]: ...
+def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Mark a function as a step.
+
+    Use it bare (``@step``), with options (``@step(retries=2)``), or on a function of a library
+    (``step(f_regression)``).
+
+    Parameters
+    ----------
+    function
+        The function. What it returns has to be picklable, unless ``cache=False``.
+    **options
+        See `StepOptions`.
+
+    Returns
+    -------
+    Step
+        Calls like the function.
+
+    Raises
+    ------
+    UsageError
+        For an unknown option, or a value that it cannot take.
+    """
+    checked = _checked(StepOptions(), options)
+
+    def mark(target: Callable[..., Any]) -> Step[..., Any]:
+        if isinstance(target, Step):
+            return Step(target.function, _checked(target.declared, options))
+        if isinstance(target, (staticmethod, classmethod)):
+            raise UsageError("@step goes below @staticmethod and @classmethod", hint="swap the two decorators")
+        if not callable(target):
+            raise UsageError(f"step() takes a function, not {target!r}")
+        return Step(target, checked)
+
+    return mark if function is None else mark(function)

@@ -1,0 +1,265 @@
+"""The graph of everything a function reaches: labelled nodes and edges, filled from a work list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.packages import Packages, Policy
+from jpipe.fingerprint.parts import PartKind, Unseen
+from jpipe.fingerprint.source.plain_bytes import LEAVES, leaf_bytes
+from jpipe.fingerprint.source.source_files import SourceFiles
+from jpipe.fingerprint.source.template import Reference, Trait
+from jpipe.system.ownership import Boundary, is_jpipe_module
+
+Edge = tuple[str, int]
+"""`(label, node)`."""
+
+
+class Origin(NamedTuple):
+    """Which part of the user's project a node stands for."""
+
+    kind: PartKind
+    name: str
+    file: str | None = None
+    line: int | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    """First and last lines of its source text."""
+    text: str | None = None
+    """What it says, when that is not source text."""
+
+
+class Constant(NamedTuple):
+    """A data value under a name that the user gave it."""
+
+    name: str
+    value: Any
+    file: str | None
+    line: int | None
+
+
+class Node:
+    """One thing: function, class, value, module, package, or the definition of something opaque."""
+
+    __slots__ = (
+        "blind",
+        "data",
+        "edges",
+        "environment",
+        "full",
+        "label",
+        "opaque",
+        "origin",
+        "references",
+        "traits",
+        "unordered",
+    )
+
+    def __init__(self, label: bytes = b"") -> None:
+        self.label = label
+        """Digest of what it says itself."""
+        self.full = label
+        """The same with docstrings, annotations and names."""
+        self.edges: list[Edge] = []
+        self.unordered = False
+        """True when the order of its edges does not count (sets)."""
+        self.traits: int = Trait.NONE
+        self.data = False
+        """True for a value, whose edges lead to what is inside it."""
+        self.opaque = False
+        """True for a value that cannot be looked into."""
+        self.origin: Origin | None = None
+        self.references: tuple[Reference, ...] = ()
+        """What it uses, by the numbers that its edges begin with, to name a rebinding."""
+        self.environment: tuple[str, ...] = ()
+        self.blind: tuple[Unseen, ...] = ()
+
+    def put(
+        self, label: bytes, edges: list[Edge] | tuple[Edge, ...] = (), full: bytes | None = None, data: bool = False
+    ) -> None:
+        """Fill the node."""
+        self.label = label
+        self.full = full or label
+        self.edges = list(edges)
+        self.data = data
+
+
+# What a node can stand for besides a live object. Dataclasses, not tuples: two kinds with equal fields must not meet.
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The top-level statements that build a global whose value cannot be looked into."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaticName:
+    """A top-level name of a module that is imported inside a function: followed in source, never imported."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaticModule:
+    """All of a module that is imported inside a function."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What importing a file changes besides binding names, its own imports included."""
+
+    path: str
+    static: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEffects:
+    """The part of that which stands in the file itself."""
+
+    path: str
+    static: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WholeProject:
+    """Every file of the project: what a module imported under a computed name may be."""
+
+
+Subject = Definition | StaticName | StaticModule | Effects | OwnEffects | WholeProject
+
+
+class Graph:
+    """Nodes, each made once, and the work list of those that are still empty.
+
+    Nothing here recurses: a chain of calls may be deeper than the stack.
+    """
+
+    def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy, ignored: frozenset[str]) -> None:
+        self.files = files
+        self.boundary: Boundary = files.boundary
+        self.packages = packages
+        self.allowed = allowed
+        self.ignored = ignored
+        self.nodes: list[Node] = []
+        self.queue: list[tuple[int, Subject | tuple[Any, bool]]] = []
+        self.deferred: list[tuple[int, Callable[[], None]]] = []
+        self.constants: dict[int, list[tuple[int, Callable[[], Constant]]]] = {}
+        """By node that uses them: the named values behind its edges."""
+        self.modules_by_file: dict[str, dict[str, Any]] = {}
+        self.effect_files: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self.effect_numbers: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._memo: dict[Hashable, int] = {}
+        self._kept: list[Any] = []
+        self._opaque: dict[int, bool] = {}
+        self.current = -1
+        """The node that is being filled."""
+
+    def leaf(self, *parts: str | bytes) -> int:
+        """The node of something that leads nowhere."""
+        key = ("leaf", *parts)
+        number = self._memo.get(key)
+        if number is None:
+            number = self._memo[key] = self._new(combine("leaf", *parts))
+        return number
+
+    def package(self, version: str) -> int:
+        """The node of an installed package, under the policy for versions."""
+        counted = self.packages.counted(version, self.allowed)
+        key = ("package", counted)
+        number = self._memo.get(key)
+        if number is None:
+            number = self._memo[key] = self._new(combine("package", counted))
+            name, _, tail = counted.partition("==")
+            if "," in counted:
+                name, tail = ", ".join(v.partition("==")[0] for v in counted.split(",")), counted
+            self.nodes[number].origin = Origin(PartKind.PACKAGE, name, text=tail or counted)
+        return number
+
+    def environment(self, name: str) -> int:
+        """The node of an environment variable with its value now; missing is a value. The value itself is not kept."""
+        content = os.environ.get(name)
+        digest = combine("unset") if content is None else combine("set", content)
+        key = ("environ", name)
+        number = self._memo.get(key)
+        if number is None:
+            number = self._memo[key] = self._new(combine("environ", name, digest))
+            text = "unset" if content is None else f"set (digest {digest.hex()[:12]})"
+            self.nodes[number].origin = Origin(PartKind.ENVIRONMENT, f"environ {name}", text=text)
+        return number
+
+    def value(self, obj: Any, named: bool = True) -> int:
+        """The node of a live object.
+
+        Parameters
+        ----------
+        named : bool
+            False when a function is only called, so that its name does not count.
+        """
+        if type(obj) in LEAVES:
+            return self.leaf(leaf_bytes(obj))
+        while is_step(obj):
+            obj = obj.function
+        key = (id(obj), named)
+        number = self._memo.get(key)
+        if number is None:
+            self._kept.append(obj)  # its id must stay taken
+            number = self._queued(key, (obj, named))
+        return number
+
+    def subject(self, subject: Subject) -> int:
+        """The node of something that is not a live object."""
+        number = self._memo.get(subject)
+        return self._queued(subject, subject) if number is None else number
+
+    def _queued(self, key: Hashable, what: Subject | tuple[Any, bool]) -> int:
+        number = self._memo[key] = self._new(b"")
+        self.queue.append((number, what))
+        return number
+
+    def _new(self, label: bytes) -> int:
+        self.nodes.append(Node(label))
+        return len(self.nodes) - 1
+
+    def defer(self, decide: Callable[[], None]) -> None:
+        """Decide something about the current node when every node made so far is filled."""
+        self.deferred.append((self.current, decide))
+
+    def note_constant(self, node: int, constant: Callable[[], Constant]) -> None:
+        """Remember under which name the node being filled reaches a value."""
+        self.constants.setdefault(self.current, []).append((node, constant))
+
+    def has_opaque(self, start: int) -> bool:
+        """Is there something in this value that cannot be looked into? Only asked when every node is filled."""
+        memo = self._opaque
+        if start in memo:
+            return memo[start]
+        seen: set[int] = set()
+        stack, answer = [start], False
+        while stack and not answer:
+            number = stack.pop()
+            if number in seen or memo.get(number) is False:
+                continue
+            seen.add(number)
+            node = self.nodes[number]
+            answer = node.opaque or memo.get(number, False)
+            if node.data:
+                stack.extend(target for _, target in node.edges)
+        if answer:
+            memo[start] = True
+        else:
+            memo.update(dict.fromkeys(seen, False))
+        return answer
+
+
+def is_step(obj: Any) -> bool:
+    """True for jpipe's own wrappers (steps, pipelines), which stand for the function inside."""
+    return is_jpipe_module(type(obj).__module__) and callable(getattr(obj, "function", None))

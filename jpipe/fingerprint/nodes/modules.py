@@ -1,0 +1,162 @@
+"""The nodes that are no objects: whole modules, definitions of opaque globals, effects, names followed in source."""
+
+from __future__ import annotations
+
+import types
+
+from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.nodes.graph import (
+    Definition,
+    Effects,
+    Graph,
+    Node,
+    Origin,
+    OwnEffects,
+    StaticModule,
+    StaticName,
+    WholeProject,
+)
+from jpipe.fingerprint.nodes.import_effects import effect_files, effect_numbers, namespace_of
+from jpipe.fingerprint.nodes.references import Namespace, follow, global_value
+from jpipe.fingerprint.nodes.static_imports import follow_import, follow_static
+from jpipe.fingerprint.parts import PartKind
+from jpipe.fingerprint.source.outline import FromImport, Statement
+from jpipe.fingerprint.source.scopes import IMPORT
+from jpipe.fingerprint.source.template import Template, Trait
+from jpipe.system.ownership import is_jpipe_module, is_kind, module_file
+
+
+def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
+    """A module used as a value: the user's own by all that is in it, others by their package."""
+    if is_jpipe_module(module.__name__):
+        node.put(combine("jpipe"))
+        return
+    if not graph.boundary.owns_module(module):
+        node.put(combine("foreign module"), [("package", graph.package(graph.packages.module_version(module)))])
+        return
+    node.put(combine("module"))
+    names = []
+    for name in sorted(vars(module)):
+        obj = vars(module)[name]
+        if name.startswith("__") and name != "__getattr__":
+            continue
+        if is_kind(obj, types.ModuleType) and graph.boundary.owns_module(obj):
+            continue
+        names.append(name)
+        node.edges += global_value(graph, obj, (vars(module), name), name)
+    node.origin = Origin(PartKind.MODULE, module.__name__, module_file(module), 1, text="\n".join(names))
+
+
+def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
+    """The statements that bind or mention a name, through `from x import y` to where they stand."""
+    path, name = subject.path, subject.name
+    node.put(combine("definition"))
+    if not graph.boundary.owns_file(path):
+        return
+    parsed = graph.files.parsed(path)
+    namespace = Namespace(namespace_of(graph, path), {})
+    spans = []
+    for k, mention in enumerate(_mentions(graph, path, name)):
+        if isinstance(mention, Template):
+            spans.append((mention.line, mention.end))
+            node.edges.append((f"s{k}:{mention.base.hex()}", graph.leaf("")))
+            for c, reference in enumerate(mention.references):
+                if reference[0] != name:
+                    node.edges += follow(graph, namespace, reference, f"s{k}.{c}")
+            continue
+        module, original, level = mention
+        target = graph.files.import_target(path, module, level)
+        if target is not None:
+            node.edges.append((f"import{k}", graph.subject(Definition(target, original))))
+    qualified = f"{namespace.globals.get('__name__', '')}.{name}"
+    node.origin = Origin(PartKind.CONSTANT, qualified, path, parsed.outline.lines.get(name), tuple(spans))
+
+
+def _mentions(graph: Graph, path: str, name: str) -> list[Template | tuple[str, str, int]]:
+    """What at the top level of a file binds or mentions a name: templates, or `(module, original name, level)`."""
+    found: list[Template | tuple[str, str, int]] = []
+    parsed = graph.files.parsed(path)
+    for entry in parsed.top:
+        if isinstance(entry, FromImport):
+            found += [(entry.module, original, entry.level) for bound, original in entry.names if bound == name]
+            if ("*", "*") in entry.names and name not in parsed.bound and graph.files.provides(path, name):
+                found.append((entry.module, name, entry.level))
+        elif isinstance(entry, Statement) and name in entry.names:
+            found.append(parsed.statement(entry.number))
+    return found
+
+
+def fill_static_name(graph: Graph, node: Node, subject: StaticName) -> None:
+    """A name of a module that is followed in source: every top-level statement about it."""
+    node.put(combine("static name"))
+    parsed = graph.files.parsed(subject.path)
+    line = parsed.outline.lines.get(subject.name)
+    spans = []
+    for k, mention in enumerate(_mentions(graph, subject.path, subject.name)):
+        if isinstance(mention, Template):
+            spans.append((mention.line, mention.end))
+            _static_statement(graph, node, subject.path, mention, k)
+        else:
+            module, original, level = mention
+            node.edges += follow_import(graph, subject.path, (IMPORT, module, original, level), (), f"import{k}")
+    name = f"{graph.files.module_name(subject.path)}.{subject.name}"
+    node.origin = Origin(PartKind.HELPER, name, subject.path, line, tuple(spans))
+
+
+def fill_static_module(graph: Graph, node: Node, subject: StaticModule) -> None:
+    """All statements of a module that is followed in source."""
+    node.put(combine("static module"))
+    parsed = graph.files.parsed(subject.path)
+    name = graph.files.module_name(subject.path)
+    node.origin = Origin(PartKind.MODULE, name, subject.path, 1, text="\n".join(parsed.bound))
+    for k, entry in enumerate(parsed.top):
+        if isinstance(entry, Statement):
+            _static_statement(graph, node, subject.path, parsed.statement(entry.number), k)
+
+
+def _static_statement(graph: Graph, node: Node, path: str, template: Template, k: int) -> None:
+    node.edges.append((f"s{k}:{template.base.hex()}", graph.leaf("")))
+    node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)
+    for c, (root, attributes, _) in enumerate(template.references):
+        node.edges += follow_static(graph, path, root, attributes, f"s{k}.{c}")
+    names = tuple(v for _, v in template.environment if isinstance(v, str))
+    node.environment += names
+    node.edges += [(f"environ {name}", graph.environment(name)) for name in names]
+
+
+def fill_effects(graph: Graph, node: Node, subject: Effects) -> None:
+    """What importing a file changes: the effects of every file this runs, in order."""
+    files = effect_files(graph, subject.path, subject.static)
+    node.put(combine("effects"), [(f"m{k}", graph.subject(OwnEffects(f, subject.static))) for k, f in enumerate(files)])
+
+
+def fill_own_effects(graph: Graph, node: Node, subject: OwnEffects) -> None:
+    """The top-level statements of one file that change something, with what they use."""
+    path = subject.path
+    namespace = Namespace(namespace_of(graph, path), {})
+    static = subject.static or not namespace.globals
+    parsed = graph.files.parsed(path)
+    node.put(combine("own effects"))
+    spans = []
+    for k, number in enumerate(effect_numbers(graph, path, subject.static)):
+        template = parsed.statement(parsed.effects[number][1])
+        spans.append((template.line, template.end))
+        node.edges.append((f"e{k}:{template.base.hex()}", graph.leaf("")))
+        for c, reference in enumerate(template.references):
+            if static:
+                node.edges += follow_static(graph, path, reference[0], reference[1], f"e{k}.{c}")
+            else:
+                node.edges += follow(graph, namespace, reference, f"e{k}.{c}")
+    name = f"top level of {graph.files.relative(path)}"
+    node.origin = Origin(PartKind.EFFECTS, name, path, spans[0][0] if spans else 1, tuple(spans))
+
+
+def fill_whole_project(graph: Graph, node: Node, subject: WholeProject) -> None:
+    """Every file of the project by its content without comments."""
+    edges = []
+    for path in graph.files.project_files():
+        number = graph.leaf("file", graph.files.parsed(path).digest, graph.files.relative(path))
+        graph.nodes[number].origin = Origin(PartKind.MODULE, graph.files.module_name(path), path, 1)
+        edges.append((graph.files.relative(path), number))
+    node.origin = Origin(PartKind.MODULE, "every file of the project", text="")
+    node.put(combine("project"), edges)

@@ -1,0 +1,203 @@
+"""What earlier runs left behind to compare with: the code that steps had, and the calls of the last run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+
+from jpipe.fingerprint import Fingerprint, Part, PartKind
+from jpipe.fingerprint.named_changes import code_file
+from jpipe.store import NoteKind, Store
+
+__all__ = ["EarlierCall", "History", "LastRun", "with_earlier"]
+
+REMEMBERED = 20
+"""How many versions of the code of a step are compared with."""
+
+
+class EarlierCall(NamedTuple):
+    """A call of the last run.
+
+    Parameters
+    ----------
+    family, key
+        The fingerprint of its step, and its key.
+    arguments
+        The digests of its arguments, by parameter.
+    texts
+        Those of its arguments that are short scalars, as text.
+    has_result
+        Whether the last run had its result; False for what failed then, and for what it left from runs before.
+    """
+
+    family: bytes
+    key: bytes
+    arguments: Mapping[str, bytes]
+    texts: Mapping[str, str] = {}
+    has_result: bool = True
+
+
+def with_earlier(now: Sequence[EarlierCall], before: Sequence[EarlierCall]) -> list[EarlierCall]:
+    """The calls of a run, and those of runs before that have no place among them.
+
+    So that what was not asked for, or failed, can be compared with what it was when it last ran.
+    """
+    if now and all(call.has_result for call in now):
+        return list(now)
+    keys = {call.key for call in now}
+    return [*now, *(call._replace(has_result=False) for call in before if call.key not in keys)][: LastRun.LIMIT]
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What the last run of a pipeline did.
+
+    Parameters
+    ----------
+    run, when
+        Its name, and seconds since 1970.
+    calls
+        By step: its calls (a mapped call counts as one; at most `LIMIT` of each step).
+    failed
+        The keys of the items that failed.
+    seconds
+        By step: what one item took.
+    """
+
+    run: str = ""
+    when: float = 0.0
+    calls: Mapping[str, Sequence[EarlierCall]] = field(default_factory=dict)
+    failed: frozenset[bytes] = frozenset()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    LIMIT = 2000
+
+
+class History:
+    """Reads and writes what runs leave behind, in the notes of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._families: dict[str, list[bytes]] = {}
+
+    def families(self, step: str) -> list[bytes]:
+        """The fingerprints that the step of this name had, newest first."""
+        known = self._families.get(step)
+        if known is None:
+            loaded = self._load(NoteKind.STEP, _named("step", step)) or []
+            known = self._families[step] = [bytes.fromhex(entry) for entry in reversed(loaded)]
+        return known
+
+    def own_families(self, step: str, now: Sequence[Part], last: LastRun) -> list[bytes]:
+        """Those of them that are of this step: another pipeline in this cache may have a step of the same name.
+
+        A step is the same while it stands in the same file, and wherever it stood in the last run of its pipeline.
+
+        Parameters
+        ----------
+        now
+            The parts of its fingerprint.
+        last
+            The last run of its pipeline.
+        """
+        file = code_file(now)
+        known = {call.family for call in last.calls.get(step, ())}
+        return [family for family in self.families(step) if family in known or self._stands_in(family, file)]
+
+    def _stands_in(self, family: bytes, file: str | None) -> bool:
+        place = code_file(self.parts(family) or ())
+        return file is None or place is None or place == file
+
+    def note_family(self, step: str, fingerprint: Fingerprint) -> None:
+        """Write down that the step has this code now, with the parts of its fingerprint."""
+        families = self.families(step)
+        if families and families[0] == fingerprint.digest:
+            return
+        if self._store.read_note(NoteKind.MANIFEST, fingerprint.digest) is None:
+            parts = [_part_to_json(part) for part in fingerprint.parts]
+            self._save(NoteKind.MANIFEST, fingerprint.digest, parts)
+        families = [fingerprint.digest, *(f for f in families if f != fingerprint.digest)][:REMEMBERED]
+        self._families[step] = families
+        self._save(NoteKind.STEP, _named("step", step), [family.hex() for family in reversed(families)])
+
+    def parts(self, family: bytes) -> tuple[Part, ...] | None:
+        """The parts of an earlier fingerprint; None where they are not known any more."""
+        try:
+            return tuple(map(_part_from_json, self._load(NoteKind.MANIFEST, family)))
+        except (TypeError, ValueError):
+            return None
+
+    def last_run(self, pipeline: str) -> LastRun:
+        """The last run of a pipeline; an empty one when there is none."""
+        return _run_from_json(self._load(NoteKind.PIPELINE, _named("pipeline", pipeline)))
+
+    def last_runs(self) -> list[LastRun]:
+        """The last run of each pipeline that uses this cache."""
+        return [_run_from_json(self._load(NoteKind.PIPELINE, name)) for name in self._store.notes(NoteKind.PIPELINE)]
+
+    def note_run(self, pipeline: str, run: LastRun) -> None:
+        """Write down what a run did."""
+        calls = {step: [_call_to_json(call) for call in entries] for step, entries in run.calls.items()}
+        value = {
+            "run": run.run,
+            "when": run.when,
+            "calls": calls,
+            "failed": sorted(key.hex() for key in run.failed),
+            "seconds": dict(run.seconds),
+        }
+        self._save(NoteKind.PIPELINE, _named("pipeline", pipeline), value)
+
+    def _load(self, kind: NoteKind, name: bytes) -> Any:
+        raw = self._store.read_note(kind, name)
+        try:
+            return None if raw is None else json.loads(raw)
+        except ValueError:
+            return None
+
+    def _save(self, kind: NoteKind, name: bytes, value: Any) -> None:
+        self._store.write_note(kind, name, json.dumps(value, separators=(",", ":")).encode())
+
+
+def pipeline_id(file: str, name: str) -> str:
+    """What the runs of a pipeline are filed under: its file relative to the project, and its name."""
+    return f"{file}:{name}"
+
+
+def _named(kind: str, name: str) -> bytes:
+    return blake3(f"jpipe {kind}\0{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _part_to_json(part: Part) -> list[Any]:
+    uses = [list(use) for use in part.uses]
+    return [part.kind.value, part.name, part.file, part.line, part.digest.hex(), part.text, part.via, uses]
+
+
+def _part_from_json(raw: Sequence[Any]) -> Part:
+    kind, name, file, line, digest, text, via, uses = raw
+    return Part(PartKind(kind), name, file, line, bytes.fromhex(digest), text, via, tuple((a, b) for a, b in uses))
+
+
+def _run_from_json(loaded: Any) -> LastRun:
+    """What a note says; nothing where it says it in another way than this version does."""
+    try:
+        calls = {step: [_call_from_json(*entry) for entry in entries] for step, entries in loaded["calls"].items()}
+        failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
+        return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return LastRun()
+
+
+def _call_to_json(call: EarlierCall) -> list[Any]:
+    arguments = {name: digest.hex() for name, digest in call.arguments.items()}
+    return [call.family.hex(), call.key.hex(), arguments, dict(call.texts), call.has_result]
+
+
+def _call_from_json(
+    family: str, key: str, arguments: Mapping[str, str], texts: Mapping[str, str], has_result: bool
+) -> EarlierCall:
+    known = {name: bytes.fromhex(digest) for name, digest in arguments.items()}
+    return EarlierCall(bytes.fromhex(family), bytes.fromhex(key), known, dict(texts), has_result)

@@ -1,0 +1,133 @@
+"""What a run would do, before it does it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jpipe.model.reasons import Reason, ReasonKind
+
+__all__ = ["Plan", "StepPlan"]
+
+
+class StepPlan(NamedTuple):
+    """What a run would do with the calls of one step.
+
+    Parameters
+    ----------
+    name, file, line
+        The step, and where it is defined.
+    items, fresh, stale, pending
+        How many items it has, as far as known, and how many of them have which verdict.
+    reasons
+        (reason, number of items that it holds for), in the order of `ReasonKind`.
+    seconds
+        What the stale and pending items are expected to take, from earlier runs.
+    seconds_saved
+        What the fresh ones took.
+    nbytes
+        Size of the results that are there.
+    needs
+        Names of the steps that it takes results from.
+    axes
+        Names of the parameters that differ between its items.
+    accepted
+        How many of the fresh items are so because the user accepted old results despite an edit.
+    """
+
+    name: str
+    file: str
+    line: int
+    items: int
+    fresh: int
+    stale: int
+    pending: int
+    reasons: tuple[tuple[Reason, int], ...]
+    seconds: float
+    seconds_saved: float
+    nbytes: int
+    needs: tuple[str, ...]
+    axes: tuple[str, ...]
+    accepted: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as ``plan --json`` prints it."""
+        return {
+            "step": self.name,
+            "file": self.file,
+            "line": self.line,
+            "items": self.items,
+            "fresh": self.fresh,
+            "stale": self.stale,
+            "pending": self.pending,
+            "accepted": self.accepted,
+            "reasons": [{**reason.to_json(), "items": count} for reason, count in self.reasons],
+            "seconds": round(self.seconds, 6),
+            "needs": list(self.needs),
+        }
+
+
+class Plan(NamedTuple):
+    """What a run of a pipeline would do.
+
+    Parameters
+    ----------
+    pipeline
+        Its name.
+    steps
+        Upstream first.
+    """
+
+    pipeline: str
+    steps: tuple[StepPlan, ...]
+
+    @property
+    def fresh(self) -> int:
+        """How many items are in the cache."""
+        return sum(step.fresh for step in self.steps)
+
+    @property
+    def stale(self) -> int:
+        """How many items would run."""
+        return sum(step.stale for step in self.steps)
+
+    @property
+    def pending(self) -> int:
+        """How many items may run."""
+        return sum(step.pending for step in self.steps)
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether nothing would run."""
+        return self.stale == 0 and self.pending == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``plan --json`` prints."""
+        return {
+            "v": 1,
+            "pipeline": self.pipeline,
+            "up_to_date": self.up_to_date,
+            "fresh": self.fresh,
+            "stale": self.stale,
+            "pending": self.pending,
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, for `from_dict`."""
+        steps = []
+        for step in self.steps:
+            reasons = [(reason._asdict(), count) for reason, count in step.reasons]
+            steps.append({**step._asdict(), "reasons": reasons})
+        return {"pipeline": self.pipeline, "steps": steps}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> Plan:
+        """The plan of which `to_dict` gave `raw`."""
+        steps = []
+        for row in raw["steps"]:
+            found = [({**reason, "kind": ReasonKind(reason["kind"])}, count) for reason, count in row["reasons"]]
+            reasons = tuple((Reason(**reason), count) for reason, count in found)
+            steps.append(
+                StepPlan(**{**row, "needs": tuple(row["needs"]), "axes": tuple(row["axes"]), "reasons": reasons})
+            )
+        return cls(raw["pipeline"], tuple(steps))

@@ -1,0 +1,100 @@
+"""A tqdm bar of finished items, opened when the workers are there and never left open."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+from jpipe.parallel.item_source import length_of
+from jpipe.parallel.map import parallel_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+__all__ = ["Bar", "default_bar", "map_with_bar"]
+
+
+class Bar:
+    """A bar that is made late.
+
+    Parameters
+    ----------
+    make
+        A tqdm class.
+    options
+        Its keyword arguments.
+    """
+
+    def __init__(self, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        self._make = make
+        self._options = options
+        self._bar: Any = None
+
+    def start(self) -> None:
+        """Show it."""
+        self._bar = self._make(**self._options)
+
+    def add(self, count: int) -> None:
+        """So many more items are finished."""
+        self._bar.update(count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def default_bar() -> Any:
+    """tqdm's class for where this runs."""
+    if "IPython" in sys.modules:
+        from tqdm.auto import tqdm as notebook
+
+        return notebook
+    return _quiet_bar()
+
+
+@cache
+def _quiet_bar() -> Any:
+    from tqdm import tqdm
+
+    class FinishedItems(tqdm):  # type: ignore[type-arg]
+        """A bar without tqdm's monitor thread, which would keep the next map from forking its workers."""
+
+        monitor_interval = 0
+
+    return FinishedItems
+
+
+def map_with_bar(
+    function: Callable[..., Any],
+    iterables: Sequence[Iterable[Any]],
+    constants: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> list[Any]:
+    """The results of a function for every item, in order, with a bar on stderr.
+
+    Parameters
+    ----------
+    function, iterables, constants, options
+        See `parallel_map`.
+
+    Returns
+    -------
+    list
+        One result for each item.
+    """
+    total = options.pop("total", None) or length_of(iterables)
+    name = getattr(function, "__name__", None)
+    shown = {"total": total, "desc": name if name != "<lambda>" else None}
+    with Bar(default_bar(), shown) as bar:
+        return list(
+            parallel_map(
+                function, iterables, constants, whole=True, total=total, on_start=bar.start, on_done=bar.add, **options
+            )
+        )

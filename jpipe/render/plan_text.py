@@ -1,0 +1,163 @@
+"""A plan as text: what a run would do and why, and the short form of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jpipe.model.reasons import Reason, ReasonKind
+from jpipe.render.humanize import about, counted, listed
+from jpipe.render.source_excerpt import place
+from jpipe.render.styled_text import Line, Piece, bad, code, columns, dim, good, line, name, strong, warn
+
+if TYPE_CHECKING:
+    from jpipe.model.plan import Plan, StepPlan
+    from jpipe.render.commands import Commands
+
+__all__ = ["accepted_line", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
+
+_MOST_DIFF = 20
+
+
+def plan_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
+    """What a run would do, a line a step."""
+    if plan.up_to_date:
+        return [_summary(plan, jobs), *_accepted(plan, commands)]
+    rows = [
+        (line(mark_of(step), " ", name(step.name)), line(_verdict(step)), _first_reason(step)) for step in plan.steps
+    ]
+    why = commands.text("plan", "--why")
+    has_diff = any(reason.diff for step in plan.steps for reason, _ in step.reasons)
+    more = [(), line(dim(f"{why}  shows what changed"))] if why and has_diff else []
+    return [_summary(plan, jobs), (), *columns(rows, gap=3), *_accepted(plan, commands), *more]
+
+
+def why_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
+    """Every reason of what would run, with what changed."""
+    lines = [_summary(plan, jobs)]
+    for step in plan.steps:
+        if step.stale or step.pending:
+            lines += [(), line(mark_of(step), " ", name(step.name), "   ", _verdict(step)), *_whys(step)]
+    lines += _accepted(plan, commands)
+    if plan.up_to_date:
+        return lines
+    accept = [step.name for step in plan.steps if step.stale and any(reason.diff for reason, _ in step.reasons)]
+    keep = commands.text("accept", accept[0]) if accept else None
+    hint = f" · {keep}  keeps the old results despite this edit" if keep else ""
+    return [*lines, (), line(dim(f"nothing else would run{hint}"))]
+
+
+def accepted_line(step: StepPlan, commands: Commands) -> Line:
+    """That old results of a step count despite an edit."""
+    undo = commands.text("accept", "--undo", step.name)
+    how = f"   {undo}  takes it back" if undo else ""
+    return line(
+        warn("≈ "), name(step.name), f"   {counted(step.accepted, 'old result')} accepted despite an edit", dim(how)
+    )
+
+
+def _accepted(plan: Plan, commands: Commands) -> list[Line]:
+    return [accepted_line(step, commands) for step in plan.steps if step.accepted]
+
+
+def status_line(plan: Plan) -> Line:
+    """All steps in one line, by verdict."""
+    fresh = [step.name for step in plan.steps if not (step.stale or step.pending)]
+    parts: list[str | Piece | Line] = [strong(plan.pipeline)]
+    if fresh:
+        parts += ["  ", good("✓"), f" up to date: {listed(fresh, 6)}"]
+    accepted = [step.name for step in plan.steps if step.accepted]
+    if accepted:
+        parts += ["  ", warn("≈"), f" accepted: {listed(accepted, 6)}"]
+    for step in plan.steps:
+        if step.stale:
+            parts += ["  ", warn("↻"), f" {step.stale:,} stale: {step.name}"]
+        if step.pending:
+            parts += ["  ", warn("?"), f" {step.pending:,}: {step.name}"]
+    return line(*parts)
+
+
+def mark_of(step: StepPlan) -> Piece:
+    """The sign of a step's verdict."""
+    if step.stale:
+        return warn("↻")
+    return warn("?") if step.pending else dim("=")
+
+
+def _summary(plan: Plan, jobs: int) -> Line:
+    total = plan.fresh + plan.stale + plan.pending
+    if plan.up_to_date:
+        return line(strong(plan.pipeline), f" is up to date · {counted(total, 'item')} from cache")
+    counts = [
+        f"{number:,} {word}"
+        for number, word in ((plan.fresh, "cached"), (plan.stale, "will run"), (plan.pending, "may run"))
+        if number
+    ]
+    expected = sum(step.seconds or 0.0 for step in plan.steps)
+    duration = f" · {about(expected / jobs)} on {counted(jobs, 'worker')}" if expected else ""
+    return line(strong(plan.pipeline), f" · {counted(total, 'item')}: {', '.join(counts)}{duration}")
+
+
+def _verdict(step: StepPlan) -> Line:
+    counts = [
+        (step.fresh, "cached", dim),
+        (step.stale, "to run", warn),
+        (step.pending, "may run", warn),
+    ]
+    parts: list[str | Piece] = []
+    for number, word, style in counts:
+        if number:
+            parts += [", " if parts else "", style(f"{number:,} {word}")]
+    if step.stale and step.seconds:
+        parts.append(dim(f", {about(step.seconds)}"))
+    return line(*parts)
+
+
+def _first_reason(step: StepPlan) -> Line:
+    if step.stale and step.reasons:
+        others = len(step.reasons) - 1
+        return line(str(step.reasons[0][0]), dim(f" and {counted(others, 'more reason')}" if others else ""))
+    if step.pending:
+        return line(dim(_condition(step)))
+    return ()
+
+
+def _condition(step: StepPlan) -> str:
+    return f"only if {listed(step.needs, 3) or 'what it needs'} comes out different"
+
+
+def _whys(step: StepPlan) -> list[Line]:
+    lines: list[Line] = []
+    for reason, items in step.reasons:
+        some = f"{counted(items, 'item')}: " if step.items > 1 and items != step.stale else ""
+        lines += [line("    ", dim(some), one) for one in reason_lines(reason)[:1]]
+        lines += [line("    ", one) for one in reason_lines(reason)[1:]]
+    if step.pending:
+        some = f"{counted(step.pending, 'item')} " if step.stale else ""
+        lines.append(line("    ", dim(some + _condition(step))))
+    return lines
+
+
+def reason_lines(reason: Reason) -> list[Line]:
+    """A reason with what changed: the sentence, the diff, and how the step reaches the thing."""
+    lines = [line(_sentence(reason), "   ", name(place(reason.file, reason.line)) if reason.file else "")]
+    diff = [text for text in (reason.diff or "").splitlines() if not text.startswith(("---", "+++", "@@"))]
+    lines += [_diff_line(text) for text in diff[:_MOST_DIFF]]
+    if len(diff) > _MOST_DIFF:
+        lines.append(line(dim(f"  … {counted(len(diff) - _MOST_DIFF, 'more line')}")))
+    if reason.via:
+        lines.append(line(dim(f"reached through {reason.via}")))
+    return lines
+
+
+def _sentence(reason: Reason) -> str:
+    """The reason's own words, without the place: that is shown beside them."""
+    if reason.kind is ReasonKind.NEVER_RAN:
+        return "never ran"
+    return str(Reason(reason.kind, reason.object, detail=reason.detail))
+
+
+def _diff_line(text: str) -> Line:
+    sign = text[:1]
+    if sign in "+-":
+        return line("  ", (good if sign == "+" else bad)(text))
+    return line("  ", code(text))

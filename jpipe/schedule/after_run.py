@@ -1,0 +1,138 @@
+"""What a run leaves behind: what later runs compare with, an orderly cache, and an instant answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from jpipe.decide.call_state import CallState, Status
+from jpipe.decide.explain import Explainer, texts_of
+from jpipe.decide.instant.answer import Asked
+from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.make_plan import make_plan
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.session import Session
+from jpipe.history.journal_writer import StepResult
+from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
+from jpipe.model.outcomes import Outcome
+from jpipe.model.plan import Plan
+from jpipe.schedule.item_results import Account
+from jpipe.schedule.upkeep import tidy
+from jpipe.store import MissingEntry
+
+__all__ = ["leave_behind", "plan_of", "results_of"]
+
+
+def leave_behind(
+    session: Session,
+    ledger: Ledger,
+    account: Account,
+    name: str,
+    outcome: Outcome,
+    asked: Asked | None,
+    targets: Sequence[str],
+) -> None:
+    """Everything that is due when a run is over.
+
+    Parameters
+    ----------
+    account
+        What failed, and how long items took.
+    name, outcome
+        The run's name, and what became of it.
+    asked
+        What the command line asked for, or None.
+    targets
+        The steps that were asked for.
+    """
+    _remember(session, ledger, account, name, outcome)
+    if outcome is not Outcome.CACHED:
+        tidy(session.store, session.identity, name, ledger.states.values())
+    if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
+        _leave_answer(asked, session, targets, ledger if outcome is Outcome.CACHED else None)
+
+
+def plan_of(session: Session, ledger: Ledger) -> Plan:
+    """What a ledger whose first decisions are taken says that a run would do."""
+    explainer = Explainer(ledger, session.history, session.last_run)
+    return make_plan(session.pipeline.name, ledger, explainer, session.last_run.seconds)
+
+
+def results_of(ledger: Ledger) -> list[StepResult]:
+    """By step, the digests of what its calls gave."""
+    by_step: dict[str, list[CallState]] = {}
+    for state in ledger.states.values():
+        by_step.setdefault(state.call.step.name, []).append(state)
+    return [
+        StepResult(step, states[0].fingerprint.digest, tuple(state.whole for state in states))
+        for step, states in by_step.items()
+    ]
+
+
+def _remember(session: Session, ledger: Ledger, account: Account, name: str, outcome: Outcome) -> None:
+    """Leave behind what later runs compare with, and what its results are; nothing when that is as it was."""
+    session.fingerprinter.save()
+    calls = _noted_calls(session, ledger)
+    if outcome is Outcome.CACHED and session.last_run.run:
+        if _keys(calls) == _keys(session.last_run.calls):
+            return
+        name = session.last_run.run
+    seconds = {**session.last_run.seconds, **account.pace}
+    session.history.note_run(
+        session.identity, LastRun(name, time.time(), calls, _failed(session, ledger, account), seconds)
+    )
+
+
+def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:
+    """By step, the keys of its calls that have results."""
+    return {step: {call.key for call in entries if call.has_result} for step, entries in calls.items() if entries}
+
+
+def _failed(session: Session, ledger: Ledger, account: Account) -> frozenset[bytes]:
+    """The keys of the items that failed, now or before and were not done since."""
+    before = session.last_run.failed
+    still = {
+        key
+        for state in ledger.states.values()
+        for key, status in zip(state.keys, state.status, strict=False)
+        if key in before and status not in (Status.RAN, Status.CACHED)
+    }
+    return frozenset(still | account.failed_keys)
+
+
+def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall]]:
+    """By step, what there is to compare with: the calls of this run, and where it did not finish them those before."""
+    calls: dict[str, list[EarlierCall]] = {call.step.name: [] for call in session.layout.calls}
+    for state in ledger.states.values():
+        session.history.note_family(state.call.step.name, state.fingerprint)
+        entries = calls[state.call.step.name]
+        for family, key in _filed(state):
+            if len(entries) < LastRun.LIMIT:
+                entries.append(EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done))
+    before = session.last_run.calls
+    return {step: with_earlier(entries, before.get(step, ())) for step, entries in calls.items()}
+
+
+def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
+    """The fingerprint and the key under which the result of a call is; of some mapped calls those of each item."""
+    own = state.fingerprint.digest
+    if state.accepted_whole is not None:
+        return [state.accepted_whole]
+    if state.accepted:
+        filed = [state.accepted.get(index, (own, key)) for index, key in enumerate(state.keys)]
+        return [(family, key) for family, key in filed if key is not None]
+    key = state.whole_key if state.call.is_mapped else state.keys[0] if state.keys else None
+    return [(own, key)] if key is not None else []
+
+
+def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:
+    """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
+    try:
+        if ledger is None:
+            ledger = session.ledger(session.wanted(targets))
+            for family in {state.fingerprint.digest for state in ledger.states.values()}:
+                session.store.family(family).refresh()
+            ledger.begin()
+        leave_answer(asked, session, ledger, plan_of(session, ledger))
+    except MissingEntry:
+        return

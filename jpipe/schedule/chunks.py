@@ -1,0 +1,314 @@
+"""Cut items that are ready into chunks: big enough that a worker is not kept waiting, small enough to share fairly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from jpipe.decide.argument_digests import returns_file
+from jpipe.decide.call_state import CallState
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.define.layout import Output, contains_output, replace_outputs
+from jpipe.model.step_options import StepOptions
+from jpipe.schedule.ready import Item, Ready
+from jpipe.store import PutOptions, Store
+from jpipe.worker.function_reference import SourceStamp, reference_to
+from jpipe.worker.messages import ItemWork, StepWork, Work
+from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
+
+__all__ = ["Chunk", "ChunkBuilder", "Pace", "StepQueue"]
+
+TARGET_SECONDS = 0.3
+GROWTH = 64
+MOST_ITEMS = 20_000
+QUICK = 0.5
+"""Items that take less are over before a worker could be given the next, seconds."""
+SPILLED = 1 << 20
+"""Arguments whose pickled form is larger go through the store, once, bytes."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long items of a step take, as far as seen.
+
+    `seconds` is a mean that follows the last items; None before the first.
+    """
+
+    seconds: float | None = None
+    largest_chunk: int = 1
+
+    def saw(self, seconds: float, items: int) -> None:
+        """`items` items took `seconds` together."""
+        if items:
+            mean = seconds / items
+            self.seconds = mean if self.seconds is None else 0.5 * self.seconds + 0.5 * mean
+            self.largest_chunk = max(self.largest_chunk, items)
+
+    def chunk_size(self, waiting: int, workers: int) -> int:
+        """How many of `waiting` items to take at once, for `workers` workers."""
+        if self.seconds is None:
+            return 1
+        wanted = int(TARGET_SECONDS / max(self.seconds, 1e-6))
+        fair = -(-waiting // (2 * workers))
+        return max(1, min(wanted, fair, self.largest_chunk * GROWTH, MOST_ITEMS))
+
+
+@dataclass(slots=True, eq=False)
+class StepQueue:
+    """The items of one step that are ready to run.
+
+    Attributes
+    ----------
+    step
+        The step.
+    ready
+        The items.
+    running
+        How many chunks are with workers; each has one item at a time going.
+    returned
+        Call number and index of items that were lost with a worker: what is found of them was done by this run.
+    """
+
+    step: Any
+    ready: Ready = field(default_factory=Ready)
+    running: int = 0
+    pace: Pace = field(default_factory=Pace)
+    priority: float = 0.0
+    returned: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def options(self) -> StepOptions:
+        """The options of the step."""
+        declared: StepOptions = self.step.declared
+        return declared
+
+    def room(self) -> int:
+        """How many more chunks may run now."""
+        limit = self.options.n_jobs
+        return len(self.ready) if limit is None else max(0, limit - self.running)
+
+    def window(self, workers: int) -> int:
+        """How many chunks may be with workers before one of this step is: none of them is to wait for the next."""
+        is_quick = self.pace.seconds is None or self.pace.seconds < QUICK
+        return 2 * workers if is_quick else workers + 1
+
+    def take(self, workers: int) -> list[Item]:
+        """The items of the next chunk."""
+        options = self.options
+        if options.memory is not None or options.timeout is not None:
+            size = 1
+        elif options.batch_size != "auto":
+            size = int(options.batch_size)
+        else:
+            size = self.pace.chunk_size(len(self.ready), workers)
+        if options.n_jobs is not None:
+            size = min(size, max(1, len(self.ready) // options.n_jobs))
+        return self.ready.take(size)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Items that are with a worker: of `pool`, or in this process where that is None."""
+
+    queue: StepQueue
+    items: list[Item]
+    work: Work
+    pool: Any = None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it can only run in this process."""
+        payloads: Iterable[Payload] = [item.arguments for item in self.work.items]
+        return any(isinstance(payload, Live) for payload in [*payloads, *self.work.shared])
+
+
+class ChunkBuilder:
+    """Turns items into the work that is sent.
+
+    Parameters
+    ----------
+    ledger
+        Where results are known.
+    store
+        Where large arguments go.
+    root
+        The project root.
+    sources
+        Gives the user's modules as imported here.
+    folders
+        The entries of ``sys.path`` that hold the user's own modules.
+    slots
+        The folder where workers say what they are doing, or None.
+    capture
+        Whether to keep what items print.
+    is_owner
+        Whether the items are announced to other runs before they are built.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        root: str,
+        sources: Callable[[], tuple[SourceStamp, ...]],
+        folders: tuple[str, ...],
+        slots: str | None,
+        capture: bool,
+        is_owner: bool = True,
+    ) -> None:
+        self._is_owner = is_owner
+        self._ledger = ledger
+        self._store = store
+        self._root = root
+        self._sources = sources
+        self._folders = folders
+        self._slots = slots
+        self._capture = capture
+        self._number = 0
+        self._steps: dict[int, StepWork] = {}
+        self._shared: dict[int, Payload] = {}
+        self._spilled: dict[int, tuple[Any, Any]] = {}
+
+    def build(self, queue: StepQueue, items: list[Item]) -> Chunk:
+        """The chunk of these items."""
+        self._number += 1
+        shared: list[Payload] = []
+        positions: dict[int, int] = {}
+        work_items = []
+        for state, index in items:
+            number = state.call.number
+            if state.call.is_mapped and number not in positions:
+                positions[number] = len(shared)
+                shared.append(self._constants(state))
+            work_items.append(self._item(state, index, positions.get(number, -1)))
+        work = Work(
+            number=self._number,
+            key=blake3(b"".join(item.key for item in work_items)).hexdigest(),
+            store=self._store,
+            step=self._step(queue, items[0][0]),
+            items=work_items,
+            shared=shared,
+            wants_parts=any(state.call.wants_parts and not state.call.is_mapped for state, _ in items),
+            slots=self._slots,
+            capture=self._capture,
+            is_own=self._is_owner,
+            tells_result=len(items) == 1 and not items[0][0].call.is_mapped,
+        )
+        return Chunk(queue, items, work)
+
+    def _step(self, queue: StepQueue, state: CallState) -> StepWork:
+        known = self._steps.get(id(queue))
+        if known is None:
+            known = self._steps[id(queue)] = self._new_step(queue, state)
+        return known
+
+    def _new_step(self, queue: StepQueue, state: CallState) -> StepWork:
+        options = queue.options
+        mapped = options.max_nbytes if options.mmap_mode is not None and not options.compress else None
+        return StepWork(
+            name=queue.step.name,
+            function=reference_to(queue.step, self._folders),
+            family=state.fingerprint.digest,
+            put=PutOptions(max_nbytes=mapped, compress=options.compress),
+            mmap_mode=options.mmap_mode,
+            hashers=dict(options.hash),
+            timeout=options.timeout,
+            cache=options.cache,
+            returns_file=returns_file(queue.step.function),
+            root=self._root,
+            sources=self._sources(),
+        )
+
+    def _item(self, state: CallState, index: int, shared: int) -> ItemWork:
+        call = state.call
+        if call.is_mapped:
+            arguments = {name: self._element(call.arguments[name], index) for name in call.over}
+        else:
+            arguments = call.arguments
+        digests = list(state.fixed)
+        for name in call.over:
+            digest = state.sources[name][index]
+            if digest is not None and name not in call.step.declared.ignore:
+                digests.append((name, digest))
+        key = state.keys[index]
+        assert key is not None
+        return ItemWork(key, self._payload(arguments), shared, tuple(digests), self._ledger.keeps(state))
+
+    def _element(self, source: Any, index: int) -> Any:
+        return source[index] if type(source) is not Output else _Part(source, index)
+
+    def _constants(self, state: CallState) -> Payload:
+        number = state.call.number
+        if number not in self._shared:
+            over = state.call.over
+            self._shared[number] = self._payload({n: v for n, v in state.call.arguments.items() if n not in over})
+        return self._shared[number]
+
+    def _payload(self, arguments: dict[str, Any]) -> Payload:
+        resolved = {name: self._resolved(value) for name, value in arguments.items()}
+        payload = payload_of(resolved)
+        if isinstance(payload, bytes) and len(payload) > SPILLED:
+            return payload_of({name: self._spill(value) for name, value in resolved.items()})
+        return payload
+
+    def _resolved(self, value: Any) -> Any:
+        if type(value) is _Part:
+            return self._part_reference(value)
+        return replace_outputs(value, self._reference) if contains_output(value) else value
+
+    def _reference(self, output: Output) -> Any:
+        places, path = self._ledger.place_of(output)
+        return ReferenceList(tuple(places)) if path is None else Reference(places[0], path)
+
+    def _part_reference(self, part: _Part) -> Reference:
+        source = part.source
+        if source.call.is_mapped and not source.path:
+            return Reference(self._ledger.place_of(source[part.index])[0][0])
+        places, path = self._ledger.place_of(source)
+        return Reference(places[0], (*(path or ()), part.index))
+
+    def _spill(self, value: Any) -> Any:
+        """A large argument as a reference into the store; written once, however many items take it."""
+        if _holds_reference(value):
+            return value
+        known = self._spilled.get(id(value))
+        if known is None:
+            if _size_of(value) <= SPILLED // 8:
+                return value
+            stored = self._store.put(value)
+            known = self._spilled[id(value)] = value, Reference(stored.where)
+        return known[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The `index`-th element of a list that another call gives."""
+
+    source: Output
+    index: int
+
+
+def _size_of(value: Any) -> int:
+    """Bytes of the pickled form of a value; 0 where it has none."""
+    payload = payload_of({"": value})
+    return len(payload) if isinstance(payload, bytes) else 0
+
+
+def _holds_reference(value: Any) -> bool:
+    """Whether a value is a reference already, or a list, tuple or dict that holds one."""
+    if isinstance(value, (Reference, ReferenceList)):
+        return True
+    if isinstance(value, dict):
+        return any(map(_holds_reference, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_holds_reference, value))
+
+
+def own_folders(is_own: Callable[[str], bool], paths: Iterable[str]) -> tuple[str, ...]:
+    """The entries of ``sys.path`` that hold the user's own modules."""
+    return tuple(
+        os.path.abspath(path) for path in paths if os.path.isdir(path or ".") and is_own(os.path.join(path, "x.py"))
+    )

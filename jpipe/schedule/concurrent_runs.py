@@ -1,0 +1,134 @@
+"""Two runs at once: take what the other has finished, wait for what it is at, compute the rest."""
+
+from __future__ import annotations
+
+import time
+
+from jpipe.decide.call_state import Status
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.model.events import Observer, Waiting
+from jpipe.schedule.chunks import StepQueue
+from jpipe.schedule.ready import Item
+from jpipe.store import Store
+from jpipe.store.disk.work_claims import Turns
+
+__all__ = ["POLL", "Sharing"]
+
+POLL = 0.05
+"""How often to look for what another run computes, seconds."""
+HELD = 0.05
+"""How long other runs may have to wait for a look into the table, seconds."""
+
+
+class Sharing:
+    """What this run computes, and what it leaves to other runs that use the same cache.
+
+    Parameters
+    ----------
+    store
+        The cache.
+    ledger
+        What is known.
+    emit
+        Takes the events.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, emit: Observer) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._emit = emit
+        self._turns: Turns | None = None
+        self._waiting: list[tuple[StepQueue, Item]] = []
+        self._announced: set[bytes] = set()
+        self._looked = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether another run is at something that this one needs."""
+        return bool(self._waiting)
+
+    def own(self, entry: StepQueue, items: list[Item]) -> list[Item]:
+        """Those of the items that this run is to compute: not what another run has finished, or is at."""
+        state = items[0][0]
+        if not self._ledger.keeps(state):
+            return items
+        if self._turns is None:
+            self._turns = Turns(self._store.disk, entry.step.name)
+        family = state.fingerprint.digest
+        known = self._turns.holds(family)
+        others = self._turns.take(family, [_key(item) for item in items])
+        changed = not known and self._turns.has_news(family) and self._store.family(family).refresh()
+        if not others and not changed:
+            return items
+        own = []
+        for position, item in enumerate(items):
+            if self._ledger.found(*item):
+                state, index = item
+                if (state.call.number, index) in entry.returned:
+                    state.status[index] = Status.RAN
+                continue
+            if position in others:
+                self._wait(entry, item, others[position])
+            else:
+                own.append(item)
+        self._ledger.work_off()
+        return own
+
+    def look(self) -> None:
+        """Take what another run has finished; what it gave up goes back into the queue."""
+        if not self._waiting or time.monotonic() - self._looked < POLL:
+            return
+        self._looked = time.monotonic()
+        waiting, self._waiting = self._waiting, []
+        by_family: dict[bytes, list[tuple[StepQueue, Item]]] = {}
+        for entry, item in waiting:
+            by_family.setdefault(item[0].fingerprint.digest, []).append((entry, item))
+        for family, entries in by_family.items():
+            self._look_at(family, entries)
+        self.let_go()
+        self._ledger.work_off()
+
+    def _look_at(self, family: bytes, entries: list[tuple[StepQueue, Item]]) -> None:
+        assert self._turns is not None
+        others = self._turns.take(family, [_key(item) for _, item in entries])
+        self._store.family(family).refresh()
+        for position, (entry, item) in enumerate(entries):
+            if self._ledger.found(*item):
+                state, index = item
+                if (state.call.number, index) in entry.returned:
+                    state.status[index] = Status.RAN
+                continue
+            if position in others:
+                self._waiting.append((entry, item))
+            else:
+                entry.ready.add(item[0], [item[1]])
+
+    def let_go(self, *, if_due: bool = False) -> bool:
+        """Let other runs look into the table again; has to come before anything that lasts. Says whether it did."""
+        if self._turns is None or not self._turns.since:
+            return False
+        if if_due and time.monotonic() - self._turns.since < HELD:
+            return False
+        self._turns.let_go()
+        return True
+
+    def close(self) -> None:
+        """This run computes nothing more."""
+        if self._turns is not None:
+            self._turns.release()
+            self._turns = None
+
+    def _wait(self, entry: StepQueue, item: Item, owner: bytes) -> None:
+        assert self._turns is not None
+        self._waiting.append((entry, item))
+        if owner not in self._announced:
+            self._announced.add(owner)
+            holder = self._turns.holder(owner)
+            said = f"process {holder.pid} on {holder.host}" if holder is not None else "another run"
+            self._emit(Waiting(entry.step.name, said))
+
+
+def _key(item: Item) -> bytes:
+    key = item[0].keys[item[1]]
+    assert key is not None
+    return key

@@ -1,0 +1,334 @@
+"""What users call outside of a run: cached, load."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jpipe.decide.call_state import CallState
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.record_lookup import item_count, unpack_keys
+from jpipe.decide.session import open_store
+from jpipe.define.layout import Layout, Output, users_line
+from jpipe.define.step import Step, recorder
+from jpipe.errors import CacheMiss, Location, StepError
+from jpipe.files import FileDigests
+from jpipe.fingerprint import Fingerprinter
+from jpipe.history.acceptance import accepted_families
+from jpipe.history.last_run import EarlierCall, History
+from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.store import MissingEntry, Store, UnreadableEntry, Where
+from jpipe.system.machine import workers_of
+from jpipe.system.project import default_cache_dir, find_root
+from jpipe.worker.function_reference import source_stamps
+from jpipe.worker.messages import Receipt
+from jpipe.worker.run_chunk import run_work
+
+__all__ = ["cached", "load"]
+
+R = TypeVar("R")
+_Run = Callable[[ChunkBuilder, CallState, Sequence[int], int], "dict[int, Where]"]
+
+
+def cached(cache_dir: str | Path | None = None) -> AbstractContextManager[None]:
+    """Remember direct calls of steps, as joblib.Memory does, and the items of `jpipe.map` over a step.
+
+    Parameters
+    ----------
+    cache_dir
+        The cache. Default: ``cache`` in the project of the file that calls.
+
+    Raises
+    ------
+    StepError
+        From a call whose result cannot be stored; what a step itself raises passes through as it is.
+    """
+    # Here, and not when the block begins: then it is contextlib that calls.
+    return _remembering(cache_dir, users_line())
+
+
+@contextmanager
+def _remembering(cache_dir: str | Path | None, location: Location) -> Iterator[None]:
+    token = recorder.set(_Remembering(cache_dir, location))
+    try:
+        yield
+    finally:
+        recorder.reset(token)
+
+
+class _Remembering:
+    """Takes direct calls of steps: from the cache, or run here and kept."""
+
+    def __init__(self, cache_dir: str | Path | None, location: Location) -> None:
+        file = Path(location.file)
+        self._root = find_root(file if file.exists() else Path.cwd())
+        self._store = open_store(Path(cache_dir) if cache_dir is not None else default_cache_dir(self._root))
+        self._fingerprinter = Fingerprinter(self._root, self._store.parsed, key=self._store.disk.key.secret)
+        self._files = FileDigests(self._root)
+        self._fingerprints: dict[int, Any] = {}
+
+    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of one call; of a coroutine function, what gives it when it is awaited."""
+        if inspect.iscoroutinefunction(step.function):
+            return asyncio.to_thread(self._one, step, args, kwargs)
+        return self._one(step, args, kwargs)
+
+    def map(self, step: Step[..., Any], iterables: tuple[Any, ...], constants: dict[str, Any]) -> list[Any]:
+        """The results for all items: from the cache, or run in parallel and kept."""
+        layout = Layout()
+        lists = (iterable if hasattr(iterable, "__len__") else list(iterable) for iterable in iterables)
+        layout.map(step, tuple(lists), constants)
+        return self._results(layout, _run_in_parallel)
+
+    def _one(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layout = Layout()
+        layout.call(step, args, kwargs)
+        return self._results(layout, _run_here)[0]
+
+    def _results(self, layout: Layout, run: _Run) -> list[Any]:
+        """The results of the only call of a layout; `run` sees to those that are not in the cache."""
+        token = recorder.set(None)
+        try:
+            stale: set[int] = set()
+            ledger = self._ledger(layout, stale)
+            ledger.begin()
+            state = ledger.states[0]
+            count = ledger.numbers.count_of(state.call)
+            found = self._loaded(state, {i: _place(ledger, state, i) for i in range(count) if i not in stale})
+            missing = [index for index in range(count) if index not in found]
+            if missing:
+                places = run(self._builder(ledger), state, missing, count)
+                self._store.sync()
+                # Workers publish what they find.
+                self._store.family(state.fingerprint.digest).refresh()
+                found |= {index: self._load_new(state, place) for index, place in places.items()}
+            return [found[index] for index in range(count)]
+        finally:
+            recorder.reset(token)
+
+    def _loaded(self, state: CallState, places: Mapping[int, Where]) -> dict[int, Any]:
+        """The values that are still there."""
+        found = {}
+        for index, place in places.items():
+            with suppress(MissingEntry):
+                found[index] = self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
+        return found
+
+    def _load_new(self, state: CallState, place: Where) -> Any:
+        """The value that was just made."""
+        try:
+            return self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
+        except UnreadableEntry as error:
+            raise StepError(f"{state.call.step.name}() returned what cannot be loaded again: {error}") from error
+
+    def _ledger(self, layout: Layout, stale: set[int]) -> Ledger:
+        return Ledger(
+            layout,
+            [0],
+            store=self._store,
+            fingerprints=self._fingerprint,
+            fingerprinter=self._fingerprinter,
+            files=self._files,
+            now=time.time(),
+            accepted=accepted_families(self._store),
+            on_stale=lambda state, indices: stale.update(indices),
+        )
+
+    def _builder(self, ledger: Ledger) -> ChunkBuilder:
+        owns = self._fingerprinter.owns_file
+        return ChunkBuilder(
+            ledger,
+            self._store,
+            str(self._root),
+            lambda: source_stamps(owns),
+            own_folders(owns, sys.path),
+            None,
+            False,
+            False,
+        )
+
+    def _fingerprint(self, step: Step[..., Any]) -> Any:
+        known = self._fingerprints.get(id(step.function))
+        if known is None:
+            declared = step.declared
+            known = self._fingerprinter.of(
+                step.function,
+                version=declared.version,
+                depends=declared.depends,
+                env=declared.env,
+                packages=declared.packages,
+            )
+            self._fingerprints[id(step.function)] = known
+        return known
+
+
+def _place(ledger: Ledger, state: CallState, index: int) -> Any:
+    output = Output(ledger.layout, state.call)
+    return ledger.place_of(output[index] if state.call.is_mapped else output)[0][0]
+
+
+def _run_here(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:
+    """Run items in this process; where their results are."""
+    work = builder.build(StepQueue(state.call.step), [(state, index) for index in missing]).work
+    work.in_main = True
+    return _stored(state, missing, run_work(work))
+
+
+def _run_in_parallel(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:
+    """The same in workers, with a bar of the items that ran."""
+    from jpipe.parallel.bar import Bar, default_bar
+    from jpipe.parallel.map import parallel_map
+    from jpipe.parallel.workers import resolve_n_jobs
+
+    step = state.call.step
+    n_jobs = resolve_n_jobs(step.declared.n_jobs)
+    workers = workers_of(n_jobs)
+    size = 1 if workers == 1 else min(max(len(missing) // (8 * workers), 1), 100)
+    parts = [missing[start : start + size] for start in range(0, len(missing), size)]
+    chunks = [builder.build(StepQueue(step), [(state, index) for index in part]) for part in parts]
+    if workers == 1 or any(chunk.is_bound for chunk in chunks):
+        n_jobs = 1
+    for chunk in chunks:
+        chunk.work.in_main = n_jobs == 1
+    works = [chunk.work for chunk in chunks]
+    prefer: dict[str, Any] = {"prefer": "threads"} if step.declared.prefer == "threads" else {}
+    places: dict[int, Where] = {}
+    bar = Bar(default_bar(), {"total": count, "initial": count - len(missing), "desc": step.name})
+    receipts = parallel_map(run_work, [works], n_jobs=n_jobs, on_start=bar.start, **prefer)
+    with bar, closing(receipts):
+        for part, receipt in zip(parts, receipts, strict=True):
+            places |= _stored(state, part, receipt)
+            bar.add(len(part))
+    return places
+
+
+def _stored(state: CallState, indices: Sequence[int], receipt: Receipt) -> dict[int, Where]:
+    """Where the items of a chunk are kept, or the exception of the first that failed."""
+    name = state.call.step.name
+    places = {}
+    for item in receipt.items:
+        index = indices[item.position]
+        if item.interrupted:
+            raise KeyboardInterrupt
+        if item.stored is None:
+            assert item.error is not None
+            cause = item.error.exception() or StepError(
+                f"{name}() failed: {item.error.error_type}: {item.error.message}"
+            )
+            if state.call.is_mapped:
+                cause.add_note(f"in item {index} of {name}")
+            raise cause
+        places[index] = item.stored.where
+    return places
+
+
+def load(step: Step[..., R] | str, *args: Any, cache_dir: str | Path | None = None, **kwargs: Any) -> Any:
+    """A result from the cache, without running anything.
+
+    Parameters
+    ----------
+    step
+        A step, with the arguments of a call: the result of that call. Or a step (or its name) alone: what its calls
+        gave in the last run, one value where there was one call, else a list.
+    *args, **kwargs
+        The arguments of the call.
+    cache_dir
+        The cache. Default: ``cache`` in the project of the step's file, or of the current folder for a name.
+
+    Raises
+    ------
+    CacheMiss
+        When the result is not in the cache.
+    """
+    name = step if isinstance(step, str) else step.name
+    store = open_store(_cache_of(step, cache_dir), create=False)
+    if args or kwargs:
+        if isinstance(step, str):
+            raise CacheMiss("arguments need the step itself, not its name", hint=f"jpipe.load({name}, …)")
+        return _loaded_call(store, step, args, kwargs)
+    values = results_of(store, name)
+    return values[0] if len(values) == 1 else values
+
+
+def results_of(store: Store, name: str) -> list[Any]:
+    """What the items of a step gave in the last run that it took part in.
+
+    Raises
+    ------
+    CacheMiss
+        When there is none, or one is gone.
+    """
+    calls = _last_calls(store, name)
+    if not calls:
+        raise CacheMiss(f"the cache has no result of {name}", hint="run the pipeline first: jpipe run")
+    values: list[Any] = []
+    for call in calls:
+        values += _values(store, name, call)
+    return values
+
+
+def _values(store: Store, name: str, call: EarlierCall) -> list[Any]:
+    family = store.family(call.family)
+    records = family.find(call.key)
+    if not records:
+        raise CacheMiss(f"a result of {name} is not in the cache any more", hint="run the pipeline again: jpipe run")
+    try:
+        if item_count(records[0]) is None:
+            return [store.load(records[0].where)]
+        keys = unpack_keys(store.load(records[0].where))
+        return store.load_many(found[0].where for found in family.find_many(keys))
+    except (MissingEntry, IndexError):
+        raise CacheMiss(f"a result of {name} is damaged or gone", hint="run the pipeline again: jpipe run") from None
+
+
+def _last_calls(store: Store, name: str) -> list[EarlierCall]:
+    history = History(store)
+    runs = [run for run in history.last_runs() if run.calls.get(name)]
+    calls = max(runs, key=lambda run: run.when).calls[name] if runs else []
+    return [call for call in calls if call.has_result] or list(calls)
+
+
+def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    layout = Layout()
+    layout.call(step, args, dict(kwargs))
+    root = store.root.parent
+    fingerprinter = Fingerprinter(find_root(root), store.parsed, key=store.disk.key.secret)
+    declared = step.declared
+    fingerprint = fingerprinter.of(
+        step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages
+    )
+    ledger = Ledger(
+        layout,
+        [0],
+        store=store,
+        fingerprints=lambda _: fingerprint,
+        fingerprinter=fingerprinter,
+        files=FileDigests(root),
+        now=time.time(),
+        accepted=accepted_families(store),
+    )
+    ledger.begin()
+    if not ledger.states[0].is_done:
+        raise CacheMiss(
+            f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run"
+        )
+    try:
+        return store.load(_place(ledger, ledger.states[0], 0), mmap_mode=declared.mmap_mode)
+    except MissingEntry:
+        raise CacheMiss(
+            f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again"
+        ) from None
+
+
+def _cache_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
+    if cache_dir is not None:
+        return Path(cache_dir)
+    code = getattr(getattr(step, "function", None), "__code__", None)
+    file = Path(code.co_filename) if code is not None else Path.cwd()
+    return default_cache_dir(find_root(file if file.exists() else Path.cwd()))

@@ -1,0 +1,171 @@
+"""Say everything that is known of a failed item: which one, with what, and where from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jpipe.decide.call_state import CallState, Status
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.define.layout import Call, Output, needs_of
+from jpipe.model.events import Failure
+from jpipe.model.value_summary import summary_of
+from jpipe.system.error_record import ErrorRecord
+from jpipe.system.memory import machine_memory
+
+__all__ = ["Origins", "failure_of", "label_of"]
+
+_SCALARS = (int, float, str, bool, type(None))
+
+
+def label_of(state: CallState, index: int) -> str:
+    """An item as people tell it from others: ``score[k=32, C=1.0]``, or ``resize[17]``."""
+    own = _scalars(state.call, index)
+    if not own and state.call.is_mapped:
+        own = {"": str(index)}
+    inside = ", ".join(f"{name}={value}" if name else value for name, value in own.items())
+    return f"{state.call.step.name}[{inside}]" if inside else state.call.step.name
+
+
+def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:
+    """The scalar arguments that tell an item from others of its step, and those of the items whose results it takes."""
+    found: dict[str, str] = {}
+    for name, value in call.arguments.items():
+        if call.is_mapped and name not in call.over:
+            continue  # all items have it
+        element = _element(call, name, value, index)
+        if type(element) is Output:
+            for upstream, text in _scalars_behind(element, index if name in call.over else None, depth).items():
+                found.setdefault(upstream, text)
+        elif type(element) in _SCALARS and len(repr(element)) <= 30:
+            found[name] = repr(element)
+    return found
+
+
+def _scalars_behind(output: Output, index: int | None, depth: int) -> dict[str, str]:
+    """Those of the item that gave an output; `index` is its number where a mapped call takes another item by item."""
+    if not depth:
+        return {}
+    if not output.call.is_mapped:
+        return _scalars(output.call, 0, depth - 1) if index is None else {}
+    if output.path:
+        index = output.path[0] if isinstance(output.path[0], int) else None
+    return _scalars(output.call, index, depth - 1) if index is not None else {}
+
+
+def _element(call: Call, name: str, value: Any, index: int) -> Any:
+    """The argument of an item; the whole output where the call is mapped over one."""
+    if name not in call.over or type(value) is Output:
+        return value
+    return value[index] if index < len(value) else None
+
+
+class Origins:
+    """Says which parameter of the pipeline an argument came from, where that is plain.
+
+    Parameters
+    ----------
+    pipeline
+        Its name.
+    parameters
+        By name, what it was called with, defaults included.
+    """
+
+    def __init__(self, pipeline: str, parameters: Mapping[str, Any]) -> None:
+        self._pipeline = pipeline
+        self._parameters = parameters
+
+    def of(self, name: str, value: Any) -> str:
+        """``main(Cs)`` for an argument `name` of an item; "" where no parameter, or more than one, can be meant."""
+        found = [one for one, given in self._parameters.items() if _is_from(value, given)]
+        if len(found) > 1:
+            found = [one for one in found if one.lower().startswith(name.lower())]
+        plain = len(found) == 1 and (found[0].lower().startswith(name.lower()) or type(value) not in (int, bool))
+        return f"{self._pipeline}({found[0]})" if plain else ""
+
+
+def _is_from(value: Any, given: Any) -> bool:
+    """Whether an argument is a parameter, or one of the elements of one."""
+    if type(value) in _SCALARS:
+        elements = [given, *given] if isinstance(given, (list, tuple, range)) else [given]
+        return value is not None and any(type(one) is type(value) and one == value for one in elements)
+    return value is given or (isinstance(given, (list, tuple)) and any(one is value for one in given))
+
+
+def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
+    """Where an item stands among all items of its step, and how many there are."""
+    return ledger.numbers.first_of(state) + index, ledger.numbers.count_of_step(state.call.step.name)
+
+
+def failure_of(
+    ledger: Ledger,
+    origins: Origins,
+    state: CallState,
+    index: int,
+    error: ErrorRecord,
+    *,
+    seconds: float,
+    worker: int,
+    output: str,
+    attempts: int,
+    peak_memory: int,
+    detail: str,
+) -> Failure:
+    """What is said of an item that failed."""
+    item, items = position_of(ledger, state, index)
+    return Failure(
+        step=state.call.step.name,
+        label=label_of(state, index),
+        item=item,
+        items=items,
+        kind=error.kind,
+        error_type=error.error_type,
+        message=error.message,
+        traceback=error.traceback,
+        frames=error.frames,
+        arguments=tuple(_argument(ledger, origins, state, name, index) for name in state.call.arguments),
+        seconds=seconds,
+        worker=worker,
+        output=output,
+        attempts=attempts,
+        peak_memory=peak_memory,
+        detail=detail,
+        causes=error.causes,
+        machine_memory=machine_memory(),
+    )
+
+
+def _argument(ledger: Ledger, origins: Origins, state: CallState, name: str, index: int) -> tuple[str, str, str]:
+    element = _element(state.call, name, state.call.arguments[name], index)
+    if type(element) is not Output:
+        needs = list(needs_of(element))
+        if needs:
+            return name, f"{type(element).__name__} of {len(needs)} results", ""
+        return name, summary_of(element), origins.of(name, element)
+    if name in state.call.over and type(state.call.arguments[name]) is Output:
+        element = element[index]
+    return name, _summary_of_output(ledger, element), _origin(ledger, element)
+
+
+def _origin(ledger: Ledger, output: Output) -> str:
+    state = ledger.states[output.call.number]
+    if state.call.is_mapped:
+        return (
+            label_of(state, output.path[0]) if output.path and isinstance(output.path[0], int) else state.call.step.name
+        )
+    return label_of(state, 0) + "".join(f"[{key!r}]" for key in output.path)
+
+
+def _summary_of_output(ledger: Ledger, output: Output) -> str:
+    state = ledger.states[output.call.number]
+    try:
+        places, path = ledger.place_of(output)
+        if path is None:
+            return f"list of {len(places)} results"
+        value = ledger.store.load(places[0])
+        for key in path:
+            value = value[key]
+    except Exception:
+        done = all(status in (Status.CACHED, Status.RAN) for status in state.status)
+        return "a result that cannot be read" if done else "a result"
+    return summary_of(value)

@@ -1,0 +1,203 @@
+"""The workers of a run: pools, the chunks that are with them, and what is done when one dies, hangs or is to stop."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from jpipe.parallel.status_board import RunFolder
+from jpipe.schedule.chunks import Chunk, StepQueue
+from jpipe.schedule.lost_workers import Blame, Losses, Verdicts
+from jpipe.schedule.watchdog import Watchdog, end_process
+from jpipe.system.error_record import ErrorRecord, WorkersLost, is_own
+from jpipe.worker.descriptors import last_words
+from jpipe.worker.messages import ItemReceipt, Receipt
+from jpipe.worker.run_chunk import Task
+
+if TYPE_CHECKING:
+    from jpipe.parallel.pool import Pool
+
+__all__ = ["Completion", "Crew"]
+
+LOOK = 0.5
+"""How often to look after the workers, seconds."""
+
+Completion = tuple[Chunk, Receipt | None, BaseException | None]
+
+
+class Crew:
+    """The workers of one run.
+
+    Parameters
+    ----------
+    make_pool
+        Opens a pool, at most one of each kind: called with ``threads``.
+
+    Attributes
+    ----------
+    losses
+        The chunks that were lost with their workers.
+    """
+
+    def __init__(self, make_pool: Callable[[bool], Pool]) -> None:
+        self.losses = Losses()
+        self._make_pool = make_pool
+        self._pools: dict[bool, Pool] = {}
+        self._running: dict[int, Chunk] = {}
+        self._completed: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
+        self._folder: RunFolder | None = None
+        self._looked = 0.0
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder, where workers say what they are at; made when it is asked for."""
+        if self._folder is None:
+            self._folder = RunFolder()
+            self._watchdog = Watchdog(self._folder)
+        return self._folder
+
+    @property
+    def running(self) -> int:
+        """How many chunks are with workers."""
+        return len(self._running)
+
+    @property
+    def has_pools(self) -> bool:
+        """Whether workers were started."""
+        return bool(self._pools)
+
+    def memory(self) -> int:
+        """What the items that are running said that they need, bytes."""
+        return sum(chunk.queue.options.memory or 0 for chunk in self._running.values())
+
+    def pool(self, entry: StepQueue) -> Pool:
+        """The pool for a step, opened when it is the first to need it."""
+        threads = entry.options.prefer == "threads"
+        pool = self._pools.get(threads)
+        if pool is None:
+            pool = self._pools[threads] = self._make_pool(threads)
+            pool.__enter__()
+        return pool
+
+    def submit(self, pool: Pool, chunk: Chunk) -> None:
+        """Give a chunk to a worker."""
+        self.begin(chunk)
+        chunk.pool = pool
+        completed = self._completed
+        try:
+            pool.submit(Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
+        except WorkersLost as error:
+            completed.put((chunk, None, error))
+
+    def begin(self, chunk: Chunk) -> None:
+        """A chunk is running from now on."""
+        self._running[chunk.work.number] = chunk
+        chunk.queue.running += 1
+
+    def over(self, chunk: Chunk) -> bool:
+        """A chunk is not running any more; False if it was given up before."""
+        if self._running.pop(chunk.work.number, None) is None:
+            return False
+        chunk.queue.running -= 1
+        return True
+
+    def completions(self, seconds: float) -> Iterator[Completion | None]:
+        """What is over; waits at most `seconds` for the first. None for a call of `wake`."""
+        try:
+            yield self._completed.get(timeout=seconds)
+            while True:
+                yield self._completed.get(block=False)
+        except queue.Empty:
+            return
+
+    def wake(self) -> None:
+        """End a wait in `completions`; a signal handler may call it, SimpleQueue.put is made for that."""
+        self._completed.put(None)
+
+    # -- workers that die or hang --------------------------------------------------------------------------------
+
+    def look_after(self) -> None:
+        """End workers whose item ignores its timeout, and notice those that died unheard of."""
+        now = time.monotonic()
+        if not self._running or now - self._looked < LOOK:
+            return
+        self._looked = now
+        self._watchdog.look()
+        for slot in self._watchdog.overdue(self._running, time.time()):
+            self.losses.overdue(slot.chunk)
+            pool = self._running[slot.chunk].pool
+            if pool is not None and pool.is_local and pool.tells_losses and not pool.shares_memory:
+                end_process(slot.pid)
+            elif pool is not None:
+                self._abandon(pool)
+        for pool in self._pools.values():
+            if pool.is_local and not pool.tells_losses and self._watchdog.vanished(self._running):
+                self._abandon(pool)
+
+    def judge(self) -> Verdicts | None:
+        """Who was at fault, once nothing is left in the pools that lost workers; None before, or without a loss."""
+        lost = self.losses.pools
+        if not lost or any(chunk.pool in lost for chunk in self._running.values()):
+            return None
+        verdicts = self.losses.judge(self.folder.states())
+        self.folder.forget_workers()
+        return verdicts
+
+    def reopen(self, pools: Iterable[object]) -> None:
+        """Start new workers in those pools."""
+        wanted = list(pools)
+        for pool in self._pools.values():
+            if pool in wanted:
+                pool.reopen()
+
+    def receipt_of(self, blame: Blame) -> tuple[ItemReceipt, int]:
+        """What is known of an item that ended its worker, and the number of that worker."""
+        timeout = blame.chunk.queue.options.timeout
+        slot = blame.slot
+        pid = slot.pid if slot is not None else 0
+        words = last_words(str(self.folder.path), pid)
+        frames = tuple((file, line, name, is_own(file)) for file, line, name in words.frames)
+        if blame.kind == "timeout" and timeout is not None:
+            seconds = timeout
+            message = f"took longer than its timeout of {timeout:g} s"
+            error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
+        else:
+            seconds = max(0.0, time.time() - slot.started) if slot is not None else 0.0
+            message = words.crash or "its worker process was killed"
+            error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
+        peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
+        worker = self.folder.number_of(pid) if pid else 0
+        item = ItemReceipt(blame.position, error=error, seconds=seconds, output=words.text, peak_memory=peak)
+        return item, worker
+
+    def _abandon(self, pool: Pool) -> None:
+        """Give everything up that is in a pool that cannot be trusted any more."""
+        for chunk in [chunk for chunk in self._running.values() if chunk.pool is pool]:
+            self.over(chunk)
+            self.losses.add(chunk, WorkersLost(""))
+        pool.kill()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def ask_to_stop(self) -> None:
+        """Have every worker stop after the item that it is on."""
+        if self._folder is not None:
+            self._folder.ask_to_stop()
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for pool in self._pools.values():
+            pool.kill()
+        self._running.clear()
+
+    def close(self) -> None:
+        """Close the pools."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def remove_folder(self) -> None:
+        """Remove the run's folder, once nothing asks what workers said."""
+        if self._folder is not None:
+            self._folder.remove()

@@ -1,0 +1,163 @@
+"""What became of the items of a run: told as events, and kept for the run's end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from jpipe.decide.call_state import CallState
+from jpipe.decide.pipeline_state import Ledger
+from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
+from jpipe.model.outcomes import Outcome
+from jpipe.schedule.chunks import Chunk
+from jpipe.schedule.failure_details import Origins, failure_of, label_of
+from jpipe.system.error_record import ErrorRecord
+from jpipe.worker.messages import ItemReceipt
+
+__all__ = ["Account"]
+
+DETAILED = 1000
+"""Of so many items of a step the events tell one by one, also where nobody asked: the journal keeps them."""
+
+
+class Account:
+    """One run's items; a run that is planned anew goes on with the account that it has.
+
+    Parameters
+    ----------
+    origins
+        Where arguments came from.
+    emit
+        Takes the events.
+    detailed
+        Whether events carry every item.
+
+    Attributes
+    ----------
+    failures
+        What failed, with the record of its error.
+    failed_keys
+        The keys of what failed.
+    pace
+        By step, what one item took, seconds.
+    complaints
+        Why results are not in the cache.
+    results
+        By step, what a step gave that nothing else takes, in a few words.
+    slowest, largest
+        (label, seconds) and (label, bytes) of one item each; None when none ran.
+    """
+
+    def __init__(self, origins: Origins, emit: Observer, *, detailed: bool) -> None:
+        self.failures: list[tuple[Failure, ErrorRecord]] = []
+        self.failed_keys: set[bytes] = set()
+        self.pace: dict[str, float] = {}
+        self.results: dict[str, str] = {}
+        self.slowest: tuple[str, float] | None = None
+        self.largest: tuple[str, int] | None = None
+        self._origins = origins
+        self._emit = emit
+        self._detailed = detailed
+        self._told: Counter[str] = Counter()
+        self._last: set[int] | None = None
+        self.complaints: list[str] = []
+
+    def of(self, ledger: Ledger) -> None:
+        """Items are told by what this ledger knows, from now on."""
+        self._ledger = ledger
+        self._last = None
+
+    def unkept(self, complaints: Iterable[str]) -> None:
+        """Results could not be written into the cache, for these reasons; each is told once."""
+        for complaint in complaints:
+            if complaint not in self.complaints:
+                self.complaints.append(complaint)
+                self._emit(Notice(complaint, "the next run computes them again; --cache-dir chooses another folder"))
+
+    def done(self, state: CallState, index: int, item: ItemReceipt) -> None:
+        """An item has a result."""
+        step = state.call.step.name
+        if item.error is not None:
+            first, _, hint = item.error.message.partition("\n")
+            self._emit(
+                Notice(
+                    f"{step}() returned what cannot be stored, kept for this run only: {first}",
+                    hint.strip().removeprefix("hint: "),
+                    step,
+                )
+            )
+        if item.changed is not None:
+            self._emit(
+                Notice(
+                    f"{item.changed} was edited while {step}() read it: this result is not kept",
+                    "the next run computes it again",
+                    step,
+                )
+            )
+        assert item.stored is not None
+        if item.summary and state.call.number in self._last_calls():
+            self.results[step] = item.summary
+        label = None
+        if self.slowest is None or item.seconds > self.slowest[1]:
+            label = label_of(state, index)
+            self.slowest = label, item.seconds
+        if self.largest is None or item.stored.nbytes > self.largest[1]:
+            self.largest = label or label_of(state, index), item.stored.nbytes
+
+    def _last_calls(self) -> set[int]:
+        """The calls that are the only one of their step, and whose results no other takes."""
+        if self._last is None:
+            states = self._ledger.states.values()
+            taken = {number for state in states for number in state.call.needs}
+            calls = Counter(state.call.step.name for state in states)
+            own = {state.call.number for state in states if calls[state.call.step.name] == 1}
+            self._last = own - taken
+        return self._last
+
+    def failed(self, state: CallState, index: int, item: ItemReceipt, worker: int, attempts: int, detail: str) -> None:
+        """An item failed for good."""
+        assert item.error is not None
+        key = state.keys[index]
+        if key is not None:
+            self.failed_keys.add(key)
+        failure = failure_of(
+            self._ledger,
+            self._origins,
+            state,
+            index,
+            item.error,
+            seconds=item.seconds,
+            worker=worker,
+            output=item.output,
+            attempts=attempts,
+            peak_memory=item.peak_memory,
+            detail=detail,
+        )
+        self.failures.append((failure, item.error))
+        self._emit(ItemFailed(failure))
+
+    def chunk_ended(self, chunk: Chunk, items: Sequence[ItemReceipt], failed: int, worker: int, seconds: float) -> None:
+        """A chunk is over; `items` are those that ran to their end, of which `failed` have no tries left."""
+        ran = sum(item.stored is not None for item in items)
+        chunk.queue.pace.saw(seconds, ran)
+        step = chunk.queue.step.name
+        self.pace[step] = chunk.queue.pace.seconds or 0.0
+        output = tuple((label_of(*chunk.items[item.position]), item.output) for item in items if item.output)
+        detailed = self._detailed or self._told[step] < DETAILED
+        self._told[step] += len(items)
+        details = tuple(self._detail(chunk, item) for item in items if detailed or item.output)
+        self._emit(ChunkEnded(step, ran, failed, worker, seconds, details, output))
+
+    def _detail(self, chunk: Chunk, item: ItemReceipt) -> ItemEnded:
+        state, index = chunk.items[item.position]
+        key = state.keys[index]
+        return ItemEnded(
+            self._ledger.numbers.first_of(state) + index,
+            label_of(state, index),
+            key.hex() if key else "",
+            Outcome.FAILED if item.stored is None else Outcome.RAN,
+            item.seconds,
+            item.peak_memory,
+            item.stored.nbytes if item.stored is not None else 0,
+            item.output,
+        )

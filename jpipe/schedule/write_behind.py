@@ -1,0 +1,69 @@
+"""File results: short ones together, and have all of them flushed to the disk before their step is reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from jpipe.schedule.sync import Syncer
+from jpipe.store import NewRecord, Store
+
+__all__ = ["Filing"]
+
+MOST_RECORDS = 1000
+LONGEST_WAIT = 0.1
+"""How long a result of this process may wait for others to be filed with, seconds."""
+
+
+class Filing:
+    """Results on their way into the store.
+
+    Parameters
+    ----------
+    store
+        Where they go.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._syncer = Syncer(store)
+        self._records: dict[bytes, list[NewRecord]] = {}
+        self._names: list[str] = []
+        self._count = 0
+        self._since = 0.0
+
+    def add(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
+        """Results of step `name` that are not filed yet; `finished` gives the name once when they are safe."""
+        if not self._count:
+            self._since = time.monotonic()
+        self._records.setdefault(family, []).extend(records)
+        self._names.append(name)
+        self._count += len(records)
+
+    def flush(self, name: str, paths: Sequence[str]) -> None:
+        """Have files that a worker wrote flushed; `finished` gives the name once when they are safe."""
+        self._syncer.add((name,), tuple(paths))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was added should be filed now."""
+        return self._count >= MOST_RECORDS or bool(self._count and time.monotonic() - self._since > LONGEST_WAIT)
+
+    def file(self) -> None:
+        """File what was added."""
+        if not self._count:
+            return
+        records, self._records, self._count = self._records, {}, 0
+        names, self._names = self._names, []
+        paths: list[str] = []
+        for family, entries in records.items():
+            paths += self._store.publish(family, entries).paths
+        self._syncer.add(tuple(names), tuple(paths))
+
+    def finished(self, *, wait: bool = False) -> Iterator[str]:
+        """The names whose results are safe by now; all of them, where `wait`."""
+        return self._syncer.finished(wait=wait)
+
+    def close(self) -> None:
+        """End; everything has to be filed before."""
+        self._syncer.close()

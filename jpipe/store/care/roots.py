@@ -1,0 +1,132 @@
+"""What the last runs of each pipeline reached, which pruning keeps, and the pins of runs that are alive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterable, Mapping
+
+from jpipe.store.disk import system
+from jpipe.store.disk.disk import Disk
+from jpipe.store.disk.locks import Lock
+from jpipe.store.disk.publish import process_name
+from jpipe.store.format.memory_map import read_exactly
+
+__all__ = ["Reached", "living_since", "mark_reached", "pin", "reached"]
+
+KEPT_RUNS = 3
+_PURPOSE = b"jpipe root 1"
+_MAGIC = b"jpiper01"
+_HEAD = struct.Struct("<8s32s")
+_FAMILY = struct.Struct("<32sI")
+_EVERYTHING = 0xFFFFFFFF
+_PREFIX = 8
+_TRIES = 10
+
+
+class Reached:
+    """Keys that are to be kept, by family; the first 8 bytes of a key stand for it."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, set[bytes] | None] = {}
+
+    def add(self, family: bytes, prefixes: Iterable[bytes] | None) -> None:
+        """Keep these keys of a family, or all of them for None."""
+        known = self._keys.setdefault(family, set())
+        if prefixes is None:
+            self._keys[family] = None
+        elif known is not None:
+            known.update(prefixes)
+
+    def has(self, family: bytes, key: bytes) -> bool:
+        """Whether a run reached the key."""
+        known = self._keys.get(family, ())
+        return known is None or key[:_PREFIX] in known
+
+    def of(self, family: bytes, keys: Iterable[bytes]) -> int:
+        """How many of `keys` runs reached."""
+        known = self._keys.get(family, ())
+        if known is None:
+            return sum(1 for _ in keys)
+        return sum(key[:_PREFIX] in known for key in keys) if known else 0
+
+
+def mark_reached(disk: Disk, pipeline: bytes, run: bytes, families: Mapping[bytes, Iterable[bytes] | None]) -> None:
+    """Note what a run reached, and forget all but the last three runs of its pipeline."""
+    body = b"".join(_packed(family, keys) for family, keys in families.items())
+    folder = disk.folder.path("roots", pipeline.hex())
+    name = run.hex()
+    signature = disk.key.sign(_PURPOSE, body)
+    disk.writer.replace(folder, name, [_HEAD.pack(_MAGIC, signature), body])
+    runs = sorted(system.scan(folder), key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns)
+    for entry in runs[:-KEPT_RUNS]:
+        if entry.name != name:
+            with contextlib.suppress(FileNotFoundError):
+                system.unlink(entry.path)
+
+
+def reached(disk: Disk) -> Reached:
+    """What the noted runs of all pipelines reached."""
+    found = Reached()
+    for pipeline in system.scan(disk.folder.path("roots")):
+        for run in system.scan(pipeline.path) if pipeline.is_dir(follow_symlinks=False) else ():
+            with contextlib.suppress(OSError, struct.error):
+                _read(disk, run.path, found)
+    return found
+
+
+def pin(disk: Disk) -> Lock | None:
+    """Show that a run is alive until the lock is released or this process dies; None where that cannot be written."""
+    folder = disk.folder.path("pins")
+    with contextlib.suppress(OSError):
+        disk.writer.make_folder(folder)
+        for _ in range(_TRIES):
+            # A prune that looks whether the owner lives may have the new file for a moment; it removes it then.
+            lock = Lock.take(f"{folder}/{process_name()}-{os.urandom(4).hex()}")
+            if lock is not None:
+                return lock
+    return None
+
+
+def living_since(disk: Disk) -> float | None:
+    """When the oldest run that is alive began, seconds since 1970; removes the pins of dead ones."""
+    oldest: float | None = None
+    for entry in list(system.scan(disk.folder.path("pins"))):
+        with contextlib.suppress(OSError):
+            started = entry.stat(follow_symlinks=False).st_mtime
+            lock = Lock.take(entry.path)
+            if lock is None:
+                oldest = started if oldest is None else min(oldest, started)
+            else:
+                lock.release(remove=True)
+    return oldest
+
+
+def _packed(family: bytes, keys: Iterable[bytes] | None) -> bytes:
+    if keys is None:
+        return _FAMILY.pack(family, _EVERYTHING)
+    prefixes = [key[:_PREFIX] for key in keys]
+    return _FAMILY.pack(family, len(prefixes)) + b"".join(prefixes)
+
+
+def _read(disk: Disk, path: str, found: Reached) -> None:
+    descriptor = system.open(path, system.READ)
+    try:
+        data = read_exactly(descriptor, os.fstat(descriptor).st_size, 0)
+    finally:
+        system.close_read(descriptor)
+    magic, signature = _HEAD.unpack_from(data)
+    body = data[_HEAD.size :]
+    if magic != _MAGIC or not disk.key.signed(signature, _PURPOSE, body):
+        return
+    position = 0
+    while position < len(body):
+        family, count = _FAMILY.unpack_from(body, position)
+        position += _FAMILY.size
+        if count == _EVERYTHING:
+            found.add(family, None)
+            continue
+        end = position + _PREFIX * count
+        found.add(family, (body[at : at + _PREFIX] for at in range(position, end, _PREFIX)))
+        position = end

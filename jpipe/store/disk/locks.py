@@ -1,0 +1,219 @@
+"""Claims: one process at a time computes what a key stands for; a claim ends with the process that holds it.
+
+Claims only save work. Whoever computes without one makes a result that is just as good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jpipe.store.disk import system
+from jpipe.store.disk.publish import Writer
+
+__all__ = ["Claim", "Holder", "Lock", "claim"]
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
+_SAY_EVERY = 10.0
+
+
+class Holder(NamedTuple):
+    """Who holds a claim: host, process, since when (seconds since 1970), for which step. For messages only."""
+
+    host: str
+    pid: int
+    started: float
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim that was got.
+
+    `waited` says that another process held it before: it may have stored what is wanted. `held` is False where locks
+    cannot be had, in a read-only cache for example.
+    """
+
+    waited: bool
+    held: bool
+
+
+@contextlib.contextmanager
+def claim(
+    writer: Writer, name: bytes, *, step: str = "", wait: Callable[[Holder | None, float], Any] | None = None
+) -> Iterator[Claim]:
+    """Hold the claim on `name` within the ``with`` block.
+
+    Parameters
+    ----------
+    writer
+        Of the cache.
+    name
+        Digest of what is claimed.
+    step
+        Shown to those who wait.
+    wait
+        Called with the holder and the seconds waited, at once and then every 10 seconds while another process holds
+        the claim. What it raises ends the wait.
+    """
+    folder = writer.folder.path("locks")
+    with contextlib.suppress(OSError):
+        writer.make_folder(folder)
+    lock, waited = _acquired(f"{folder}/{name.hex()}", wait)
+    if lock is None:
+        yield Claim(waited, held=False)
+        return
+    try:
+        lock.describe(step)
+        yield Claim(waited, held=True)
+    finally:
+        lock.release(remove=True)
+
+
+def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> tuple[Lock | None, bool]:
+    """The lock, as soon as nobody else has it, and whether somebody had; no lock where locks cannot be had."""
+    begun = said = time.monotonic()
+    pause = 0.0
+    while True:
+        try:
+            lock = Lock.take(path)
+        except OSError:
+            return None, pause > 0.0
+        if lock is not None:
+            return lock, pause > 0.0
+        now = time.monotonic()
+        if wait is not None and (pause == 0.0 or now - said >= _SAY_EVERY):
+            wait(_holder(path), now - begun)
+            said = now
+        pause = min(_LONGEST_WAIT, pause * 2 or _FIRST_WAIT)
+        time.sleep(pause)
+
+
+def _holder(path: str) -> Holder | None:
+    try:
+        return Holder(**json.loads(Path(path).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class Lock:
+    """A lock on a file, which the system gives back when the process dies."""
+
+    def __init__(self, path: str, held: Any) -> None:
+        self.path = path
+        self.held = held
+
+    @classmethod
+    def take(cls, path: str) -> Lock | None:
+        """Lock the file at `path`, making it; None if it is locked."""
+        held = _take(path)
+        return None if held is None else cls(path, held)
+
+    def describe(self, step: str) -> None:
+        """Write who holds the lock into its file."""
+        with contextlib.suppress(OSError):
+            _write_holder(self, json.dumps(_this_process(step)._asdict()).encode())
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock back; in a forked child of its holder, nothing, for there it is not held."""
+        try:
+            if remove and not system.WINDOWS and _is_held(self.held):
+                with contextlib.suppress(OSError):
+                    system.unlink(self.path)
+        finally:
+            _give(self.held)
+
+
+def _this_process(step: str) -> Holder:
+    host = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return Holder(host, os.getpid(), time.time(), step)
+
+
+if system.WINDOWS:
+    import filelock
+
+    def _take(path: str) -> Any:
+        lock = filelock.FileLock(path + ".lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return None
+        return lock
+
+    def _write_holder(lock: Lock, text: bytes) -> None:
+        Path(lock.path).write_bytes(text)
+
+    def _is_held(held: Any) -> bool:
+        return bool(held.is_locked)
+
+    def _give(held: Any) -> None:
+        held.release()
+
+else:
+    import fcntl
+
+    class _Descriptor:
+        """An open lock file; weakly known, so that a forked child can close its copy."""
+
+        __slots__ = ("__weakref__", "number")
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    _open: weakref.WeakSet[_Descriptor] = weakref.WeakSet()
+
+    def _close_in_child() -> None:
+        for held in list(_open):
+            with contextlib.suppress(OSError):
+                os.close(held.number)
+            held.number = -1
+        _open.clear()
+
+    os.register_at_fork(after_in_child=_close_in_child)
+
+    def _take(path: str) -> Any:
+        while True:
+            descriptor = system.open(path, system.LOCK, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                same = _is_still(path, descriptor)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if same:
+                held = _Descriptor(descriptor)
+                _open.add(held)
+                return held
+            os.close(descriptor)
+
+    def _is_still(path: str, descriptor: int) -> bool:
+        """Whether the locked file is the one of that name: its last holder may have removed it meanwhile."""
+        try:
+            named = system.lstat(path)
+        except FileNotFoundError:
+            return False
+        locked = os.fstat(descriptor)
+        return (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino)
+
+    def _write_holder(lock: Lock, text: bytes) -> None:
+        os.ftruncate(lock.held.number, 0)
+        os.pwrite(lock.held.number, text, 0)
+
+    def _is_held(held: Any) -> bool:
+        return bool(held.number >= 0)
+
+    def _give(held: Any) -> None:
+        if held.number >= 0:
+            _open.discard(held)
+            os.close(held.number)
+            held.number = -1

@@ -1,0 +1,243 @@
+"""Which run computes which items: a table for each family, so that two runs at once do each item once in total.
+
+A run has an owner file that it keeps locked while it lives. Before it computes items it writes their keys into the
+family's table, under the table's lock, leaving out those that another living run wrote there. The table is a plain
+sequence of rows; rows of runs that are gone mean nothing, and it is emptied when it has no others.
+
+::
+
+    row = 16 bytes of the key | 8 bytes of the owner
+
+Like every claim this saves work and nothing else: where the table cannot be written, everybody computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jpipe.store.disk import system
+from jpipe.store.disk.disk import Disk
+from jpipe.store.disk.locks import Holder, Lock
+from jpipe.store.format.memory_map import read_exactly
+
+__all__ = ["Turns"]
+
+_KEY, _OWNER = 16, 8
+_ROW = _KEY + _OWNER
+_PAUSE = 0.001
+_PATIENCE = 10.0
+"""Seconds after which a locked table counts as one that cannot be had: whoever keeps it so long was stopped."""
+
+
+@dataclass(slots=True)
+class _Table:
+    """The table of a family, as far as it was read; locked where `lock` is there.
+
+    Attributes
+    ----------
+    others
+        The owner by key, of all rows of other runs.
+    taken
+        Those of them whose run is alive.
+    rows
+        What this run will add.
+    file, size
+        The inode, and up to where it was read: once it has rows of this run, it only grows while this run lives.
+    """
+
+    path: str
+    lock: Lock | None = None
+    others: dict[bytes, bytes] = field(default_factory=dict)
+    taken: dict[bytes, bytes] = field(default_factory=dict)
+    rows: list[bytes] = field(default_factory=list)
+    file: int = -1
+    size: int = 0
+
+
+class Turns:
+    """The items that one run computes, in the eyes of others.
+
+    Parameters
+    ----------
+    disk
+        Of the cache.
+    step
+        What is said of this run to those who wait.
+
+    Notes
+    -----
+    Tables stay locked from `take` to `let_go`, so that many short items cost little: nobody else takes an item of the
+    family meanwhile. `let_go` has to follow before anything that lasts.
+    """
+
+    def __init__(self, disk: Disk, step: str = "") -> None:
+        self._disk = disk
+        self._owner = os.urandom(_OWNER)
+        self._folder = disk.folder.path("locks")
+        self._lock: Lock | None = None
+        with contextlib.suppress(OSError):
+            disk.writer.make_folder(self._folder)
+            self._lock = Lock.take(self._owner_file(self._owner))
+            if self._lock is not None:
+                self._lock.describe(step)
+        self._tables: dict[bytes, _Table] = {}
+        self._known: dict[bytes, _Table] = {}
+        self.since = 0.0
+
+    def holds(self, family: bytes) -> bool:
+        """Whether the family's table is locked by this run: then nothing in it can have changed."""
+        return family in self._tables
+
+    def has_news(self, family: bytes) -> bool:
+        """Whether other runs may have finished items of the family since this one first took some."""
+        table = self._known.get(family)
+        return table is None or bool(table.others)
+
+    def take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
+        """Announce that this run computes items.
+
+        Parameters
+        ----------
+        family
+            The fingerprint of their step.
+        keys
+            Their keys.
+
+        Returns
+        -------
+        dict
+            Positions of keys that another living run computes, and that run's owner. All others are this run's now.
+        """
+        if self._lock is None:
+            return {}
+        table = self._tables.get(family)
+        if table is None:
+            try:
+                table = self._tables[family] = self._opened(family)
+            except TimeoutError:
+                self._lock.release(remove=True)
+                self._lock = None
+                return {}
+            except OSError:
+                return {}
+            self.since = self.since or time.monotonic()
+        others = {}
+        for position, key in enumerate(keys):
+            owner = table.taken.get(key[:_KEY]) if table.taken else None
+            if owner is not None:
+                others[position] = owner
+            else:
+                table.rows.append(key[:_KEY] + self._owner)
+        return others
+
+    def let_go(self) -> None:
+        """Let other runs see what this one has taken, and take the rest."""
+        tables, self._tables = self._tables, {}
+        self.since = 0.0
+        for family, table in tables.items():
+            try:
+                if table.rows:
+                    self._write(table, starts_anew=family not in self._known and not table.taken)
+                    self._known[family] = table
+            except OSError:
+                self._known.pop(family, None)
+            finally:
+                lock, table.lock = table.lock, None
+                if lock is not None:
+                    lock.release()
+
+    def holder(self, owner: bytes) -> Holder | None:
+        """Who the run is that computes an item."""
+        try:
+            return Holder(**json.loads(_content(self._owner_file(owner))))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def release(self) -> None:
+        """This run computes nothing more."""
+        self.let_go()
+        if self._lock is not None:
+            self._lock.release(remove=True)
+            self._lock = None
+
+    def _opened(self, family: bytes) -> _Table:
+        path = f"{self._folder}/{family.hex()}.turns"
+        table = self._known.get(family) or _Table(path)
+        table.lock = self._locked(path + ".lock")
+        try:
+            self._read(table)
+            alive = {owner for owner in set(table.others.values()) if self._is_alive(owner)}
+            table.taken = {key: owner for key, owner in table.others.items() if owner in alive}
+        except BaseException:
+            table.lock.release()
+            raise
+        return table
+
+    def _locked(self, path: str) -> Lock:
+        until = time.monotonic() + _PATIENCE
+        while (lock := Lock.take(path)) is None:
+            if time.monotonic() > until:
+                raise TimeoutError(path)
+            time.sleep(_PAUSE)
+        return lock
+
+    def _read(self, table: _Table) -> None:
+        """Read the rows that others have added."""
+        try:
+            descriptor = system.open(table.path, system.READ)
+        except FileNotFoundError:
+            table.file, table.size = -1, 0
+            return
+        try:
+            state = system.fstat(descriptor)
+            if state.st_ino != table.file or state.st_size < table.size:
+                table.file, table.size = state.st_ino, 0
+                table.others = {}
+            raw = read_exactly(descriptor, state.st_size - table.size, table.size)
+        finally:
+            system.close_read(descriptor)
+        for start in range(0, len(raw) - _ROW + 1, _ROW):
+            owner = raw[start + _KEY : start + _ROW]
+            if owner != self._owner:
+                table.others[raw[start : start + _KEY]] = owner
+        table.size += len(raw)
+
+    def _write(self, table: _Table, *, starts_anew: bool) -> None:
+        """Add the rows of this run, in place of all others where it `starts_anew`."""
+        how = os.O_TRUNC if starts_anew else os.O_APPEND
+        descriptor = system.open(table.path, system.TABLE | how, self._disk.folder.file_mode | 0o200)
+        try:
+            system.write(descriptor, b"".join(table.rows))
+            state = system.fstat(descriptor)
+            table.file, table.size = state.st_ino, state.st_size
+        finally:
+            system.close(descriptor)
+        table.rows = []
+        if starts_anew:
+            table.others = {}
+
+    def _is_alive(self, owner: bytes) -> bool:
+        path = self._owner_file(owner)
+        if not os.path.exists(path):
+            return False
+        lock = Lock.take(path)
+        if lock is None:
+            return True
+        lock.release(remove=True)
+        return False
+
+    def _owner_file(self, owner: bytes) -> str:
+        return f"{self._folder}/run-{owner.hex()}"
+
+
+def _content(path: str) -> bytes:
+    descriptor = system.open(path, system.READ)
+    try:
+        return read_exactly(descriptor, system.fstat(descriptor).st_size, 0)
+    finally:
+        system.close_read(descriptor)

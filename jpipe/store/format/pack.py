@@ -1,0 +1,387 @@
+"""Packs: the records of many calls in one file, with the small results themselves.
+
+A pack is a row of segments. A chunk of calls is published as a pack of one segment; merging packs strings their
+segments together. Segments and packs belong to a family, all calls with one fingerprint of code::
+
+    segment = header   magic, id of the key, length of control and payload, number of entries, signature: 72 bytes
+            | control  size of details | keys, 32 bytes each | contents, 32 bytes each | rows | details | shapes
+            | payload  the encoded small values
+
+What entries are asked for by the thousand (keys, contents) stands in columns. `details` are the arguments' digests,
+the digests of parts and the extra bytes; `shapes` (JSON) is what many entries have in common: names of arguments, code
+inside, files read. The signature covers the family and the control section; each row has the BLAKE3 of its value's
+bytes, or a blob's id.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+
+from jpipe.store.disk import system
+from jpipe.store.disk.signing import SigningKey
+from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.format.records import BlobPlace, Code, NewRecord, PackPlace, Read, Record, Stored, Where
+
+__all__ = ["ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "read_pack"]
+
+_PURPOSE = b"jpipe pack 1"
+_MAGIC = b"jpipepk1"
+_HEADER = struct.Struct("<8s8sQQI4x32s")
+_DETAILS_SIZE = struct.Struct("<Q")
+_ROW = struct.Struct("<32sQIIQIIddQQ")
+_IN_BLOB = (1 << 64) - 1
+
+Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
+Details = tuple[bytes, bytes, bytes]
+
+_CHECKED_UP_TO = 1 << 20
+"""Of packs up to this size the values are checked when the pack is read; of larger ones each when it is loaded."""
+
+
+class TornPack(Exception):
+    """A pack that is cut off, damaged or not signed as it should be."""
+
+
+class ForeignPack(TornPack):
+    """A pack that another key signed."""
+
+
+class Row(NamedTuple):
+    """The fixed part of an entry.
+
+    `check` is the BLAKE3 of the value's bytes in the payload, or the id of its blob (`offset` is None then). `shape`
+    and `details` say where the rest of the entry is, `parts` and `extra` how long that is, in bytes.
+    """
+
+    check: bytes
+    offset: int | None
+    length: int
+    shape: int
+    details: int
+    parts: int
+    extra: int
+    seconds: float
+    created: float
+    peak_memory: int
+    nbytes: int
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment whose signature was checked.
+
+    `pack` is the name of its file, `start` where it begins there, `payload` where its values begin, `stop` its end.
+    `damaged` are entries whose values are known to be damaged: they do not count.
+    """
+
+    family: bytes
+    pack: str
+    start: int
+    payload: int
+    stop: int
+    count: int
+    control: bytes = field(repr=False)
+    damaged: frozenset[int] = frozenset()
+    _shapes: list[Shape] | None = None
+
+    def keys(self) -> list[bytes]:
+        """The keys of all entries."""
+        start = _DETAILS_SIZE.size
+        control = self.control
+        return [control[at : at + 32] for at in range(start, start + 32 * self.count, 32)]
+
+    def content(self, entry: int) -> bytes:
+        """Digest of the value of an entry."""
+        start = _DETAILS_SIZE.size + 32 * (self.count + entry)
+        return self.control[start : start + 32]
+
+    def key(self, entry: int) -> bytes:
+        """The key of an entry."""
+        start = _DETAILS_SIZE.size + 32 * entry
+        return self.control[start : start + 32]
+
+    def row(self, entry: int) -> Row:
+        """The fixed part of an entry."""
+        check, offset, *rest = self._row(entry)
+        return Row(check, None if offset == _IN_BLOB else offset, *rest)
+
+    def blobs(self) -> Iterator[bytes]:
+        """The ids of the blobs that entries name, as often as they do."""
+        start = _DETAILS_SIZE.size + 64 * self.count
+        rows = memoryview(self.control)[start : start + _ROW.size * self.count]
+        return (row[0] for row in _ROW.iter_unpack(rows) if row[1] == _IN_BLOB)
+
+    def shape(self, row: Row) -> Shape:
+        """What an entry shares with others: names of arguments, code, reads."""
+        return self.shapes()[row.shape]
+
+    def shapes(self) -> list[Shape]:
+        """All shapes, by number."""
+        if self._shapes is None:
+            start = self._details_at + _DETAILS_SIZE.unpack_from(self.control)[0]
+            self._shapes = [_shape_from(item) for item in json.loads(self.control[start:])]
+        return self._shapes
+
+    def shape_number(self, entry: int) -> int:
+        """Entries with equal numbers have equal shapes."""
+        number: int = self._row(entry)[3]
+        return number
+
+    def details(self, row: Row, arguments: int) -> Details:
+        """The digests of the arguments, joined; the encoded digests of parts; the extra bytes."""
+        start = self._details_at + row.details
+        parts = start + 32 * arguments
+        extra = parts + row.parts
+        return self.control[start:parts], self.control[parts:extra], self.control[extra : extra + row.extra]
+
+    def place_of(self, entry: int) -> Where:
+        """Where the value of an entry is."""
+        check, offset, length, *_ = self._row(entry)
+        if offset == _IN_BLOB:
+            return BlobPlace(check)
+        return PackPlace(self.family, self.key(entry), self.pack, self.payload + offset, length, check)
+
+    def record(self, entry: int) -> Record:
+        """An entry in full."""
+        control, count = self.control, self.count
+        keys_at = _DETAILS_SIZE.size + 32 * entry
+        contents_at = keys_at + 32 * count
+        rows_at = _DETAILS_SIZE.size + 64 * count
+        row = _ROW.unpack_from(control, rows_at + _ROW.size * entry)
+        check, offset, length, shape, details, parts, extra, seconds, created, peak_memory, nbytes = row
+        names, code, reads = self.shapes()[shape]
+        key = control[keys_at : keys_at + 32]
+        at = rows_at + _ROW.size * count + details
+        arguments = []
+        for name in names:
+            arguments.append((name, control[at : at + 32]))
+            at += 32
+        part_digests, part_code = _parts_from(control[at : at + parts]) if parts else (None, {})
+        at += parts
+        where: Where
+        if offset == _IN_BLOB:
+            where = BlobPlace(check)
+        else:
+            where = PackPlace(self.family, key, self.pack, self.payload + offset, length, check)
+        return Record(
+            key,
+            control[contents_at : contents_at + 32],
+            code,
+            part_digests,
+            part_code,
+            tuple(arguments),
+            reads,
+            seconds,
+            peak_memory,
+            nbytes,
+            created,
+            where,
+            control[at : at + extra],
+        )
+
+    def plain(self, entry: int) -> tuple[bytes, int, float] | None:
+        """Digest, bytes and seconds of a value of this pack that holds no code and came of no file; None for others."""
+        row = self._row(entry)
+        _, code, reads = self.shapes()[row[3]]
+        if code or reads or row[1] == _IN_BLOB or row[5]:
+            return None
+        return self.content(entry), row[10], row[7]
+
+    def _row(self, entry: int) -> tuple[Any, ...]:
+        return _ROW.unpack_from(self.control, _DETAILS_SIZE.size + 64 * self.count + _ROW.size * entry)
+
+    @property
+    def _details_at(self) -> int:
+        return _DETAILS_SIZE.size + (64 + _ROW.size) * self.count
+
+
+@dataclass(slots=True)
+class PackBuilder:
+    """Collects entries and writes them as one segment.
+
+    `payload_at` is where the values begin in it, known after `chunks`.
+    """
+
+    family: bytes
+    keys: list[bytes] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    details: list[bytes] = field(default_factory=list)
+    payload: list[bytes] = field(default_factory=list)
+    shapes: dict[Shape, int] = field(default_factory=dict)
+    payload_at: int = 0
+    _details_size: int = 0
+    _payload_size: int = 0
+
+    def add(self, record: NewRecord, value: bytes | None, check: bytes, created: float) -> None:
+        """An entry for `record`, with its small `value`, or with the id of a blob as `check`."""
+        stored = record.stored
+        names = tuple([name for name, _ in record.arguments])
+        digests = b"".join([digest for _, digest in record.arguments])
+        times = (record.seconds, created, record.peak_memory, stored.nbytes)
+        self._add(
+            (record.key, stored.content, check),
+            value,
+            (names, stored.code, record.reads),
+            (digests, _parts_to(stored), record.extra),
+            times,
+        )
+
+    def copy(self, segment: Segment, entry: int, value: bytes | None) -> None:
+        """An entry of another segment."""
+        row = segment.row(entry)
+        shape = segment.shape(row)
+        digests = (segment.key(entry), segment.content(entry), row.check)
+        times = (row.seconds, row.created, row.peak_memory, row.nbytes)
+        self._add(digests, value, shape, segment.details(row, len(shape[0])), times)
+
+    def chunks(self, key: SigningKey) -> list[bytes]:
+        """The bytes of the segment."""
+        shapes = json.dumps([_shape_to(shape) for shape in self.shapes], separators=(",", ":")).encode()
+        size = _DETAILS_SIZE.pack(self._details_size)
+        control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
+        fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
+        signature = _sign(key, self.family, fixed, control)
+        self.payload_at = _HEADER.size + len(control)
+        return [_HEADER.pack(*fixed, signature), control, *self.payload]
+
+    def _add(
+        self,
+        digests: tuple[bytes, bytes, bytes],
+        value: bytes | None,
+        shape: Shape,
+        details: Details,
+        times: tuple[float, float, int, int],
+    ) -> None:
+        number = self.shapes.setdefault(shape, len(self.shapes))
+        offset, length = (_IN_BLOB, 0) if value is None else (self._payload_size, len(value))
+        key, content, check = digests
+        self.keys.append(key)
+        self.contents.append(content)
+        self.rows.append(_ROW.pack(check, offset, length, number, self._details_size, *map(len, details[1:]), *times))
+        self.details += details
+        self._details_size += sum(map(len, details))
+        if value is not None:
+            self.payload.append(value)
+            self._payload_size += length
+
+
+def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> list[Segment]:
+    """Read a pack and check every segment of it; without a key, only so far that its numbers can be used.
+
+    Raises
+    ------
+    TornPack
+        If a byte of what is signed is wrong; `ForeignPack` if it was signed with another key.
+    FileNotFoundError
+        If it was merged or pruned.
+    """
+    descriptor = system.open(path, system.READ)
+    try:
+        size = system.fstat(descriptor).st_size
+        segments: list[Segment] = []
+        start = 0
+        while start < size or not segments:
+            segment = _read_segment(descriptor, start, size, family, pack, key)
+            segments.append(segment)
+            start = segment.stop
+        if key is not None and size <= _CHECKED_UP_TO:
+            content = memoryview(read_exactly(descriptor, size, 0))
+            for segment in segments:
+                segment.damaged = _damaged(segment, content)
+        return segments
+    finally:
+        system.close_read(descriptor)
+
+
+def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:
+    """The entries of a small pack whose values are damaged, so that this is known although nobody loads them."""
+    start = _DETAILS_SIZE.size + 64 * segment.count
+    rows = memoryview(segment.control)[start : start + _ROW.size * segment.count]
+    found = []
+    for entry, (check, offset, length, *_) in enumerate(_ROW.iter_unpack(rows)):
+        if offset != _IN_BLOB:
+            at = segment.payload + offset
+            if blake3(content[at : at + length]).digest() != check:
+                found.append(entry)
+    return frozenset(found)
+
+
+def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
+    head = read_exactly(descriptor, min(4096, size - start), start)
+    control_size = _sizes(head, size - start)[0]
+    if _HEADER.size + control_size > len(head):
+        head += read_exactly(descriptor, _HEADER.size + control_size - len(head), start + len(head))
+    return _segment(head, start, size, family, pack, key)
+
+
+def _sizes(head: bytes, available: int) -> tuple[int, int]:
+    """Sizes of control section and payload, within what the file has."""
+    if len(head) < _HEADER.size:
+        raise TornPack("cut off")
+    magic, _, control, payload, count, _ = _HEADER.unpack_from(head)
+    if magic != _MAGIC or _HEADER.size + control + payload > available:
+        raise TornPack("damaged header")
+    if control < _DETAILS_SIZE.size + (64 + _ROW.size) * count:
+        raise TornPack("more entries than fit")
+    return control, payload
+
+
+def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
+    control_size, payload_size = _sizes(head, size - start)
+    *fixed, signature = _HEADER.unpack_from(head)
+    control = head[_HEADER.size : _HEADER.size + control_size]
+    if len(control) != control_size:
+        raise TornPack("cut off")
+    if key is not None and fixed[1] != key.id:
+        raise ForeignPack("signed with another key")
+    if key is not None and not hmac.compare_digest(signature, _sign(key, family, tuple(fixed), control)):
+        raise TornPack("wrong signature")
+    payload = start + _HEADER.size + control_size
+    return Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)
+
+
+def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes) -> bytes:
+    return key.sign(_PURPOSE, family, blake3(control).digest(), _HEADER.pack(*fixed, b"")[:40])
+
+
+def _shape_to(shape: Shape) -> list[Any]:
+    names, code, reads = shape
+    return [names, code, [_read_to_json(read) for read in reads]]
+
+
+def _shape_from(item: list[Any]) -> Shape:
+    names, code, reads = item
+    return (
+        tuple(names),
+        tuple((module, name) for module, name in code),
+        tuple(_read_from_json(*read) for read in reads),
+    )
+
+
+def _parts_to(stored: Stored) -> bytes:
+    if stored.parts is None:
+        return b""
+    code = stored.part_code
+    return json.dumps([[name, digest.hex(), code.get(name, ())] for name, digest in stored.parts.items()]).encode()
+
+
+def _parts_from(data: bytes) -> tuple[dict[Any, bytes], dict[Any, Code]]:
+    parts = json.loads(data)
+    codes = {name: tuple((module, inside) for module, inside in code) for name, _, code in parts if code}
+    return {name: bytes.fromhex(digest) for name, digest, _ in parts}, codes
+
+
+def _read_to_json(read: Read) -> list[Any]:
+    return [read.path, read.kind, read.size, read.mtime_ns, read.ctime_ns, read.digest.hex(), read.written]
+
+
+def _read_from_json(path: str, kind: Any, size: int, mtime_ns: int, ctime_ns: int, digest: str, written: bool) -> Read:
+    return Read(path, kind, size, mtime_ns, ctime_ns, bytes.fromhex(digest), written)

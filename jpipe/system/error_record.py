@@ -1,0 +1,179 @@
+"""What is known of an exception, in a form that always survives the way from a worker."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jpipe.system.ownership import JPIPE_FOLDER
+
+__all__ = ["ErrorRecord", "WorkersLost", "is_own", "record_error"]
+
+_LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_MOST_FRAMES = 25
+_MOST_CAUSES = 5
+
+
+class WorkersLost(Exception):
+    """Worker processes died; every task that was in flight is lost and the pool has to be reopened.
+
+    Parameters
+    ----------
+    message
+        What the pool says of it.
+    pids
+        The processes that had died by themselves, as far as known.
+    """
+
+    def __init__(self, message: str, pids: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.pids = pids
+
+
+class ErrorRecord(NamedTuple):
+    """An exception.
+
+    Parameters
+    ----------
+    kind
+        ``"raised"``, ``"timeout"``, ``"unstorable"`` or ``"edited"`` (its source changed before it could run).
+    error_type, message
+        Class name and text.
+    traceback
+        The whole formatted traceback, without jpipe's own frames.
+    frames
+        Outermost first: (file, line, function, is it the user's own code?).
+    pickled
+        The exception itself where it survives a round trip, else None.
+    seconds
+        After how long it was raised.
+    causes
+        Exceptions that it came from or holds: (what it is of this one, file, line); no file where none is the user's.
+    """
+
+    kind: str
+    error_type: str
+    message: str
+    traceback: str = ""
+    frames: tuple[tuple[str, int, str, bool], ...] = ()
+    pickled: bytes | None = None
+    seconds: float = 0.0
+    causes: tuple[tuple[str, str, int], ...] = ()
+
+    def exception(self) -> BaseException | None:
+        """The exception itself, where it could be kept."""
+        if self.pickled is None:
+            return None
+        try:
+            loaded = pickle.loads(self.pickled)
+        except Exception:
+            return None
+        return loaded if isinstance(loaded, BaseException) else None
+
+
+def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.0) -> ErrorRecord:
+    """A record of an exception that was just caught."""
+    summary = _frames(error)
+    frames = tuple((f.filename, f.lineno or 0, f.name, is_own(f.filename)) for f in summary)
+    return ErrorRecord(
+        kind,
+        _type_name(error),
+        _text(error),
+        _formatted(error, summary),
+        frames,
+        _survivor(error),
+        seconds,
+        tuple(_causes(error)),
+    )
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Frames without jpipe's own; of an endless recursion, both ends."""
+    extracted = traceback.extract_tb(error.__traceback__)
+    found = [frame for frame in extracted if not frame.filename.startswith(JPIPE_FOLDER)]
+    return found if len(found) <= 2 * _MOST_FRAMES else [*found[:_MOST_FRAMES], *found[-_MOST_FRAMES:]]
+
+
+def _causes(error: BaseException) -> Iterator[tuple[str, str, int]]:
+    """What the exception came from, nearest first, and what it holds if it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for held in list(_leaves(error))[:_MOST_CAUSES]:
+            yield "it holds " + _brief(held), *_place(held)
+    seen, before = {id(error)}, _before(error)
+    while before is not None and id(before[1]) not in seen and len(seen) <= _MOST_CAUSES:
+        how, cause = before
+        seen.add(id(cause))
+        # The traceback of another process, which multiprocessing and joblib pass on as a cause.
+        if not type(cause).__name__.endswith("RemoteTraceback"):
+            yield f"{how} {_brief(cause)}", *_place(cause)
+        before = _before(cause)
+
+
+def _before(error: BaseException) -> tuple[str, BaseException] | None:
+    if error.__cause__ is not None:
+        return "because of", error.__cause__
+    if error.__context__ is not None and not error.__suppress_context__:
+        return "while handling", error.__context__
+    return None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for held in group.exceptions:
+        if isinstance(held, BaseExceptionGroup):
+            yield from _leaves(held)
+        else:
+            yield held
+
+
+def _brief(error: BaseException) -> str:
+    first = _text(error).strip().splitlines()[:1]
+    return ": ".join([_type_name(error), *first])
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    """The innermost line of the user's own code that it passed."""
+    own = [frame for frame in _frames(error) if is_own(frame.filename)]
+    return (own[-1].filename, own[-1].lineno or 0) if own else ("", 0)
+
+
+def is_own(file: str) -> bool:
+    """Whether a file is the user's, and not Python's or an installed package's."""
+    return "site-packages" not in file and "dist-packages" not in file and not file.startswith(("<frozen", *_LIBRARY))
+
+
+def _type_name(error: BaseException) -> str:
+    cls = type(error)
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+        notes = getattr(error, "__notes__", [])
+        return "\n".join([text, *map(str, notes)]) if notes else text
+    except Exception as second:
+        return f"<its text cannot be had: {type(second).__name__}>"
+
+
+def _formatted(error: BaseException, summary: list[traceback.FrameSummary]) -> str:
+    try:
+        chain = traceback.format_exception(error)
+        own = traceback.format_list(summary)
+        only = traceback.format_exception_only(error)
+        plain = error.__cause__ is None and error.__context__ is None
+        return "".join(["Traceback (most recent call last):\n", *own, *only] if plain else chain)
+    except Exception:
+        return f"{_type_name(error)}: {_text(error)}"
+
+
+def _survivor(error: BaseException) -> bytes | None:
+    """The pickled exception, when it comes back as what it was: some classes cannot be rebuilt from their arguments."""
+    try:
+        pickled = pickle.dumps(error)
+        return pickled if type(pickle.loads(pickled)) is type(error) else None
+    except Exception:
+        return None

@@ -1,0 +1,94 @@
+"""What importing a pipeline file and laying the pipeline out depended on: files, folders, environment variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jpipe.system.audit import watching
+from jpipe.system.error_record import is_own
+from jpipe.system.ownership import JPIPE_FOLDER
+
+__all__ = ["Observation", "observed", "observing"]
+
+_BETWEEN = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+
+
+class Observation:
+    """What was seen since the process began to import the user's files.
+
+    Attributes
+    ----------
+    started_ns
+        When the process began to observe, nanoseconds since 1970.
+    opened
+        Absolute paths of files that were opened for reading and of folders that were listed.
+    variables
+        Names of environment variables that the user's own code asked for.
+    everything
+        Whether it asked for all variables at once.
+    effects
+        What it did that no note can hold: a connection, another process.
+    """
+
+    def __init__(self) -> None:
+        self.started_ns = time.time_ns()
+        self.opened: dict[str, None] = {}
+        self.variables: dict[str, None] = {}
+        self.everything = False
+        self.effects: dict[str, None] = {}
+
+
+observed = Observation()
+"""What this process saw."""
+
+
+@contextmanager
+def observing() -> Iterator[None]:
+    """Observe what the code inside depends on."""
+    environment: Any = os.environ
+    kind = type(environment)
+    environment.__class__ = _watched(kind)
+    try:
+        with watching() as watch:
+            yield
+    finally:
+        environment.__class__ = kind
+        for path in watch.opened:
+            # Compiled code is looked into where it may be older than its source, which counts itself.
+            if path not in watch.written and f"{os.sep}__pycache__{os.sep}" not in path:
+                observed.opened[path] = None
+        observed.effects.update(dict.fromkeys(watch.effects))
+
+
+def _watched(kind: type[Any]) -> type[Any]:
+    class Environment(kind):  # type: ignore[misc]
+        """``os.environ``, telling which variables the user's own code reads."""
+
+        def __getitem__(self, key: str) -> str:
+            if _asked_by_user():
+                observed.variables[key] = None
+            value: str = super().__getitem__(key)
+            return value
+
+        def __iter__(self) -> Iterator[str]:
+            if _asked_by_user():
+                observed.everything = True
+            return super().__iter__()  # type: ignore[no-any-return]
+
+    return Environment
+
+
+def _asked_by_user() -> bool:
+    """Whether the innermost frame outside of the standard library's mapping code is the user's."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.endswith(_BETWEEN):
+        frame = frame.f_back
+    if frame is None:
+        return False
+    file: str = frame.f_code.co_filename
+    return is_own(file) and not file.startswith((JPIPE_FOLDER, "<"))

@@ -1,0 +1,89 @@
+"""Which item the main process itself is doing, on disk: so that a run which died of it can be told by the next one.
+
+A worker that dies is noticed at once. The main process is noticed only by the next run, which finds the key of the item
+under the number of a process that is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import platform
+from pathlib import Path
+from typing import Self
+
+from jpipe.parallel.status_board import is_alive
+
+__all__ = ["CurrentItem", "died_on"]
+
+_KEY = 32
+_IDLE = bytes(_KEY)
+_HERE = f"@{platform.node()}"
+"""A cache may be shared with other machines, whose processes cannot be asked from here."""
+
+
+class CurrentItem:
+    """The note of this process, in the cache.
+
+    Parameters
+    ----------
+    cache
+        The cache folder.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._path = _folder(cache) / f"{os.getpid()}{_HERE}"
+        self._map: mmap.mmap | None = None
+
+    def begin(self, key: bytes) -> None:
+        """The item of this key begins."""
+        if self._map is None and len(key) == _KEY:
+            with contextlib.suppress(OSError):
+                self._map = _mapped(self._path)
+        if self._map is not None:
+            self._map[:_KEY] = key
+
+    def end(self) -> None:
+        """It is over."""
+        if self._map is not None:
+            self._map[:_KEY] = _IDLE
+
+    def close(self) -> None:
+        """Remove the note."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+            self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def died_on(cache: Path) -> frozenset[bytes]:
+    """The keys of the items that processes which are gone were doing; their notes are removed."""
+    keys = set()
+    with contextlib.suppress(OSError):
+        for path in _folder(cache).glob(f"*{_HERE}"):
+            pid = path.name.removesuffix(_HERE)
+            if pid.isdigit() and not is_alive(int(pid)):
+                keys.add(path.read_bytes()[:_KEY])
+                path.unlink(missing_ok=True)
+    return frozenset(key for key in keys if len(key) == _KEY and key != _IDLE)
+
+
+def _folder(cache: Path) -> Path:
+    return cache / "v1" / "notes" / "current"
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        os.write(descriptor, _IDLE)  # a hole would have no room on a full disk, and to write into it kills the process
+        return mmap.mmap(descriptor, _KEY)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,167 @@
+"""How a step's function gets to a worker: by name where it can be imported, by value where it cannot."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jpipe.define.loader import import_file
+from jpipe.define.step import Step
+from jpipe.system import main_module
+
+__all__ = ["FunctionReference", "SourceStamp", "reference_to", "source_stamps", "stale_sources"]
+
+
+class FunctionReference(NamedTuple):
+    """A function that another process can find.
+
+    Parameters
+    ----------
+    module, qualname, file
+        Where it is defined; `file` is None for a module that is installed.
+    folders
+        The user's own entries of ``sys.path``.
+    pickled
+        What cannot be had by name: the function by value, if it is such a one, and the name and the classes of the
+        script that runs the pipeline.
+    """
+
+    module: str
+    qualname: str
+    file: str | None
+    folders: tuple[str, ...]
+    pickled: bytes | None = None
+
+    def resolve(self) -> Callable[..., Any]:
+        """The function, in this process.
+
+        Raises
+        ------
+        ImportError, AttributeError
+            When it is not there any more.
+        """
+        known = _resolved.get(self)
+        if known is None:
+            for folder in self.folders:
+                if folder not in sys.path:
+                    sys.path.append(folder)
+            known = _resolved[self] = self._found()
+        main_module.adopt(known.script, known.names)
+        return known.function
+
+    def _found(self) -> _Resolved:
+        if self.file is not None and self.module not in sys.modules:
+            self._import()
+        found, name, names = (None, None, {}) if self.pickled is None else pickle.loads(self.pickled)
+        if found is None:
+            found = _by_name(self.module, self.qualname)
+        elif self.module == "__main__":
+            names = {**names, **found.__globals__}
+        return _Resolved(found.function if isinstance(found, Step) else found, name, names)
+
+    def _import(self) -> None:
+        if self.module == "__main__":
+            return
+        if "." in self.module:
+            importlib.import_module(self.module)
+        else:
+            import_file(self.module, Path(str(self.file)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A function, and what to take for the script that it comes from."""
+
+    function: Callable[..., Any]
+    script: str | None = None
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+
+_resolved: dict[FunctionReference, _Resolved] = {}
+
+
+def reference_to(step: Step[..., Any], folders: Iterable[str]) -> FunctionReference:
+    """A reference to the function of a step."""
+    module, qualname = step.address
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    function = None if _is_named(step, module, qualname) else step.function
+    classes = main_module.classes()
+    pickled = None if function is None and not classes else _by_value((function, main_module.script_name(), classes))
+    reference = FunctionReference(module, qualname, os.path.abspath(file) if file else None, tuple(folders), pickled)
+    # In this process it is the function itself, with its globals.
+    _resolved[reference] = _Resolved(step.function)
+    return reference
+
+
+def _is_named(step: Step[..., Any], module: str, qualname: str) -> bool:
+    if module == "__main__" or not module:
+        return False
+    try:
+        found = _by_name(module, qualname)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return found is step or (found.function if isinstance(found, Step) else found) is step.function
+
+
+def _by_name(module: str, qualname: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def _by_value(value: Any) -> bytes:
+    import cloudpickle
+
+    return cloudpickle.dumps(value)  # type: ignore[no-any-return]
+
+
+class SourceStamp(NamedTuple):
+    """The source file of one of the user's modules, as the main process imported it."""
+
+    module: str
+    file: str
+    mtime_ns: int
+    size: int
+
+
+def source_stamps(is_own: Callable[[str], bool]) -> tuple[SourceStamp, ...]:
+    """Stamps of all of the user's own modules that are loaded here."""
+    stamps = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name != "__main__" and file.endswith(".py") and is_own(file):
+            try:
+                status = os.stat(file)
+            except OSError:
+                continue
+            stamps.append(SourceStamp(name, file, status.st_mtime_ns, status.st_size))
+    return tuple(stamps)
+
+
+_verified: set[SourceStamp] = set()
+
+
+def stale_sources(stamps: Iterable[SourceStamp]) -> list[str]:
+    """Files that this process imported after they were edited: what it would run is not what was fingerprinted."""
+    edited = []
+    for stamp in stamps:
+        if stamp in _verified or stamp.module not in sys.modules:
+            continue
+        try:
+            status = os.stat(stamp.file)
+            same = (status.st_mtime_ns, status.st_size) == (stamp.mtime_ns, stamp.size)
+        except OSError:
+            same = False
+        if same:
+            _verified.add(stamp)
+        else:
+            edited.append(stamp.file)
+    return edited

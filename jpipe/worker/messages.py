@@ -1,0 +1,231 @@
+"""What is sent to a worker, and what comes back: a chunk of items arrives as a `Work` and leaves as a `Receipt`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from jpipe.files import Read
+from jpipe.store import Inline, NewRecord, PutOptions, Store, Stored
+from jpipe.system.error_record import ErrorRecord
+from jpipe.worker.function_reference import FunctionReference, SourceStamp
+from jpipe.worker.process_state import digests_below
+from jpipe.worker.value_references import Payload
+
+__all__ = ["ItemReceipt", "ItemWork", "Receipt", "StepWork", "Work", "stored_of"]
+
+CARRIED = 512
+"""Results whose stored form is larger stay on disk; smaller ones travel in the receipt, bytes."""
+
+
+class StepWork(NamedTuple):
+    """What all chunks of one step share.
+
+    Parameters
+    ----------
+    name
+        The step's name.
+    function
+        How the worker finds the function.
+    family
+        The fingerprint of its code.
+    put
+        How its results are stored.
+    mmap_mode
+        How large arrays arrive.
+    hashers
+        The step's own digests by type (`hash=`).
+    timeout
+        Seconds that an item may take.
+    cache
+        Whether its results are kept beyond the run.
+    returns_file
+        Whether its annotation says that it returns the path of a `File`.
+    root
+        The project root.
+    sources
+        The user's modules as the main process imported them.
+    """
+
+    name: str
+    function: FunctionReference
+    family: bytes
+    put: PutOptions
+    mmap_mode: str | None
+    hashers: Any
+    timeout: float | None
+    cache: bool
+    returns_file: bool
+    root: str
+    sources: tuple[SourceStamp, ...]
+
+
+class ItemWork(NamedTuple):
+    """One item to run.
+
+    Parameters
+    ----------
+    key
+        Its key.
+    arguments
+        What is its own among the arguments.
+    shared
+        Position in `Work.shared` of what it has in common with others, or -1.
+    digests
+        (parameter, digest) of its arguments, for its record.
+    keep
+        Whether its result may be recorded; False when an argument has no digest that outlives the run.
+    """
+
+    key: bytes
+    arguments: Payload
+    shared: int
+    digests: tuple[tuple[str, bytes], ...]
+    keep: bool = True
+
+
+@dataclass(slots=True)
+class Work:
+    """A chunk of items of one step.
+
+    Attributes
+    ----------
+    number
+        Number of the chunk in the run.
+    key
+        What joblib.Memory files the execution under.
+    slots
+        The folder where workers say what they are doing, or None.
+    in_main
+        Whether it runs in the user's own process and thread.
+    is_own
+        Whether it is known that no other run has computed it or does so now.
+    tells_result
+        Whether its result may be what the run is for.
+    """
+
+    number: int
+    key: str
+    store: Store
+    step: StepWork
+    items: list[ItemWork]
+    shared: list[Payload]
+    wants_parts: bool = False
+    slots: str | None = None
+    capture: bool = True
+    in_main: bool = False
+    is_own: bool = False
+    tells_result: bool = False
+
+    def find(self, store: Store) -> Receipt | None:
+        """The receipt that an execution would give, when all results are in the cache meanwhile."""
+        if self.is_own or not self.step.cache or not all(item.keep for item in self.items):
+            return None
+        family = store.family(self.step.family)
+        if not family.refresh():
+            return None
+        digests = digests_below(self.step.root)
+        found = []
+        for position, item in enumerate(self.items):
+            records = [r for r in family.find(item.key) if all(map(digests.unchanged, r.reads))]
+            if not records or (self.wants_parts and records[0].parts is None):
+                return None
+            found.append(ItemReceipt(position, stored=stored_of(records[0]), reads=records[0].reads, found=True))
+        return Receipt(self.number, os.getpid(), self.step.family, found)
+
+
+@dataclass(slots=True)
+class ItemReceipt:
+    """What became of one item.
+
+    Attributes
+    ----------
+    position
+        Its position in the chunk.
+    stored
+        Where its result is; None when it has none.
+    reads
+        The files that it depended on.
+    seconds, peak_memory
+        Wall time, and bytes of resident memory of the worker at its end.
+    output
+        What it printed.
+    error
+        What it failed with.
+    changed
+        A file that was edited while the item ran: its result is not kept then.
+    found
+        It was not executed: another run had finished it meanwhile.
+    summary
+        What the result is, in a few words, where `Work.tells_result`.
+    interrupted
+        Ctrl-C stopped it, or it was not started because the run is to stop.
+    """
+
+    position: int
+    stored: Stored | None = None
+    reads: tuple[Read, ...] = ()
+    seconds: float = 0.0
+    peak_memory: int = 0
+    output: str = ""
+    error: ErrorRecord | None = None
+    changed: str | None = None
+    found: bool = False
+    interrupted: bool = False
+    summary: str = ""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of a chunk: light, whatever its results weigh.
+
+    Attributes
+    ----------
+    chunk
+        Number of the chunk.
+    pid
+        The worker's process.
+    family
+        What the results are filed under.
+    records
+        Records that are to be filed.
+    paths
+        Files that were written and are not known to be on the disk yet.
+    together
+        Whether small results wait here, to be filed with others by the main process.
+    complaints
+        Why results are not in the cache, where they could not be written.
+    """
+
+    chunk: int
+    pid: int
+    family: bytes
+    items: list[ItemReceipt]
+    records: list[tuple[int, NewRecord]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    together: bool = False
+    complaints: list[str] = field(default_factory=list)
+
+    def publish(self, store: Store) -> None:
+        """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""
+        if self.together and all(_is_small(record) for _, record in self.records):
+            return
+        records, self.records = self.records, []
+        if not records:
+            return
+        published = store.publish(self.family, [record for _, record in records])
+        self.paths += published.paths
+        for (position, record), place in zip(records, published.places, strict=True):
+            if not _is_small(record):
+                self.items[position].stored = record.stored._replace(where=place, paths=())
+
+
+def _is_small(record: NewRecord) -> bool:
+    where = record.stored.where
+    return isinstance(where, Inline) and len(where.payload) <= CARRIED
+
+
+def stored_of(record: Any) -> Stored:
+    """A record's result as if it had just been stored."""
+    return Stored(record.content, record.code, record.parts, record.where, record.nbytes, (), record.part_code)

@@ -1,0 +1,97 @@
+"""What a worker process keeps from chunk to chunk: digests of files, its slot, its redirected streams."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from jpipe.files import Boundary, FileDigests
+from jpipe.parallel.status_board import Slot
+from jpipe.store import Store
+from jpipe.worker.descriptors import Descriptors
+
+__all__ = ["boundary_of", "code_below", "digests_below", "native_streams", "own_slot"]
+
+_folders: dict[str, FileDigests] = {}
+_boundaries: dict[tuple[str, str], Boundary] = {}
+_slots: dict[tuple[str, int], Slot] = {}
+_own_code: dict[str, OwnCode] = {}
+_natives: dict[str, Descriptors] = {}
+
+
+class OwnCode:
+    """Fingerprints of code inside results: most results hold none, and then a worker need not import the room."""
+
+    def __init__(self, root: str, store: Store) -> None:
+        self._root = root
+        self._store = store
+        self._fingerprinter: Any = None
+
+    def _loaded(self) -> Any:
+        if self._fingerprinter is None:
+            from jpipe.fingerprint import Fingerprinter
+
+            self._fingerprinter = Fingerprinter(Path(self._root), self._store.parsed, key=self._store.disk.key.secret)
+        return self._fingerprinter
+
+    def of_object(self, obj: Any) -> bytes:
+        """As in `Fingerprinter`."""
+        return self._loaded().of_object(obj)  # type: ignore[no-any-return]
+
+    def is_own(self, obj: Any) -> bool:
+        """As in `Fingerprinter`."""
+        return self._loaded().is_own(obj)  # type: ignore[no-any-return]
+
+
+def code_below(root: str, store: Store) -> OwnCode:
+    """What fingerprints code inside results, for a project root and a cache that knows what its files say."""
+    known = _own_code.get(root)
+    if known is None:
+        known = _own_code[root] = OwnCode(root, store)
+    return known
+
+
+def digests_below(root: str) -> FileDigests:
+    """The digests of files, for a project root."""
+    known = _folders.get(root)
+    if known is None:
+        known = _folders[root] = FileDigests(Path(root))
+    return known
+
+
+def boundary_of(root: str, cache: str) -> Boundary:
+    """Which files count as inputs, for a project root and a cache folder."""
+    known = _boundaries.get((root, cache))
+    if known is None:
+        known = _boundaries[root, cache] = Boundary(Path(root), Path(cache))
+    return known
+
+
+def own_slot(folder: str | None) -> Slot | None:
+    """This thread's slot; None where the run's folder is on another machine."""
+    if folder is None:
+        return None
+    place = folder, threading.get_ident()
+    if place not in _slots:
+        for other in [known for known in _slots if known[0] != folder]:
+            _slots.pop(other, None)
+        try:
+            _slots[place] = Slot(folder)
+        except OSError:
+            return None
+    return _slots[place]
+
+
+def native_streams(folder: str | None) -> Descriptors | None:
+    """Where this worker's streams go; None where the run's folder is on another machine."""
+    if folder is None:
+        return None
+    if folder not in _natives:
+        while _natives:
+            _natives.popitem()[1].close()
+        try:
+            _natives[folder] = Descriptors(folder)
+        except OSError:
+            return None
+    return _natives[folder]

@@ -1,0 +1,124 @@
+"""Where chunks run: their execution goes through joblib.Memory, over jpipe's own store.
+
+With ``joblib.Memory(cache_dir, backend="jpipe").cache(execute)`` a chunk whose results appeared in the cache meanwhile
+is not executed again, and what was executed is filed by the store backend. A run that starts no worker, of a pipeline
+that does not need joblib either, does not import it for this: doing the work would take less time than that.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from jpipe.store import Store
+from jpipe.system.error_record import ErrorRecord, record_error
+from jpipe.worker.capture import captured
+from jpipe.worker.descriptors import screen_given
+from jpipe.worker.function_reference import stale_sources
+from jpipe.worker.messages import ItemReceipt, Receipt, Work
+from jpipe.worker.run_item import Execution
+from jpipe.worker.seeds import preserved
+
+if TYPE_CHECKING:
+    from jpipe.store.joblib_backend import JpipeStoreBackend
+
+__all__ = ["Task", "run_work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A chunk as a pool takes it; a worker that unpickles it imports no more than this module."""
+
+    work: Work
+
+    def __call__(self) -> Receipt:
+        return run_work(self.work)
+
+
+def run_work(work: Work) -> Receipt:
+    """Run a chunk in this process."""
+    if work.in_main and "joblib" not in sys.modules:
+        return _run_directly(work)
+    memory = _Front.of(work.store)
+    with memory.backend.serving(work):
+        receipt: Receipt = memory.execute(work.key, work)
+    for store in (work.store, memory.backend.store):
+        receipt.complaints += store.saving.take_complaints()
+    return receipt
+
+
+def _run_directly(work: Work) -> Receipt:
+    """What joblib.Memory and the store backend do with a chunk."""
+    receipt = work.find(work.store)
+    if receipt is None:
+        receipt = _execute(work.key, work)
+        receipt.publish(work.store)
+    receipt.complaints += work.store.saving.take_complaints()
+    return receipt
+
+
+class _Front:
+    """joblib.Memory over one store, in this process."""
+
+    _known: ClassVar[dict[str, _Front]] = {}
+
+    def __init__(self, store: Store) -> None:
+        from joblib import Memory
+
+        from jpipe.store import joblib_backend
+
+        joblib_backend.register()
+        memory = Memory(str(store.root), backend="jpipe", verbose=0, backend_options={"store": store})
+        self.backend: JpipeStoreBackend = memory.store_backend
+        self.execute: Callable[[str, Work], Receipt] = memory.cache(_execute, ignore=["work"])
+
+    @classmethod
+    def of(cls, store: Store) -> _Front:
+        root = store.disk.folder.root
+        known = cls._known.get(root)
+        if known is None:
+            known = cls._known[root] = cls(store)
+        return known
+
+
+def _execute(key: str, work: Work) -> Receipt:
+    """Execute all items of a chunk; what joblib.Memory remembers under `key`."""
+    receipt = Receipt(work.number, os.getpid(), work.step.family, [], together=work.in_main and work.is_own)
+    try:
+        function = work.step.function.resolve()
+    except BaseException as error:
+        receipt.items = [ItemReceipt(p, error=record_error(error)) for p in range(len(work.items))]
+        return receipt
+    if edited := stale_sources(work.step.sources):
+        return _refused(work, receipt, edited)
+    execution = Execution(work, function, receipt)
+    native = execution.native
+    with (
+        screen_given() if work.in_main and not work.capture else nullcontext(),
+        captured(work.capture, native.give_back if native is not None else None) as capture,
+        native.redirected() if native is not None else nullcontext(),
+        preserved() if work.in_main else nullcontext(),
+    ):
+        for position, item in enumerate(work.items):
+            if execution.stopped():
+                receipt.items.append(ItemReceipt(position, interrupted=True))
+                continue
+            receipt.items.append(execution.run(position, item, capture))
+    if edited := stale_sources(work.step.sources):
+        receipt.records = []
+        return _refused(work, receipt, edited)
+    return receipt
+
+
+_execute.__signature__ = inspect.signature(_execute)  # type: ignore[attr-defined]  # joblib asks for it at each call
+
+
+def _refused(work: Work, receipt: Receipt, edited: Sequence[str]) -> Receipt:
+    error = ErrorRecord("edited", "SourceEdited", f"{edited[0]} was edited after the run had begun")
+    receipt.items = [ItemReceipt(p, error=error) for p in range(len(work.items))]
+    return receipt

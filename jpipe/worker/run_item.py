@@ -1,0 +1,184 @@
+"""Run the items of a chunk where they are: resolve arguments, seed, call, write the result, note what became of it.
+
+Nothing that a step does may escape: an exception becomes an `ErrorRecord` in the receipt, and the other items go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from jpipe.define.step import Step
+from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
+from jpipe.files import File
+from jpipe.model.step_options import StepOptions
+from jpipe.model.value_summary import outcome_of
+from jpipe.parallel.interrupts import came, interruptible
+from jpipe.parallel.process_lifetime import is_worker
+from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
+from jpipe.system.audit import Watch, watching
+from jpipe.system.error_record import record_error
+from jpipe.system.memory import forget_peak, peak_memory
+from jpipe.worker.capture import Capture, forget_warnings
+from jpipe.worker.descriptors import Descriptors, main_streams
+from jpipe.worker.folder import own_folder
+from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
+from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams, own_slot
+from jpipe.worker.seeds import seeded
+from jpipe.worker.timeouts import limit
+from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
+
+__all__ = ["Execution", "inputs_of"]
+
+_PLAIN = (int, float, str, bytes, bool, type(None))
+_NO_OPTIONS = StepOptions()
+
+
+class Execution:
+    """The items of one chunk, one after the other."""
+
+    def __init__(self, work: Work, function: Callable[..., Any], receipt: Receipt) -> None:
+        self.work = work
+        self.step = _step_of(function) if type(function) is FunctionType else Step(function, _NO_OPTIONS)
+        self.receipt = receipt
+        self.source = ValueSource(work.store, work.step.mmap_mode)
+        self.slot = own_slot(work.slots)
+        self.native = _native(work) if work.capture else None
+        self.files = digests_below(work.step.root)
+        self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
+        self._stop = False
+
+    def stopped(self) -> bool:
+        """Whether the rest of the items is not to be started."""
+        return self._stop or (self.slot is not None and self.slot.should_stop())
+
+    def run(self, position: int, item: ItemWork, capture: Capture) -> ItemReceipt:
+        """Run one item."""
+        receipt = ItemReceipt(position)
+        if self.work.capture:
+            forget_warnings()
+        started = time.time()
+        clock = time.perf_counter()
+        if is_worker():
+            forget_peak()
+        if self.slot is not None:
+            self.slot.begin(self.work.number, position, started, peak_memory())
+        try:
+            with own_folder():
+                with watching() as watch:
+                    value = self._call(item)
+                receipt.seconds = time.perf_counter() - clock
+                receipt.peak_memory = peak_memory()
+                self._keep(receipt, item, value, watch, int(started * 1e9))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and came():
+                receipt.interrupted = self._stop = True
+            else:
+                receipt.seconds = time.perf_counter() - clock
+                receipt.peak_memory = peak_memory()
+                receipt.error = record_error(error, _kind_of(error), receipt.seconds)
+        receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
+        if self.slot is not None:
+            receipt.peak_memory = peak_memory()
+            self.slot.end(self.work.number, started, receipt.peak_memory)
+        return receipt
+
+    def _call(self, item: ItemWork) -> Any:
+        args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
+        seeded(item.key)
+        with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
+            value = self.step.function(*args, **kwargs)
+            return _awaited(value) if hasattr(value, "__await__") else value
+
+    def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
+        step = self.work.step
+        outputs: list[str] = []
+        hashers = step.hashers or {}
+        if type(value) not in _PLAIN:
+            hashers = {**hashers, File: lambda file: self._file(file, outputs)}
+        if step.returns_file and isinstance(value, (str, os.PathLike)) and not isinstance(value, File):
+            self._file(File(value), outputs)
+        try:
+            stored = self.work.store.put(
+                value,
+                options=step.put,
+                parts=self.work.wants_parts,
+                hashers=hashers,
+                fingerprint=code_below(step.root, self.work.store),
+            )
+        except (UnstorableResult, UndigestibleError) as error:
+            if not self.work.in_main:
+                raise
+            receipt.error = record_error(error, "unstorable")
+            receipt.stored = _held(value)
+            return
+        reads, receipt.changed = watch.reads(self.files, self.boundary, started_ns)
+        written = {self.files.full(os.path.abspath(path)) for path in outputs}
+        reads = tuple(read for read in reads if self.files.full(read.path) not in written)
+        receipt.reads = reads + tuple(self.files.read(path, written=True) for path in sorted(written))
+        receipt.stored = stored
+        receipt.summary = outcome_of(value) if self.work.tells_result else ""
+        self.receipt.paths += stored.paths
+        if step.cache and item.keep and receipt.changed is None:
+            record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, receipt.peak_memory)
+            self.receipt.records.append((receipt.position, record))
+
+    def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:
+        """What counts of a `File` in a result: its path as written and its content."""
+        outputs.append(file.path)
+        return "jpipe.File", file.path, self.files.content(os.path.abspath(file.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _step_of(function: FunctionType) -> Step[..., Any]:
+    """What spreads arguments over the parameters of a function; remembered, because finding a signature takes time."""
+    return Step(function, _NO_OPTIONS)
+
+
+def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]:
+    """The arguments of an item by name, with every result that they refer to."""
+    with loaded_with(source):
+        arguments = arguments_of(item.arguments, source)
+        if item.shared >= 0:
+            arguments.update(arguments_of(work.shared[item.shared], source))
+    return arguments
+
+
+def _native(work: Work) -> Descriptors | None:
+    """Where what is written below Python goes; None where it is left alone."""
+    return native_streams(work.slots) if is_worker() else main_streams()
+
+
+def _held(value: Any) -> Stored:
+    """A result that cannot be stored, for the rest of this run; its digest is of this run alone."""
+    return Stored(os.urandom(32), (), None, Held(value), 0)
+
+
+def _kind_of(error: BaseException) -> str:
+    if isinstance(error, ItemTimeoutError):
+        return "timeout"
+    if isinstance(error, MissingEntry) and not isinstance(error, UnreadableEntry):
+        return "missing"
+    return "unstorable" if isinstance(error, (UnstorableResult, UndigestibleError)) else "raised"
+
+
+def _awaited(value: Any) -> Any:
+    """What an awaitable gives, in a loop of its own; one that runs in this thread, a notebook's, stands still."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await value
+
+    outer = asyncio._get_running_loop()
+    if outer is None:
+        return asyncio.run(wait())
+    asyncio._set_running_loop(None)
+    try:
+        return asyncio.run(wait())
+    finally:
+        asyncio.set_event_loop(outer)
+        asyncio._set_running_loop(outer)

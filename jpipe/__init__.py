@@ -12,10 +12,11 @@ from jpipe.store.joblib_registration import register_backend
 if TYPE_CHECKING:
     from jpipe import errors, parallel
     from jpipe.api import run
+    from jpipe.decide.stored_results import load
     from jpipe.define.layout import Output
     from jpipe.define.map import map
     from jpipe.files import File
-    from jpipe.schedule.direct_calls import cached, load
+    from jpipe.schedule.direct_calls import cached
     from jpipe.worker.seeds import seed
 
 __version__ = "0.1.0"
@@ -26,7 +27,7 @@ _LAZY = {
     "File": "jpipe.files",
     "Output": "jpipe.define.layout",
     "cached": "jpipe.schedule.direct_calls",
-    "load": "jpipe.schedule.direct_calls",
+    "load": "jpipe.decide.stored_results",
     "map": "jpipe.define.map",
     "run": "jpipe.api",
     "seed": "jpipe.worker.seeds",

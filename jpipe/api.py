@@ -13,7 +13,7 @@ from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.session import load_step, prepare
 from jpipe.define.pipeline import Pipeline
-from jpipe.history.journal_writer import Journal, opening_of
+from jpipe.history.journal_writer import Journal
 from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Event, Observer, everyone
 from jpipe.model.plan import Plan
@@ -105,7 +105,7 @@ def run(
     limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, memory_for_items())
     request = Request(limits, targets, n_jobs, backend, backend_options, force, items, failed, frozen, capture)
     name = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
-    journal = Journal(journal_folder(session.store.root), opening_of(session, name))
+    journal = Journal(journal_folder(session.store.root), session.opening(name))
     emit = Once(everyone([journal, observer or _ignore]))
     done = carry_out(session, request, name, emit)
     ledger, account, outcome = done.ledger, done.account, done.outcome

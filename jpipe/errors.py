@@ -1,4 +1,4 @@
-"""Every error jpipe raises, as one tree.
+"""Every error jpipe raises, as one tree, and every exit code; "did you mean".
 
 ::
 
@@ -26,15 +26,16 @@ exception that leaves jpipe is a bug in jpipe.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import NamedTuple
-
-from jpipe.model.outcomes import ExitCode
 
 __all__ = [
     "CacheError",
     "CacheFolderError",
     "CacheMiss",
     "ConfigurationError",
+    "ExitCode",
     "ItemTimeoutError",
     "JpipeError",
     "Location",
@@ -49,7 +50,30 @@ __all__ = [
     "UsageError",
     "WiringError",
     "WorkerLostError",
+    "did_you_mean",
+    "nearest",
 ]
+
+
+class ExitCode(IntEnum):
+    """What the ``jpipe`` command returns to the shell."""
+
+    OK = 0
+    """Everything asked for is up to date."""
+    FAILED = 1
+    """A step failed."""
+    USAGE = 2
+    """Wrong usage or configuration."""
+    NOT_LOADED = 3
+    """The pipeline does not load or is wired wrong."""
+    OUT_OF_DATE = 4
+    """``--check`` or ``--frozen`` found something out of date."""
+    NOTHING_SELECTED = 5
+    """The targets or the selection match nothing."""
+    BUG = 70
+    """A bug in jpipe."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C."""
 
 
 class Location(NamedTuple):
@@ -230,3 +254,18 @@ class RunInterrupted(JpipeError):
     """Ctrl-C stopped the run; what finished is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name in `known` that `name` may be a misspelling of, None if there is none like it."""
+    import difflib  # seldom needed, and every command would wait for it
+
+    names = list(known)
+    found = difflib.get_close_matches(name, names, 1) or [one for one in names if one.lower() == name.lower()]
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str | None) -> str | None:
+    """The hint for a misspelt name; `otherwise` if no known name is like it."""
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else otherwise

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jpipe.errors import ConfigurationError, Location, UsageError
-from jpipe.spelling import nearest
+from jpipe.errors import ConfigurationError, Location, UsageError, nearest
 
 __all__ = ["SETTINGS", "Setting", "Settings", "settings_for"]
 

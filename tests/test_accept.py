@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode
 
 if TYPE_CHECKING:
     from conftest import Project

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jpipe.cli.command_line import call
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode
 
 if TYPE_CHECKING:
     from conftest import Project

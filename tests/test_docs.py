@@ -14,7 +14,7 @@ import pytest
 
 import jpipe
 from jpipe.cli.command_line import group
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode
 from jpipe.model.reasons import ReasonKind
 from jpipe.model.step_options import StepOptions
 from jpipe.settings import SETTINGS

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jpipe.errors import ExitCode
 from jpipe.history.journal_reader import log_of, runs
 from jpipe.history.journal_writer import KEPT_RUNS, Journal, Opening
 from jpipe.history.run_index import append_row, commit_of
-from jpipe.model.outcomes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path

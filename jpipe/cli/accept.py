@@ -11,8 +11,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 from jpipe.render.humanize import ago, counted
 from jpipe.render.styled_text import Line, dim, good, line, name, strong, warn
 

@@ -17,8 +17,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import CacheError, CacheMiss, UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import CacheError, CacheMiss, ExitCode, UsageError
 from jpipe.model.step_options import parse_bytes
 from jpipe.render.humanize import ago, counted, size
 from jpipe.render.styled_text import Line, bad, columns, dim, good, line, name, strong, warn

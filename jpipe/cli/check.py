@@ -10,8 +10,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import WiringError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, WiringError
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, good, line, name, warn
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from jpipe.cli.commands import LazyGroup, ReaderLeft
-from jpipe.errors import JpipeError, RunInterrupted, UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, JpipeError, RunInterrupted, UsageError
 from jpipe.render.styled_text import Line, line, warn
 from jpipe.render.terminal import Paper
 

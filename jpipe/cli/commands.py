@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from jpipe.errors import UsageError
-from jpipe.spelling import nearest
+from jpipe.errors import UsageError, nearest
 
 __all__ = ["COMMANDS", "LazyGroup", "ReaderLeft"]
 

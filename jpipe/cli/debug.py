@@ -10,8 +10,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, UsageError
 from jpipe.render.styled_text import columns, dim, good, line, name, strong
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def command(
 
 
 def _debug(call: Invocation, prepared: PreparedItem, trace: bool) -> int:
-    from jpipe.debugger import debug
+    from jpipe.debugging import debug
     from jpipe.model.value_summary import summary_of
 
     rows = [(line("  "), line(name(n), " = ", summary_of(value))) for n, value in prepared.arguments.items()]

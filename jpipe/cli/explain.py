@@ -9,8 +9,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
-from jpipe.errors import UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from jpipe.fingerprint import Fingerprint

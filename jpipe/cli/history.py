@@ -10,7 +10,7 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.cli.log import journals_of
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode
 
 __all__ = ["command"]
 

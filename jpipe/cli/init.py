@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from jpipe.errors import UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, UsageError
 from jpipe.render.styled_text import good, line, name
 from jpipe.render.terminal import Paper
 

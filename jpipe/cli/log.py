@@ -10,8 +10,7 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
-from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.instant import asked, recalled
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import ExitCode
 from jpipe.system.machine import workers_of
 
 if TYPE_CHECKING:

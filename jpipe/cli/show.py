@@ -14,11 +14,9 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
-from jpipe.errors import CacheMiss, NothingSelectedError, UsageError
-from jpipe.model.outcomes import ExitCode
+from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
 from jpipe.render.humanize import counted
 from jpipe.render.styled_text import dim, line
-from jpipe.spelling import nearest
 
 if TYPE_CHECKING:
     from jpipe.history.last_run import History
@@ -60,8 +58,8 @@ def _values(call: Invocation, step: str) -> list[Any]:
         raise CacheMiss(f"there is no cache {folder} yet", hint=f"run the pipeline first: {call.commands.text('run')}")
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
     sys.path.insert(0, str(Path(call.file).resolve().parent))
+    from jpipe.decide.stored_results import results_of
     from jpipe.history.last_run import History
-    from jpipe.schedule.direct_calls import results_of
     from jpipe.store import Store
 
     store = Store.open(folder, create=False)

@@ -13,8 +13,8 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.cli.plan import plan_for
+from jpipe.errors import ExitCode
 from jpipe.history.run_index import ROWS, journal_folder
-from jpipe.model.outcomes import ExitCode
 from jpipe.render.humanize import ago
 from jpipe.render.plan_text import status_line
 from jpipe.render.styled_text import dim, line

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which calls are fresh, and why the others are not."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.decide.explain import texts_of
+from jpipe.decide.item_labels import label_of
 from jpipe.decide.session import Session
 from jpipe.errors import NothingSelectedError
 from jpipe.history.journal_reader import RunRow, log_of
-from jpipe.schedule.failure_details import label_of
 
 __all__ = ["KeyParts", "StepRun", "key_parts", "step_runs"]
 

@@ -22,7 +22,9 @@ from jpipe.errors import CacheMiss, JpipeError, Location, NothingSelectedError, 
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprint, Fingerprinter
 from jpipe.history.acceptance import accepted_families
+from jpipe.history.journal_writer import Opening, text_of
 from jpipe.history.last_run import History, LastRun, pipeline_id
+from jpipe.history.run_index import commit_of
 from jpipe.model.run_report import unknown_step
 from jpipe.settings import Settings, settings_for
 from jpipe.store import MissingEntry, Store, UnreadableEntry
@@ -95,6 +97,14 @@ class Session:
         """What runs of this pipeline are filed under."""
         home = home_of(self.pipeline.file, getattr(self.pipeline.function, "__globals__", {}))
         return pipeline_id(self.files.short(home), self.pipeline.name)
+
+    def opening(self, run: str) -> Opening:
+        """What is known of a run that begins now."""
+        known = self.pipeline.parameters.bind(**self.parameters)
+        given = tuple(known.arguments)
+        known.apply_defaults()
+        parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
+        return Opening(run, self.identity, parameters, given, commit_of(self.root), time.time())
 
     def wanted(self, targets: Sequence[str]) -> list[int]:
         """Numbers of the calls that take part: those of the target steps and all that they need.

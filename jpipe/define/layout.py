@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 from jpipe.define.array_snapshots import Snapshots, is_array
 from jpipe.define.step import Step, recorder
-from jpipe.errors import Location, WiringError
-from jpipe.spelling import nearest
+from jpipe.errors import Location, WiringError, nearest
 from jpipe.system.ownership import JPIPE_FOLDER
 
 __all__ = ["Call", "Layout", "Output", "contains_output", "expected_items", "needs_of", "replace_outputs"]

@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from jpipe.define.pipeline import Pipeline
-from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError
-from jpipe.spelling import did_you_mean
+from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError, did_you_mean
 from jpipe.system.import_observer import observing
 from jpipe.system.main_module import module_name
 

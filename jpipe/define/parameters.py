@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.define.pipeline import Pipeline
-from jpipe.errors import UsageError
-from jpipe.spelling import did_you_mean
+from jpipe.errors import UsageError, did_you_mean
 
 __all__ = ["parse"]
 

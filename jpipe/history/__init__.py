@@ -1,1 +1,1 @@
-"""TODO."""
+"""What earlier runs left: journals, the last run, what was accepted."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import reprlib
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from jpipe.decide.session import Session
-from jpipe.history.run_index import KEPT_RUNS, ROWS, append_row, commit_of, json_line, open_to_append
+from jpipe.history.run_index import KEPT_RUNS, ROWS, append_row, json_line, open_to_append
 from jpipe.model.events import (
     ChunkEnded,
     Event,
@@ -39,7 +37,7 @@ from jpipe.model.events import (
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 
-__all__ = ["SUFFIX", "Journal", "Opening", "StepResult", "opening_of", "text_of"]
+__all__ = ["SUFFIX", "Journal", "Opening", "StepResult", "text_of"]
 
 SUFFIX = ".jsonl"
 _MOST_BYTES = 16 << 20
@@ -114,7 +112,7 @@ class Journal:
     Parameters
     ----------
     folder
-        Where journals are: `jpipe.rows.journal_folder`.
+        Where journals are: `jpipe.history.run_index.journal_folder`.
     opening
         What is known of the run before it begins.
 
@@ -226,15 +224,6 @@ class _Lines:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def opening_of(session: Session, run: str) -> Opening:
-    """What is known of a run of this pipeline that begins now."""
-    known = session.pipeline.parameters.bind(**session.parameters)
-    given = tuple(known.arguments)
-    known.apply_defaults()
-    parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
-    return Opening(run, session.identity, parameters, given, commit_of(session.root), time.time())
 
 
 def text_of(value: Any) -> str:

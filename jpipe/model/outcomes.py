@@ -1,10 +1,10 @@
-"""The closed sets of jpipe: verdicts before a run, outcomes after it, and exit codes."""
+"""The closed sets of jpipe: verdicts before a run, and outcomes after it."""
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import Enum
 
-__all__ = ["ExitCode", "Outcome", "Verdict"]
+__all__ = ["Outcome", "Verdict"]
 
 
 class Verdict(str, Enum):
@@ -31,24 +31,3 @@ class Outcome(str, Enum):
     """It was not started, because something that it needs failed."""
     INTERRUPTED = "interrupted"
     """It was not finished, because the run was stopped."""
-
-
-class ExitCode(IntEnum):
-    """What the ``jpipe`` command returns to the shell."""
-
-    OK = 0
-    """Everything asked for is up to date."""
-    FAILED = 1
-    """A step failed."""
-    USAGE = 2
-    """Wrong usage or configuration."""
-    NOT_LOADED = 3
-    """The pipeline does not load or is wired wrong."""
-    OUT_OF_DATE = 4
-    """``--check`` or ``--frozen`` found something out of date."""
-    NOTHING_SELECTED = 5
-    """The targets or the selection match nothing."""
-    BUG = 70
-    """A bug in jpipe."""
-    INTERRUPTED = 130
-    """Stopped by Ctrl-C."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from jpipe.errors import (
     CacheMiss,
+    ExitCode,
     ItemTimeoutError,
     Location,
     RunInterrupted,
@@ -14,11 +15,11 @@ from jpipe.errors import (
     UnstorableResult,
     UsageError,
     WorkerLostError,
+    did_you_mean,
 )
 from jpipe.model.events import Failure, StepEnded
-from jpipe.model.outcomes import ExitCode, Outcome
+from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
-from jpipe.spelling import did_you_mean
 from jpipe.system.error_record import ErrorRecord
 from jpipe.system.notebook_cells import cell_name
 

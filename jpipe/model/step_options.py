@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from jpipe.errors import UsageError
-from jpipe.spelling import did_you_mean
+from jpipe.errors import UsageError, did_you_mean
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
 

@@ -124,7 +124,7 @@ def _is_configured() -> bool:
 
 
 def _configured_n_jobs() -> int:
-    if "jpipe.mapping.forked" in sys.modules and sys.modules["jpipe.mapping.forked"].inside_worker:
+    if "jpipe.parallel.forked_pool" in sys.modules and sys.modules["jpipe.parallel.forked_pool"].inside_worker:
         return 1
     if "joblib" not in sys.modules:
         return -1

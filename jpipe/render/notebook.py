@@ -38,7 +38,7 @@ class Block:
         self._handle: Any = None
 
     def draw(self, lines: list[Line], standing: Standing, elapsed: dict[str, float]) -> None:
-        """Add `lines` and bring the bars up to date; see `jpipe.bars.Bars.draw`."""
+        """Add `lines` and bring the bars up to date; see `jpipe.render.bars.Bars.draw`."""
         self._said += ["".join(text for text, _ in one) for one in lines]
         running = standing.end is None and any(step.started for step in standing.steps.values())
         if not lines and self._now() - self._at < _FASTEST:

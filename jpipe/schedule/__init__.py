@@ -1,1 +1,1 @@
-"""TODO."""
+"""The one loop that runs what must run."""

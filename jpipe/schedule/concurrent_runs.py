@@ -10,7 +10,7 @@ from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready import Item
 from jpipe.store import Store
-from jpipe.store.disk.work_claims import Turns
+from jpipe.store.work_claims import Turns
 
 __all__ = ["POLL", "Sharing"]
 

@@ -6,59 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
+from jpipe.decide.item_labels import SCALARS, element_of, label_of, position_of
 from jpipe.decide.pipeline_state import Ledger
-from jpipe.define.layout import Call, Output, needs_of
+from jpipe.define.layout import Output, needs_of
 from jpipe.model.events import Failure
 from jpipe.model.value_summary import summary_of
 from jpipe.system.error_record import ErrorRecord
 from jpipe.system.memory import machine_memory
 
-__all__ = ["Origins", "failure_of", "label_of"]
-
-_SCALARS = (int, float, str, bool, type(None))
-
-
-def label_of(state: CallState, index: int) -> str:
-    """An item as people tell it from others: ``score[k=32, C=1.0]``, or ``resize[17]``."""
-    own = _scalars(state.call, index)
-    if not own and state.call.is_mapped:
-        own = {"": str(index)}
-    inside = ", ".join(f"{name}={value}" if name else value for name, value in own.items())
-    return f"{state.call.step.name}[{inside}]" if inside else state.call.step.name
-
-
-def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:
-    """The scalar arguments that tell an item from others of its step, and those of the items whose results it takes."""
-    found: dict[str, str] = {}
-    for name, value in call.arguments.items():
-        if call.is_mapped and name not in call.over:
-            continue  # all items have it
-        element = _element(call, name, value, index)
-        if type(element) is Output:
-            for upstream, text in _scalars_behind(element, index if name in call.over else None, depth).items():
-                found.setdefault(upstream, text)
-        elif type(element) in _SCALARS and len(repr(element)) <= 30:
-            found[name] = repr(element)
-    return found
-
-
-def _scalars_behind(output: Output, index: int | None, depth: int) -> dict[str, str]:
-    """Those of the item that gave an output; `index` is its number where a mapped call takes another item by item."""
-    if not depth:
-        return {}
-    if not output.call.is_mapped:
-        return _scalars(output.call, 0, depth - 1) if index is None else {}
-    if output.path:
-        index = output.path[0] if isinstance(output.path[0], int) else None
-    return _scalars(output.call, index, depth - 1) if index is not None else {}
-
-
-def _element(call: Call, name: str, value: Any, index: int) -> Any:
-    """The argument of an item; the whole output where the call is mapped over one."""
-    if name not in call.over or type(value) is Output:
-        return value
-    return value[index] if index < len(value) else None
-
+__all__ = ["Origins", "failure_of"]
 
 class Origins:
     """Says which parameter of the pipeline an argument came from, where that is plain.
@@ -86,15 +42,10 @@ class Origins:
 
 def _is_from(value: Any, given: Any) -> bool:
     """Whether an argument is a parameter, or one of the elements of one."""
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         elements = [given, *given] if isinstance(given, (list, tuple, range)) else [given]
         return value is not None and any(type(one) is type(value) and one == value for one in elements)
     return value is given or (isinstance(given, (list, tuple)) and any(one is value for one in given))
-
-
-def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
-    """Where an item stands among all items of its step, and how many there are."""
-    return ledger.numbers.first_of(state) + index, ledger.numbers.count_of_step(state.call.step.name)
 
 
 def failure_of(
@@ -136,7 +87,7 @@ def failure_of(
 
 
 def _argument(ledger: Ledger, origins: Origins, state: CallState, name: str, index: int) -> tuple[str, str, str]:
-    element = _element(state.call, name, state.call.arguments[name], index)
+    element = element_of(state.call, name, state.call.arguments[name], index)
     if type(element) is not Output:
         needs = list(needs_of(element))
         if needs:

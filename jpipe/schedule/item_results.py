@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jpipe.decide.call_state import CallState
+from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_state import Ledger
 from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.schedule.chunks import Chunk
-from jpipe.schedule.failure_details import Origins, failure_of, label_of
+from jpipe.schedule.failure_details import Origins, failure_of
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.messages import ItemReceipt
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer
+from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_state import Ledger
 from jpipe.decide.session import Session
 from jpipe.define.layout import expected_items
@@ -20,7 +21,7 @@ from jpipe.model.run_limits import Limits
 from jpipe.parallel.n_jobs import pool_maker
 from jpipe.schedule.after_run import plan_of
 from jpipe.schedule.chunks import ChunkBuilder, own_folders
-from jpipe.schedule.failure_details import Origins, label_of
+from jpipe.schedule.failure_details import Origins
 from jpipe.schedule.in_flight import Crew
 from jpipe.schedule.item_results import Account
 from jpipe.schedule.ready_queue import Backlog

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.format.blob import blob_id
 from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.on_disk import Disk
 
 __all__ = ["NoteKind", "forget_note", "note_names", "read_note", "write_note"]
 

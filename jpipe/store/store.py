@@ -15,23 +15,21 @@ from typing import Any
 from blake3 import blake3
 
 from jpipe.digest import digest
+from jpipe.store.best_effort import Saving
 from jpipe.store.care.merge_packs import merge_small
 from jpipe.store.care.prune import Pruned, default_limit, prune
 from jpipe.store.care.removal import clear, remove
 from jpipe.store.care.roots import mark_reached, pin
 from jpipe.store.care.usage import Entry, FamilyUse, Size, entries, families, measure
 from jpipe.store.care.verify import Verified, verify
-from jpipe.store.disk.best_effort import Saving
 from jpipe.store.disk.cache_folder import Folder, open_folder
-from jpipe.store.disk.disk import Disk
-from jpipe.store.disk.durability import sync_files
 from jpipe.store.disk.locks import Claim, Holder, Lock, claim
 from jpipe.store.disk.signing import SigningKey
+from jpipe.store.durability import sync_files
 from jpipe.store.family import SUFFIX, Family
 from jpipe.store.format.blob import blob_id
 from jpipe.store.format.compress import method_of
 from jpipe.store.format.encode import encode, pack_inline, unpack_inline
-from jpipe.store.format.inline_values import PayloadReader, places_in
 from jpipe.store.format.memory_map import Mode
 from jpipe.store.format.pack import PackBuilder
 from jpipe.store.format.records import (
@@ -46,7 +44,9 @@ from jpipe.store.format.records import (
     UnreadableEntry,
     Where,
 )
+from jpipe.store.inline_values import PayloadReader, places_in
 from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Store"]
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jpipe.files import Boundary, FileDigests, Read
+from jpipe.files import FileDigests, Read
 from jpipe.system.error_record import is_own
+from jpipe.system.input_files import Boundary
 
 __all__ = ["Watch", "watching"]
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a worker does with a chunk."""

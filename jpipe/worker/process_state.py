@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from jpipe.files import Boundary, FileDigests
+from jpipe.files import FileDigests
 from jpipe.parallel.status_board import Slot
 from jpipe.store import Store
+from jpipe.system.input_files import Boundary
 from jpipe.worker.descriptors import Descriptors
 
 __all__ = ["boundary_of", "code_below", "digests_below", "native_streams", "own_slot"]

@@ -15,7 +15,6 @@ from jpipe.decide.session import Session
 from jpipe.define.layout import Layout
 from jpipe.files import FileDigests
 from jpipe.fingerprint import Fingerprinter, PartKind
-from jpipe.history.journal_writer import opening_of
 from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
 from jpipe.system.error_record import is_own
@@ -91,7 +90,7 @@ def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
         "calls": len(ledger.states),
         "cache_dir": str(session.store.root),
         "plan": plan.to_dict(),
-        "row": opening_of(session, "").to_row(),
+        "row": session.opening("").to_row(),
     }
 
 

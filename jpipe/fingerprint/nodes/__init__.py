@@ -1,1 +1,1 @@
-"""TODO."""
+"""Live functions, classes, modules and constants, followed from one to the next."""

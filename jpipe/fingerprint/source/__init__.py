@@ -1,1 +1,1 @@
-"""TODO."""
+"""Source files, read into normalised facts."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Looking after a cache: what it takes, what may go, what is damaged."""

@@ -18,9 +18,9 @@ from jpipe.store.care.removal import blob_references, remove_blobs, unlink
 from jpipe.store.care.roots import Reached, living_since, reached
 from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Pruned", "default_limit", "prune"]
 

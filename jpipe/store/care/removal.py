@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from jpipe.store.care.merge_packs import rewrite
 from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.format.pack import Segment
+from jpipe.store.on_disk import Disk
 
 __all__ = ["blob_references", "clear", "remove", "remove_blobs", "unlink"]
 

@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
 from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Reached", "living_since", "mark_reached", "pin", "reached"]
 

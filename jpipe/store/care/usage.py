@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "measure", "pack_files"]
 

@@ -12,9 +12,9 @@ from jpipe.store.care.merge_packs import drop_damaged, rewrite
 from jpipe.store.care.removal import unlink
 from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.format.memory_map import read_exactly
 from jpipe.store.format.records import MissingEntry
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Problem", "Verified", "verify"]
 

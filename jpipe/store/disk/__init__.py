@@ -1,1 +1,1 @@
-"""TODO."""
+"""Safe writing: folders, files that are published whole, locks, signatures."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The bytes of a result: blobs, packs, records."""

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.disk.locks import Holder, Lock
 from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Turns"]
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 from jpipe.store.care.prune import prune
 from jpipe.store.care.usage import measure
 from jpipe.store.disk import system
-from jpipe.store.disk.disk import Disk
 from jpipe.store.format.records import CacheWarning
+from jpipe.store.on_disk import Disk
 
 __all__ = ["Saving"]
 

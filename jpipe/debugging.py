@@ -26,7 +26,7 @@ from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.store import MissingEntry
 from jpipe.system.error_record import ErrorRecord, record_error
-from jpipe.system.ownership import JPIPE_FOLDER
+from jpipe.system.ownership import OWN_FOLDER
 from jpipe.worker.function_reference import source_stamps
 from jpipe.worker.run_item import inputs_of
 from jpipe.worker.seeds import seeded
@@ -276,7 +276,7 @@ def _traced(debugger: ModuleType | None, function: Callable[..., Any], args: lis
 
 def _post_mortem(debugger: ModuleType, error: BaseException, record: ErrorRecord) -> None:
     tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(JPIPE_FOLDER):
+    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
         tb = tb.tb_next
     if debugger is pdb:
         _opened_at_users_line(tb, record)

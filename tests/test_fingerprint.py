@@ -155,7 +155,7 @@ def test_damaged_parse_cache_is_a_miss(project: Project, tmp_path: Path, damage:
     assert project.read(cache)["digest"] == digest
 
 
-@pytest.mark.parametrize("room", ["outline", "template", "writer"])
+@pytest.mark.parametrize("room", ["parts", "source/outline", "source/template", "source/syntax_tokens"])
 def test_what_another_version_of_jpipe_parsed_is_a_miss(project: Project, tmp_path: Path, room: str) -> None:
     """Also where nobody thought of raising a number: what makes the facts has changed, and that is enough."""
     project.write(pipeline=RICH)

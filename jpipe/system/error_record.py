@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jpipe.system.ownership import JPIPE_FOLDER
+from jpipe.system.ownership import OWN_FOLDER
 
 __all__ = ["ErrorRecord", "WorkersLost", "is_own", "record_error"]
 
@@ -94,7 +94,7 @@ def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.
 def _frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Frames without jpipe's own; of an endless recursion, both ends."""
     extracted = traceback.extract_tb(error.__traceback__)
-    found = [frame for frame in extracted if not frame.filename.startswith(JPIPE_FOLDER)]
+    found = [frame for frame in extracted if not frame.filename.startswith(OWN_FOLDER)]
     return found if len(found) <= 2 * _MOST_FRAMES else [*found[:_MOST_FRAMES], *found[-_MOST_FRAMES:]]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jpipe.system.audit import watching
 from jpipe.system.error_record import is_own
-from jpipe.system.ownership import JPIPE_FOLDER
+from jpipe.system.ownership import OWN_FOLDER
 
 __all__ = ["Observation", "observed", "observing"]
 
@@ -91,4 +91,4 @@ def _asked_by_user() -> bool:
     if frame is None:
         return False
     file: str = frame.f_code.co_filename
-    return is_own(file) and not file.startswith((JPIPE_FOLDER, "<"))
+    return is_own(file) and not file.startswith((OWN_FOLDER, "<"))

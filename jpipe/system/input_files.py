@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jpipe.files import RUN_FOLDER
-from jpipe.system.ownership import JPIPE_FOLDER
+from jpipe.system.ownership import OWN_FOLDER
 
 __all__ = ["Boundary"]
 
@@ -35,7 +35,7 @@ class Boundary:
             sys.base_prefix,
             sys.exec_prefix,
             *sysconfig.get_paths().values(),
-            JPIPE_FOLDER,
+            OWN_FOLDER,
         ]
         outside += [*site.getsitepackages(), site.getusersitepackages(), os.fspath(cache)]
         outside += [

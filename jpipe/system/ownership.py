@@ -10,9 +10,9 @@ from pathlib import Path
 
 STANDARD_LIBRARY = os.path.dirname(os.__file__).replace("\\", "/") + "/"
 STANDARD_MODULES = frozenset(sys.stdlib_module_names) | {"__future__"}
-JPIPE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 """Where jpipe's own files are: the one place that knows."""
-PACKAGE = JPIPE_FOLDER.replace("\\", "/")
+PACKAGE = OWN_FOLDER.replace("\\", "/")
 PACKAGE_NAME = __name__.split(".")[0]
 _TYPED_IN = ("<ipython-input", "<python-input", "<stdin", "<doctest", "<cell")
 """Source that a person typed; other names in brackets stand for code that a program made."""

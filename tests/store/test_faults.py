@@ -37,9 +37,9 @@ from jpipe.store import (
     NoteKind,
     SigningKey,
     Store,
-    system,
 )
 from jpipe.store.care.prune import prune
+from jpipe.store.disk import system
 
 KEY = SigningKey(b"k" * 32)
 FAMILY, SMALL, OTHER, OLD = b"f" * 32, b"s" * 32, b"o" * 32, b"d" * 32

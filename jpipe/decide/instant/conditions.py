@@ -19,7 +19,7 @@ from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
 from jpipe.system.error_record import is_own
 from jpipe.system.import_observer import observed
-from jpipe.system.ownership import JPIPE_FOLDER
+from jpipe.system.ownership import OWN_FOLDER
 
 __all__ = ["answer_of", "leave_answer", "obstacles"]
 
@@ -169,7 +169,7 @@ def _installed(session: Session) -> Iterator[str]:
     yield sys.executable
     yield from (path for path in sys.path if "site-packages" in path or "dist-packages" in path)
     yield sysconfig.get_path("stdlib")
-    yield JPIPE_FOLDER
+    yield OWN_FOLDER
     for step in {id(c.step): c.step for c in session.layout.calls}.values():
         fingerprint = session.fingerprint(step)
         for part in fingerprint.parts:

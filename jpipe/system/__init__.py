@@ -1,1 +1,1 @@
-"""What is asked of the machine and the interpreter: whose file is it, audit events, main module, cores, memory, errors."""
+"""What is asked of the machine and the interpreter: whose file is it, audit events, main module, cores, errors."""

@@ -108,18 +108,20 @@ def run(
     journal = Journal(journal_folder(session.store.root), session.opening(name))
     emit = Once(everyone([journal, observer or _ignore]))
     done = carry_out(session, request, name, emit)
-    ledger, account, outcome = done.ledger, done.account, done.outcome
+    pipeline_state, item_results, outcome = done.pipeline_state, done.item_results, done.outcome
     seconds = time.perf_counter() - begun
-    emit(done.tally.run_ended(outcome, seconds, account.slowest, account.largest, account.results))
-    leave_behind(session, ledger, account, name, outcome, asked, targets)
-    journal.close(results_of(ledger) if journal.is_needed or len(ledger.states) <= COMPARED else ())
+    emit(
+        done.counts.run_ended(outcome, seconds, item_results.slowest, item_results.largest, item_results.final_results)
+    )
+    leave_behind(session, pipeline_state, item_results, name, outcome, asked, targets)
+    journal.close(results_of(pipeline_state) if journal.is_needed or len(pipeline_state.states) <= COMPARED else ())
     if observer is None:
-        for complaint in account.complaints:
+        for complaint in item_results.complaints:
             warnings.warn(complaint, CacheWarning, stacklevel=2)
 
     def load_value() -> Any:
         try:
-            return session.load_result(ledger)
+            return session.load_result(pipeline_state)
         except MissingEntry:
             options = {"n_jobs": n_jobs, "backend": backend, "backend_options": backend_options, "cache_dir": cache_dir}
             return run(pipeline, parameters, targets=targets, **options).value  # type: ignore[arg-type]
@@ -129,11 +131,11 @@ def run(
         name=name,
         outcome=outcome,
         steps=tuple(emit.steps),
-        failures=tuple(account.failures),
+        failures=tuple(item_results.failures),
         seconds=seconds,
-        make_plan=lambda: plan_of(session, ledger),
+        make_plan=lambda: plan_of(session, pipeline_state),
         load_value=load_value,
-        load_step=lambda step: load_step(ledger, step),
+        load_step=lambda step: load_step(pipeline_state, step),
     )
 
 
@@ -162,12 +164,12 @@ def plan(
     Parameters and errors are as in `run`.
     """
     session = prepare(pipeline, parameters, cache_dir)
-    ledger = session.ledger(session.wanted(targets), forced=session.known_steps(force))
-    ledger.begin()
-    made = plan_of(session, ledger)
+    pipeline_state = session.pipeline_state(session.wanted(targets), forced=session.known_steps(force))
+    pipeline_state.begin()
+    made = plan_of(session, pipeline_state)
     session.fingerprinter.save()
     if asked is not None and made.up_to_date:
-        leave_answer(asked, session, ledger, made)
+        leave_answer(asked, session, pipeline_state, made)
     return made
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.item_labels import label_of
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session, prepare
 from jpipe.define.loader import load
 from jpipe.define.parameters import parse
@@ -140,52 +140,60 @@ def prepare_item(
     """
     session = prepare(pipeline, parameters, cache_dir)
     # Forced: what a call gives as a whole would say nothing of its items' arguments.
-    ledger = session.ledger(session.wanted([step]), forced=[step])
-    ledger.begin()
-    states = [state for state in ledger.states.values() if state.call.step.name == step]
-    total = ledger.numbers.count_of_step(step)
-    number = _failed_item(session, ledger, states, total, step) if item is None else item
-    state, index = _located(ledger, states, number, total, step)
-    arguments = _arguments(session, ledger, state, index)
+    pipeline_state = session.pipeline_state(session.wanted([step]), forced=[step])
+    pipeline_state.begin()
+    states = [state for state in pipeline_state.states.values() if state.call.step.name == step]
+    total = pipeline_state.numbers.count_of_step(step)
+    number = _failed_item(session, pipeline_state, states, total, step) if item is None else item
+    state, index = _located(pipeline_state, states, number, total, step)
+    arguments = _arguments(session, pipeline_state, state, index)
     key = state.keys[index]
     assert key is not None
     return PreparedItem(state.call.step, number, total, label_of(state, index), key, arguments)
 
 
-def _failed_item(session: Session, ledger: Ledger, states: Iterable[CallState], total: int, step: str) -> int:
+def _failed_item(
+    session: Session, pipeline_state: PipelineState, states: Iterable[CallState], total: int, step: str
+) -> int:
     if total == 1:
         return 0
     for state in states:
         for index, key in enumerate(state.keys):
             if key in session.last_run.failed:
-                return ledger.numbers.first_of(state) + index
+                return pipeline_state.numbers.first_of(state) + index
     raise UsageError(f"{step} has {total} items: say which", hint=f"--item 0 to --item {total - 1}")
 
 
-def _located(ledger: Ledger, states: Iterable[CallState], number: int, total: int, step: str) -> tuple[CallState, int]:
+def _located(
+    pipeline_state: PipelineState, states: Iterable[CallState], number: int, total: int, step: str
+) -> tuple[CallState, int]:
     for state in states:
-        index = number - ledger.numbers.first_of(state)
+        index = number - pipeline_state.numbers.first_of(state)
         if state.count is None and index >= 0:
-            raise _without_inputs(ledger, state)
+            raise _without_inputs(pipeline_state, state)
         if state.count is not None and 0 <= index < state.count:
             if state.status[index] == Status.WAITING:
-                raise _without_inputs(ledger, state)
+                raise _without_inputs(pipeline_state, state)
             return state, index
     raise NothingSelectedError(f"{step} has no item {number}", hint=f"it has {total}, counted from 0")
 
 
-def _without_inputs(ledger: Ledger, state: CallState) -> UsageError:
-    missing = [ledger.states[number] for number in state.call.needs if not ledger.states[number].is_done]
+def _without_inputs(pipeline_state: PipelineState, state: CallState) -> UsageError:
+    missing = [
+        pipeline_state.states[number] for number in state.call.needs if not pipeline_state.states[number].is_done
+    ]
     names = list(dict.fromkeys(other.call.step.name for other in missing))
     return UsageError(
         f"what {state.call.step.name} takes is not in the cache", hint=f"run it first: jpipe run {' '.join(names)}"
     )
 
 
-def _arguments(session: Session, ledger: Ledger, state: CallState, index: int) -> dict[str, Any]:
+def _arguments(session: Session, pipeline_state: PipelineState, state: CallState, index: int) -> dict[str, Any]:
     owns = session.fingerprinter.owns_file
     folders = own_folders(owns, sys.path)
-    builder = ChunkBuilder(ledger, session.store, str(session.root), lambda: source_stamps(owns), folders, None, False)
+    builder = ChunkBuilder(
+        pipeline_state, session.store, str(session.root), lambda: source_stamps(owns), folders, None, False
+    )
     step = state.call.step
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.keys import item_key
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import reasons_of_code
 from jpipe.decide.session import Session
 from jpipe.errors import NothingSelectedError
@@ -65,15 +65,15 @@ def propose(session: Session, step: str) -> Proposal:
     NothingSelectedError
         When its code was not edited, or there are no old results to keep.
     """
-    ledger = session.ledger(session.wanted([step]))
-    ledger.begin()
-    states = [state for state in ledger.states.values() if state.call.step.name == step]
+    pipeline_state = session.pipeline_state(session.wanted([step]))
+    pipeline_state.begin()
+    states = [state for state in pipeline_state.states.values() if state.call.step.name == step]
     waiting = [(state, index) for state in states for index in state.items(Status.STALE)]
     undecided = [state for state in states if state.count is None or state.items(Status.WAITING)]
     fingerprint = states[0].fingerprint
-    if not waiting and (not undecided or fingerprint.digest in ledger.accepted):
+    if not waiting and (not undecided or fingerprint.digest in pipeline_state.accepted):
         raise NothingSelectedError(f"{step} is up to date: there is nothing to accept")
-    older, kept = _older(_families(session, states[0]), ledger, waiting)
+    older, kept = _older(_families(session, states[0]), pipeline_state, waiting)
     if not older and undecided:
         older = [family for family in _families(session, states[0]) if family != fingerprint.digest][:1]
     if not older:
@@ -82,8 +82,8 @@ def propose(session: Session, step: str) -> Proposal:
         )
     reasons = _reasons(session, states[0], older[0])
     changed = tuple(str(reason) for reason in reasons)
-    acceptance = Acceptance(step, fingerprint.digest, tuple(older), ledger.now, changed)
-    numbers = ledger.numbers
+    acceptance = Acceptance(step, fingerprint.digest, tuple(older), pipeline_state.now, changed)
+    numbers = pipeline_state.numbers
     pending = sum(len(s.items(Status.WAITING)) if s.count is not None else numbers.count_of(s.call) for s in undecided)
     return Proposal(acceptance, reasons, numbers.count_of_step(step), kept, len(waiting) - kept, pending)
 
@@ -92,15 +92,17 @@ def _families(session: Session, state: CallState) -> list[bytes]:
     return session.history.own_families(state.call.step.name, state.fingerprint.parts, session.last_run)
 
 
-def _older(known: Sequence[bytes], ledger: Ledger, waiting: Iterable[tuple[CallState, int]]) -> tuple[list[bytes], int]:
+def _older(
+    known: Sequence[bytes], pipeline_state: PipelineState, waiting: Iterable[tuple[CallState, int]]
+) -> tuple[list[bytes], int]:
     """The fingerprints that have results for stale items, the newest first, and of how many items."""
     found: set[bytes] = set()
     kept = 0
     for state, index in waiting:
-        arguments = list(ledger.arguments_of(state, index).items())
+        arguments = list(pipeline_state.arguments_of(state, index).items())
         for family in known:
             is_older = family != state.fingerprint.digest
-            if is_older and ledger.store.family(family).find(item_key(family, arguments)):
+            if is_older and pipeline_state.store.family(family).find(item_key(family, arguments)):
                 found.add(family)
                 kept += 1
                 break

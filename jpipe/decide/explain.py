@@ -11,7 +11,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.keys import item_key
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import ArgumentChange, Evidence, reasons
 from jpipe.define.layout import Call, Output, needs_of
 from jpipe.fingerprint import Change
@@ -36,14 +36,14 @@ class Explainer:
 
     Parameters
     ----------
-    ledger
+    pipeline_state
         What is known now.
     history, last_run
         What earlier runs left.
     """
 
-    def __init__(self, ledger: Ledger, history: History, last_run: LastRun) -> None:
-        self._ledger = ledger
+    def __init__(self, pipeline_state: PipelineState, history: History, last_run: LastRun) -> None:
+        self._pipeline_state = pipeline_state
         self._history = history
         self._last_run = last_run
         self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
@@ -65,7 +65,7 @@ class Explainer:
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
         known = state.fingerprint.digest in self._history.families(evidence.step)
-        if known or state.fingerprint.digest in self._ledger.accepted:
+        if known or state.fingerprint.digest in self._pipeline_state.accepted:
             return Verdict.PENDING, ()
         families = self._families(state)
         if not families:
@@ -78,8 +78,8 @@ class Explainer:
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
         file, line = place_of(step.function)
-        forced = step.name in self._ledger.forced
-        return Evidence(step.name, self._ledger.files.short(file) if file else None, line, forced=forced)
+        forced = step.name in self._pipeline_state.forced
+        return Evidence(step.name, self._pipeline_state.files.short(file) if file else None, line, forced=forced)
 
     def _evidence(self, state: CallState, index: int) -> Evidence:
         key = state.keys[index]
@@ -87,12 +87,12 @@ class Explainer:
         own = self._own(state)
         if own.forced or not state.call.step.declared.cache:
             return own
-        records = self._ledger.store.family(state.fingerprint.digest).find(key)
+        records = self._pipeline_state.store.family(state.fingerprint.digest).find(key)
         if records:
             return self._unusable(own, state, records[0])
         if key in self._last_run.failed:
             return own._replace(failed=True)
-        arguments = self._ledger.arguments_of(state, index)
+        arguments = self._pipeline_state.arguments_of(state, index)
         for family in self._families(state):
             if family != state.fingerprint.digest and self._has_run(family, arguments):
                 return own._replace(earlier=True, changes=self._changes(state, family))
@@ -108,12 +108,12 @@ class Explainer:
         return known
 
     def _has_run(self, family: bytes, arguments: Mapping[str, bytes]) -> bool:
-        return bool(self._ledger.store.family(family).find(item_key(family, list(arguments.items()))))
+        return bool(self._pipeline_state.store.family(family).find(item_key(family, list(arguments.items()))))
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires
-        expired = expires is not None and self._ledger.now - record.created >= expires
-        files = tuple(read for read in record.reads if not self._ledger.unchanged(read))
+        expired = expires is not None and self._pipeline_state.now - record.created >= expires
+        files = tuple(read for read in record.reads if not self._pipeline_state.unchanged(read))
         missing = not files and not expired
         return own._replace(earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
 
@@ -130,7 +130,7 @@ class Explainer:
         return own._replace(earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
 
     def _neighbours_of(self, step: str) -> _Neighbours:
-        states = [state for state in self._ledger.states.values() if state.call.step.name == step]
+        states = [state for state in self._pipeline_state.states.values() if state.call.step.name == step]
         keys = {state.whole_key if state.call.is_mapped else key for state in states for key in (state.keys or [None])}
         found = _Neighbours()
         now: set[Arguments] = set()
@@ -138,7 +138,7 @@ class Explainer:
             for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
                 if state.keys[index] is None or len(now) >= _MOST_COMPARED:
                     continue
-                arguments = self._ledger.arguments_of(state, index)
+                arguments = self._pipeline_state.arguments_of(state, index)
                 now.add(frozenset(arguments.items()))
                 if state.status[index] in (Status.CACHED, Status.RAN):
                     texts = texts_of(state.call, index)
@@ -151,7 +151,7 @@ class Explainer:
     def _changed_arguments(
         self, state: CallState, index: int, arguments: Mapping[str, bytes], earlier: EarlierCall, is_new: bool
     ) -> Iterator[ArgumentChange]:
-        file = self._ledger.files.short(state.call.location.file)
+        file = self._pipeline_state.files.short(state.call.location.file)
         texts = texts_of(state.call, index)
         differing = [name for name, digest in arguments.items() if earlier.arguments.get(name) != digest]
         # A mapped call is noted without the elements of its lists: they are told where nothing else is different.
@@ -163,7 +163,7 @@ class Explainer:
 
     def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
         now = state.fingerprint
-        if family == now.digest or family in self._ledger.accepted.get(now.digest, ()):
+        if family == now.digest or family in self._pipeline_state.accepted.get(now.digest, ()):
             return ()
         known = self._differences.get((family, now.digest))
         if known is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import Call, Output
 
 __all__ = ["element_of", "label_of", "position_of"]
@@ -55,6 +55,6 @@ def element_of(call: Call, name: str, value: Any, index: int) -> Any:
     return value[index] if index < len(value) else None
 
 
-def position_of(ledger: Ledger, state: CallState, index: int) -> tuple[int, int]:
+def position_of(pipeline_state: PipelineState, state: CallState, index: int) -> tuple[int, int]:
     """Where an item stands among all items of its step, and how many there are."""
-    return ledger.numbers.first_of(state) + index, ledger.numbers.count_of_step(state.call.step.name)
+    return pipeline_state.numbers.first_of(state) + index, pipeline_state.numbers.count_of_step(state.call.step.name)

@@ -70,20 +70,20 @@ def key_parts(session: Session, step: str, item: int = 0) -> KeyParts:
         When the step has no such item.
     """
     # Forced: what a call gives as a whole would say nothing of its items' arguments.
-    ledger = session.ledger(session.wanted([step]), forced=[step])
-    ledger.begin()
-    for state in ledger.states.values():
-        index = item - ledger.numbers.first_of(state)
-        if state.call.step.name != step or not 0 <= index < ledger.numbers.count_of(state.call):
+    pipeline_state = session.pipeline_state(session.wanted([step]), forced=[step])
+    pipeline_state.begin()
+    for state in pipeline_state.states.values():
+        index = item - pipeline_state.numbers.first_of(state)
+        if state.call.step.name != step or not 0 <= index < pipeline_state.numbers.count_of(state.call):
             continue
         fingerprint = state.fingerprint.digest
         if state.count is None or state.keys[index] is None:
             return KeyParts(label_of(state, index), item, fingerprint, (), None)
         texts = texts_of(state.call, index)
-        arguments = ledger.arguments_of(state, index).items()
+        arguments = pipeline_state.arguments_of(state, index).items()
         parts = tuple((name, digest, texts.get(name)) for name, digest in arguments)
         return KeyParts(label_of(state, index), item, fingerprint, parts, state.keys[index])
-    count = ledger.numbers.count_of_step(step)
+    count = pipeline_state.numbers.count_of_step(step)
     raise NothingSelectedError(f"{step} has no item {item}", hint=f"it has {count}, counted from 0")
 
 

@@ -1,4 +1,4 @@
-"""Make a plan of a ledger whose first decisions are taken."""
+"""Make a plan from the state of a pipeline about which nothing but the first decisions were taken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer, place_of
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import Call, Output, expected_items, needs_of
 from jpipe.model.outcomes import Verdict
 from jpipe.model.plan import Plan, StepPlan
@@ -20,8 +20,8 @@ EXPLAINED = 100
 """Of so many stale items of a step the reasons are looked for one by one; the others are taken to be like the first."""
 
 
-def make_plan(pipeline: str, ledger: Ledger, explainer: Explainer, seconds: Mapping[str, float]) -> Plan:
-    """The plan of a ledger whose first decisions are taken.
+def make_plan(pipeline: str, pipeline_state: PipelineState, explainer: Explainer, seconds: Mapping[str, float]) -> Plan:
+    """The plan: what the state of a pipeline says before anything ran.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def make_plan(pipeline: str, ledger: Ledger, explainer: Explainer, seconds: Mapp
         By step, what one item took in earlier runs.
     """
     by_step: dict[str, list[CallState]] = {}
-    for state in ledger.states.values():
+    for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
     steps = [_step_plan(name, states, explainer, seconds.get(name, 0.0)) for name, states in by_step.items()]
     return Plan(pipeline, tuple(steps))

@@ -1,9 +1,9 @@
 """What is known of every call of a layout: keys, verdicts, results; and what follows when a result becomes known.
 
-A plan is a ledger in which nothing runs. A run is the same ledger, told of each result as it comes in: then the calls
-and items that needed it get their keys, and the rebuilder decides about them. Items of chained maps are decided one by
-one. A call that is fresh costs a look at one record, and so does a mapped call whose lists are unchanged, whatever its
-length.
+A plan is such a state in which nothing runs. A run is the same state, told of each result as it comes in: then the
+calls and items that needed it get their keys, and the rebuilder decides about them. Items of chained maps are decided
+one by one. A call that is fresh costs a look at one record, and so does a mapped call whose lists are unchanged,
+whatever its length.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from jpipe.fingerprint import Fingerprint
 from jpipe.model.outcomes import Verdict
 from jpipe.store import Held, NewRecord, Store, Stored
 
-__all__ = ["Ledger"]
+__all__ = ["PipelineState"]
 
 
-class Ledger(RecordedResults):
+class PipelineState(RecordedResults):
     """The calls of a layout and what is known of them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Ask the store whether a call's result is there: what a ledger decides, it decides by what is found here."""
+"""Ask the store whether a call's result is there: every decision is taken on what is found here."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.result_digests import unreadable
 from jpipe.define.layout import Layout, Output
 from jpipe.define.parameters import check
@@ -138,9 +138,9 @@ class Session:
                 raise unknown_step(name, known)
         return frozenset(names)
 
-    def ledger(self, wanted: Iterable[int], **options: Any) -> Ledger:
-        """A ledger of the calls that take part."""
-        return Ledger(
+    def pipeline_state(self, wanted: Iterable[int], **options: Any) -> PipelineState:
+        """The state of the pipeline, as far as these calls take part."""
+        return PipelineState(
             self.layout,
             wanted,
             store=self.store,
@@ -152,9 +152,9 @@ class Session:
             **options,
         )
 
-    def load_result(self, ledger: Ledger) -> Any:
+    def load_result(self, pipeline_state: PipelineState) -> Any:
         """What the pipeline returns, with every output replaced by its value."""
-        return filled(self.result, lambda output: load_output(ledger, output))
+        return filled(self.result, lambda output: load_output(pipeline_state, output))
 
 
 def prepare(
@@ -244,7 +244,7 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
     return layout, result
 
 
-def load_output(ledger: Ledger, output: Output) -> Any:
+def load_output(pipeline_state: PipelineState, output: Output) -> Any:
     """The value of an output whose call is done.
 
     Raises
@@ -252,12 +252,12 @@ def load_output(ledger: Ledger, output: Output) -> Any:
     CacheMiss
         When it is there and cannot be unpickled.
     """
-    places, path = ledger.place_of(output)
+    places, path = pipeline_state.place_of(output)
     mode = output.call.step.declared.mmap_mode
     try:
         if path is None:
-            return ledger.store.load_many(places, mmap_mode=mode)
-        value = ledger.store.load(places[0], mmap_mode=mode)
+            return pipeline_state.store.load_many(places, mmap_mode=mode)
+        value = pipeline_state.store.load(places[0], mmap_mode=mode)
     except UnreadableEntry as error:
         raise unreadable(output, error) from error
     for key in path:
@@ -265,7 +265,7 @@ def load_output(ledger: Ledger, output: Output) -> Any:
     return value
 
 
-def load_step(ledger: Ledger, step: str) -> list[Any]:
+def load_step(pipeline_state: PipelineState, step: str) -> list[Any]:
     """The values of all items of a step.
 
     Raises
@@ -274,18 +274,18 @@ def load_step(ledger: Ledger, step: str) -> list[Any]:
         When one has no result, or it cannot be loaded.
     """
     values: list[Any] = []
-    for state in ledger.states.values():
+    for state in pipeline_state.states.values():
         if state.call.step.name == step:
-            values += _load_state(ledger, state)
+            values += _load_state(pipeline_state, state)
     return values
 
 
-def _load_state(ledger: Ledger, state: CallState) -> list[Any]:
+def _load_state(pipeline_state: PipelineState, state: CallState) -> list[Any]:
     step = state.call.step.name
     if not state.is_done:
         raise CacheMiss(f"not all items of {step} have a result", hint="Run.failures says what failed")
     try:
-        value = load_output(ledger, Output(ledger.layout, state.call))
+        value = load_output(pipeline_state, Output(pipeline_state.layout, state.call))
     except MissingEntry as error:
         raise CacheMiss(f"a result of {step} is damaged or gone", hint="run the pipeline again") from error
     return value if state.call.is_mapped else [value]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import item_count, unpack_keys
 from jpipe.decide.session import open_store
 from jpipe.define.layout import Layout, Output
@@ -101,7 +101,7 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
     fingerprint = fingerprinter.of(
         step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages
     )
-    ledger = Ledger(
+    pipeline_state = PipelineState(
         layout,
         [0],
         store=store,
@@ -111,13 +111,13 @@ def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwar
         now=time.time(),
         accepted=accepted_families(store),
     )
-    ledger.begin()
-    if not ledger.states[0].is_done:
+    pipeline_state.begin()
+    if not pipeline_state.states[0].is_done:
         raise CacheMiss(
             f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run"
         )
     try:
-        return store.load(place_of_item(ledger, ledger.states[0], 0), mmap_mode=declared.mmap_mode)
+        return store.load(place_of_item(pipeline_state, pipeline_state.states[0], 0), mmap_mode=declared.mmap_mode)
     except MissingEntry:
         raise CacheMiss(
             f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again"
@@ -132,7 +132,7 @@ def _cache_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
     return default_cache_dir(find_root(file if file.exists() else Path.cwd()))
 
 
-def place_of_item(ledger: Ledger, state: CallState, index: int) -> Any:
+def place_of_item(pipeline_state: PipelineState, state: CallState, index: int) -> Any:
     """Where the result of an item is."""
-    output = Output(ledger.layout, state.call)
-    return ledger.place_of(output[index] if state.call.is_mapped else output)[0][0]
+    output = Output(pipeline_state.layout, state.call)
+    return pipeline_state.place_of(output[index] if state.call.is_mapped else output)[0][0]

@@ -10,13 +10,13 @@ from jpipe.decide.explain import Explainer, texts_of
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.make_plan import make_plan
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.history.journal_writer import StepResult
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
-from jpipe.schedule.item_results import Account
+from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.upkeep import tidy
 from jpipe.store import MissingEntry
 
@@ -25,8 +25,8 @@ __all__ = ["leave_behind", "plan_of", "results_of"]
 
 def leave_behind(
     session: Session,
-    ledger: Ledger,
-    account: Account,
+    pipeline_state: PipelineState,
+    item_results: ItemResults,
     name: str,
     outcome: Outcome,
     asked: Asked | None,
@@ -36,7 +36,7 @@ def leave_behind(
 
     Parameters
     ----------
-    account
+    item_results
         What failed, and how long items took.
     name, outcome
         The run's name, and what became of it.
@@ -45,23 +45,23 @@ def leave_behind(
     targets
         The steps that were asked for.
     """
-    _remember(session, ledger, account, name, outcome)
+    _remember(session, pipeline_state, item_results, name, outcome)
     if outcome is not Outcome.CACHED:
-        tidy(session.store, session.identity, name, ledger.states.values())
+        tidy(session.store, session.identity, name, pipeline_state.states.values())
     if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
-        _leave_answer(asked, session, targets, ledger if outcome is Outcome.CACHED else None)
+        _leave_answer(asked, session, targets, pipeline_state if outcome is Outcome.CACHED else None)
 
 
-def plan_of(session: Session, ledger: Ledger) -> Plan:
-    """What a ledger whose first decisions are taken says that a run would do."""
-    explainer = Explainer(ledger, session.history, session.last_run)
-    return make_plan(session.pipeline.name, ledger, explainer, session.last_run.seconds)
+def plan_of(session: Session, pipeline_state: PipelineState) -> Plan:
+    """What a run would do, by the state of the pipeline before anything ran."""
+    explainer = Explainer(pipeline_state, session.history, session.last_run)
+    return make_plan(session.pipeline.name, pipeline_state, explainer, session.last_run.seconds)
 
 
-def results_of(ledger: Ledger) -> list[StepResult]:
+def results_of(pipeline_state: PipelineState) -> list[StepResult]:
     """By step, the digests of what its calls gave."""
     by_step: dict[str, list[CallState]] = {}
-    for state in ledger.states.values():
+    for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
     return [
         StepResult(step, states[0].fingerprint.digest, tuple(state.whole for state in states))
@@ -69,17 +69,19 @@ def results_of(ledger: Ledger) -> list[StepResult]:
     ]
 
 
-def _remember(session: Session, ledger: Ledger, account: Account, name: str, outcome: Outcome) -> None:
+def _remember(
+    session: Session, pipeline_state: PipelineState, item_results: ItemResults, name: str, outcome: Outcome
+) -> None:
     """Leave behind what later runs compare with, and what its results are; nothing when that is as it was."""
     session.fingerprinter.save()
-    calls = _noted_calls(session, ledger)
+    calls = _noted_calls(session, pipeline_state)
     if outcome is Outcome.CACHED and session.last_run.run:
         if _keys(calls) == _keys(session.last_run.calls):
             return
         name = session.last_run.run
-    seconds = {**session.last_run.seconds, **account.pace}
+    seconds = {**session.last_run.seconds, **item_results.pace}
     session.history.note_run(
-        session.identity, LastRun(name, time.time(), calls, _failed(session, ledger, account), seconds)
+        session.identity, LastRun(name, time.time(), calls, _failed(session, pipeline_state, item_results), seconds)
     )
 
 
@@ -88,22 +90,22 @@ def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:
     return {step: {call.key for call in entries if call.has_result} for step, entries in calls.items() if entries}
 
 
-def _failed(session: Session, ledger: Ledger, account: Account) -> frozenset[bytes]:
+def _failed(session: Session, pipeline_state: PipelineState, item_results: ItemResults) -> frozenset[bytes]:
     """The keys of the items that failed, now or before and were not done since."""
     before = session.last_run.failed
     still = {
         key
-        for state in ledger.states.values()
+        for state in pipeline_state.states.values()
         for key, status in zip(state.keys, state.status, strict=False)
         if key in before and status not in (Status.RAN, Status.CACHED)
     }
-    return frozenset(still | account.failed_keys)
+    return frozenset(still | item_results.failed_keys)
 
 
-def _noted_calls(session: Session, ledger: Ledger) -> dict[str, list[EarlierCall]]:
+def _noted_calls(session: Session, pipeline_state: PipelineState) -> dict[str, list[EarlierCall]]:
     """By step, what there is to compare with: the calls of this run, and where it did not finish them those before."""
     calls: dict[str, list[EarlierCall]] = {call.step.name: [] for call in session.layout.calls}
-    for state in ledger.states.values():
+    for state in pipeline_state.states.values():
         session.history.note_family(state.call.step.name, state.fingerprint)
         entries = calls[state.call.step.name]
         for family, key in _filed(state):
@@ -125,14 +127,14 @@ def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
     return [(own, key)] if key is not None else []
 
 
-def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], ledger: Ledger | None) -> None:
+def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], pipeline_state: PipelineState | None) -> None:
     """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
     try:
-        if ledger is None:
-            ledger = session.ledger(session.wanted(targets))
-            for family in {state.fingerprint.digest for state in ledger.states.values()}:
+        if pipeline_state is None:
+            pipeline_state = session.pipeline_state(session.wanted(targets))
+            for family in {state.fingerprint.digest for state in pipeline_state.states.values()}:
                 session.store.family(family).refresh()
-            ledger.begin()
-        leave_answer(asked, session, ledger, plan_of(session, ledger))
+            pipeline_state.begin()
+        leave_answer(asked, session, pipeline_state, plan_of(session, pipeline_state))
     except MissingEntry:
         return

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from jpipe.decide.argument_digests import returns_file
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.model.step_options import StepOptions
 from jpipe.schedule.ready import Item, Ready
@@ -131,7 +131,7 @@ class ChunkBuilder:
 
     Parameters
     ----------
-    ledger
+    pipeline_state
         Where results are known.
     store
         Where large arguments go.
@@ -151,7 +151,7 @@ class ChunkBuilder:
 
     def __init__(
         self,
-        ledger: Ledger,
+        pipeline_state: PipelineState,
         store: Store,
         root: str,
         sources: Callable[[], tuple[SourceStamp, ...]],
@@ -161,7 +161,7 @@ class ChunkBuilder:
         is_owner: bool = True,
     ) -> None:
         self._is_owner = is_owner
-        self._ledger = ledger
+        self._pipeline_state = pipeline_state
         self._store = store
         self._root = root
         self._sources = sources
@@ -236,7 +236,7 @@ class ChunkBuilder:
                 digests.append((name, digest))
         key = state.keys[index]
         assert key is not None
-        return ItemWork(key, self._payload(arguments), shared, tuple(digests), self._ledger.keeps(state))
+        return ItemWork(key, self._payload(arguments), shared, tuple(digests), self._pipeline_state.keeps(state))
 
     def _element(self, source: Any, index: int) -> Any:
         return source[index] if type(source) is not Output else _Part(source, index)
@@ -261,14 +261,14 @@ class ChunkBuilder:
         return replace_outputs(value, self._reference) if contains_output(value) else value
 
     def _reference(self, output: Output) -> Any:
-        places, path = self._ledger.place_of(output)
+        places, path = self._pipeline_state.place_of(output)
         return ReferenceList(tuple(places)) if path is None else Reference(places[0], path)
 
     def _part_reference(self, part: _Part) -> Reference:
         source = part.source
         if source.call.is_mapped and not source.path:
-            return Reference(self._ledger.place_of(source[part.index])[0][0])
-        places, path = self._ledger.place_of(source)
+            return Reference(self._pipeline_state.place_of(source[part.index])[0][0])
+        places, path = self._pipeline_state.place_of(source)
         return Reference(places[0], (*(path or ()), part.index))
 
     def _spill(self, value: Any) -> Any:

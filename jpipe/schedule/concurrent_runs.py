@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from jpipe.decide.call_state import Status
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready import Item
 from jpipe.store import Store
 from jpipe.store.work_claims import Turns
 
-__all__ = ["POLL", "Sharing"]
+__all__ = ["POLL", "ConcurrentRuns"]
 
 POLL = 0.05
 """How often to look for what another run computes, seconds."""
@@ -20,22 +20,22 @@ HELD = 0.05
 """How long other runs may have to wait for a look into the table, seconds."""
 
 
-class Sharing:
+class ConcurrentRuns:
     """What this run computes, and what it leaves to other runs that use the same cache.
 
     Parameters
     ----------
     store
         The cache.
-    ledger
+    pipeline_state
         What is known.
     emit
         Takes the events.
     """
 
-    def __init__(self, store: Store, ledger: Ledger, emit: Observer) -> None:
+    def __init__(self, store: Store, pipeline_state: PipelineState, emit: Observer) -> None:
         self._store = store
-        self._ledger = ledger
+        self._pipeline_state = pipeline_state
         self._emit = emit
         self._turns: Turns | None = None
         self._waiting: list[tuple[StepQueue, Item]] = []
@@ -50,7 +50,7 @@ class Sharing:
     def own(self, entry: StepQueue, items: list[Item]) -> list[Item]:
         """Those of the items that this run is to compute: not what another run has finished, or is at."""
         state = items[0][0]
-        if not self._ledger.keeps(state):
+        if not self._pipeline_state.keeps(state):
             return items
         if self._turns is None:
             self._turns = Turns(self._store.disk, entry.step.name)
@@ -62,7 +62,7 @@ class Sharing:
             return items
         own = []
         for position, item in enumerate(items):
-            if self._ledger.found(*item):
+            if self._pipeline_state.found(*item):
                 state, index = item
                 if (state.call.number, index) in entry.returned:
                     state.status[index] = Status.RAN
@@ -71,7 +71,7 @@ class Sharing:
                 self._wait(entry, item, others[position])
             else:
                 own.append(item)
-        self._ledger.work_off()
+        self._pipeline_state.work_off()
         return own
 
     def look(self) -> None:
@@ -86,14 +86,14 @@ class Sharing:
         for family, entries in by_family.items():
             self._look_at(family, entries)
         self.let_go()
-        self._ledger.work_off()
+        self._pipeline_state.work_off()
 
     def _look_at(self, family: bytes, entries: list[tuple[StepQueue, Item]]) -> None:
         assert self._turns is not None
         others = self._turns.take(family, [_key(item) for _, item in entries])
         self._store.family(family).refresh()
         for position, (entry, item) in enumerate(entries):
-            if self._ledger.found(*item):
+            if self._pipeline_state.found(*item):
                 state, index = item
                 if (state.call.number, index) in entry.returned:
                     state.status[index] = Status.RAN

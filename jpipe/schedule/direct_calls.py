@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import open_store
 from jpipe.decide.stored_results import place_of_item
 from jpipe.define.layout import Layout, users_line
@@ -94,14 +94,16 @@ class _Remembering:
         token = recorder.set(None)
         try:
             stale: set[int] = set()
-            ledger = self._ledger(layout, stale)
-            ledger.begin()
-            state = ledger.states[0]
-            count = ledger.numbers.count_of(state.call)
-            found = self._loaded(state, {i: place_of_item(ledger, state, i) for i in range(count) if i not in stale})
+            pipeline_state = self._pipeline_state(layout, stale)
+            pipeline_state.begin()
+            state = pipeline_state.states[0]
+            count = pipeline_state.numbers.count_of(state.call)
+            found = self._loaded(
+                state, {i: place_of_item(pipeline_state, state, i) for i in range(count) if i not in stale}
+            )
             missing = [index for index in range(count) if index not in found]
             if missing:
-                places = run(self._builder(ledger), state, missing, count)
+                places = run(self._builder(pipeline_state), state, missing, count)
                 self._store.sync()
                 # Workers publish what they find.
                 self._store.family(state.fingerprint.digest).refresh()
@@ -125,8 +127,8 @@ class _Remembering:
         except UnreadableEntry as error:
             raise StepError(f"{state.call.step.name}() returned what cannot be loaded again: {error}") from error
 
-    def _ledger(self, layout: Layout, stale: set[int]) -> Ledger:
-        return Ledger(
+    def _pipeline_state(self, layout: Layout, stale: set[int]) -> PipelineState:
+        return PipelineState(
             layout,
             [0],
             store=self._store,
@@ -138,10 +140,10 @@ class _Remembering:
             on_stale=lambda state, indices: stale.update(indices),
         )
 
-    def _builder(self, ledger: Ledger) -> ChunkBuilder:
+    def _builder(self, pipeline_state: PipelineState) -> ChunkBuilder:
         owns = self._fingerprinter.owns_file
         return ChunkBuilder(
-            ledger,
+            pipeline_state,
             self._store,
             str(self._root),
             lambda: source_stamps(owns),

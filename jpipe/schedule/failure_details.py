@@ -7,7 +7,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.item_labels import SCALARS, element_of, label_of, position_of
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import Output, needs_of
 from jpipe.model.events import Failure
 from jpipe.model.value_summary import summary_of
@@ -15,6 +15,7 @@ from jpipe.system.error_record import ErrorRecord
 from jpipe.system.memory import machine_memory
 
 __all__ = ["Origins", "failure_of"]
+
 
 class Origins:
     """Says which parameter of the pipeline an argument came from, where that is plain.
@@ -49,7 +50,7 @@ def _is_from(value: Any, given: Any) -> bool:
 
 
 def failure_of(
-    ledger: Ledger,
+    pipeline_state: PipelineState,
     origins: Origins,
     state: CallState,
     index: int,
@@ -63,7 +64,7 @@ def failure_of(
     detail: str,
 ) -> Failure:
     """What is said of an item that failed."""
-    item, items = position_of(ledger, state, index)
+    item, items = position_of(pipeline_state, state, index)
     return Failure(
         step=state.call.step.name,
         label=label_of(state, index),
@@ -74,7 +75,7 @@ def failure_of(
         message=error.message,
         traceback=error.traceback,
         frames=error.frames,
-        arguments=tuple(_argument(ledger, origins, state, name, index) for name in state.call.arguments),
+        arguments=tuple(_argument(pipeline_state, origins, state, name, index) for name in state.call.arguments),
         seconds=seconds,
         worker=worker,
         output=output,
@@ -86,7 +87,9 @@ def failure_of(
     )
 
 
-def _argument(ledger: Ledger, origins: Origins, state: CallState, name: str, index: int) -> tuple[str, str, str]:
+def _argument(
+    pipeline_state: PipelineState, origins: Origins, state: CallState, name: str, index: int
+) -> tuple[str, str, str]:
     element = element_of(state.call, name, state.call.arguments[name], index)
     if type(element) is not Output:
         needs = list(needs_of(element))
@@ -95,11 +98,11 @@ def _argument(ledger: Ledger, origins: Origins, state: CallState, name: str, ind
         return name, summary_of(element), origins.of(name, element)
     if name in state.call.over and type(state.call.arguments[name]) is Output:
         element = element[index]
-    return name, _summary_of_output(ledger, element), _origin(ledger, element)
+    return name, _summary_of_output(pipeline_state, element), _origin(pipeline_state, element)
 
 
-def _origin(ledger: Ledger, output: Output) -> str:
-    state = ledger.states[output.call.number]
+def _origin(pipeline_state: PipelineState, output: Output) -> str:
+    state = pipeline_state.states[output.call.number]
     if state.call.is_mapped:
         return (
             label_of(state, output.path[0]) if output.path and isinstance(output.path[0], int) else state.call.step.name
@@ -107,13 +110,13 @@ def _origin(ledger: Ledger, output: Output) -> str:
     return label_of(state, 0) + "".join(f"[{key!r}]" for key in output.path)
 
 
-def _summary_of_output(ledger: Ledger, output: Output) -> str:
-    state = ledger.states[output.call.number]
+def _summary_of_output(pipeline_state: PipelineState, output: Output) -> str:
+    state = pipeline_state.states[output.call.number]
     try:
-        places, path = ledger.place_of(output)
+        places, path = pipeline_state.place_of(output)
         if path is None:
             return f"list of {len(places)} results"
-        value = ledger.store.load(places[0])
+        value = pipeline_state.store.load(places[0])
         for key in path:
             value = value[key]
     except Exception:

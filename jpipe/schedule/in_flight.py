@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jpipe.parallel.status_board import RunFolder
 from jpipe.schedule.chunks import Chunk, StepQueue
-from jpipe.schedule.lost_workers import Blame, Losses, Verdicts
+from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.watchdog import Watchdog, end_process
 from jpipe.system.error_record import ErrorRecord, WorkersLost, is_own
 from jpipe.worker.descriptors import last_words
@@ -19,7 +19,7 @@ from jpipe.worker.run_chunk import Task
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
 
-__all__ = ["Completion", "Crew"]
+__all__ = ["Completion", "InFlight"]
 
 LOOK = 0.5
 """How often to look after the workers, seconds."""
@@ -27,7 +27,7 @@ LOOK = 0.5
 Completion = tuple[Chunk, Receipt | None, BaseException | None]
 
 
-class Crew:
+class InFlight:
     """The workers of one run.
 
     Parameters
@@ -136,14 +136,14 @@ class Crew:
             if pool.is_local and not pool.tells_losses and self._watchdog.vanished(self._running):
                 self._abandon(pool)
 
-    def judge(self) -> Verdicts | None:
+    def judge(self) -> LossReport | None:
         """Who was at fault, once nothing is left in the pools that lost workers; None before, or without a loss."""
         lost = self.losses.pools
         if not lost or any(chunk.pool in lost for chunk in self._running.values()):
             return None
-        verdicts = self.losses.judge(self.folder.states())
+        report = self.losses.judge(self.folder.states())
         self.folder.forget_workers()
-        return verdicts
+        return report
 
     def reopen(self, pools: Iterable[object]) -> None:
         """Start new workers in those pools."""

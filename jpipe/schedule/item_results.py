@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.item_labels import label_of
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.schedule.chunks import Chunk
@@ -15,14 +15,14 @@ from jpipe.schedule.failure_details import Origins, failure_of
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.messages import ItemReceipt
 
-__all__ = ["Account"]
+__all__ = ["ItemResults"]
 
 DETAILED = 1000
 """Of so many items of a step the events tell one by one, also where nobody asked: the journal keeps them."""
 
 
-class Account:
-    """One run's items; a run that is planned anew goes on with the account that it has.
+class ItemResults:
+    """What became of the items of one run, also where it was planned anew meanwhile.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Account:
         By step, what one item took, seconds.
     complaints
         Why results are not in the cache.
-    results
+    final_results
         By step, what a step gave that nothing else takes, in a few words.
     slowest, largest
         (label, seconds) and (label, bytes) of one item each; None when none ran.
@@ -53,7 +53,7 @@ class Account:
         self.failures: list[tuple[Failure, ErrorRecord]] = []
         self.failed_keys: set[bytes] = set()
         self.pace: dict[str, float] = {}
-        self.results: dict[str, str] = {}
+        self.final_results: dict[str, str] = {}
         self.slowest: tuple[str, float] | None = None
         self.largest: tuple[str, int] | None = None
         self._origins = origins
@@ -63,9 +63,9 @@ class Account:
         self._last: set[int] | None = None
         self.complaints: list[str] = []
 
-    def of(self, ledger: Ledger) -> None:
-        """Items are told by what this ledger knows, from now on."""
-        self._ledger = ledger
+    def follow(self, pipeline_state: PipelineState) -> None:
+        """Take numbers and labels of items from this state from now on."""
+        self._pipeline_state = pipeline_state
         self._last = None
 
     def unkept(self, complaints: Iterable[str]) -> None:
@@ -97,7 +97,7 @@ class Account:
             )
         assert item.stored is not None
         if item.summary and state.call.number in self._last_calls():
-            self.results[step] = item.summary
+            self.final_results[step] = item.summary
         label = None
         if self.slowest is None or item.seconds > self.slowest[1]:
             label = label_of(state, index)
@@ -108,7 +108,7 @@ class Account:
     def _last_calls(self) -> set[int]:
         """The calls that are the only one of their step, and whose results no other takes."""
         if self._last is None:
-            states = self._ledger.states.values()
+            states = self._pipeline_state.states.values()
             taken = {number for state in states for number in state.call.needs}
             calls = Counter(state.call.step.name for state in states)
             own = {state.call.number for state in states if calls[state.call.step.name] == 1}
@@ -122,7 +122,7 @@ class Account:
         if key is not None:
             self.failed_keys.add(key)
         failure = failure_of(
-            self._ledger,
+            self._pipeline_state,
             self._origins,
             state,
             index,
@@ -153,7 +153,7 @@ class Account:
         state, index = chunk.items[item.position]
         key = state.keys[index]
         return ItemEnded(
-            self._ledger.numbers.first_of(state) + index,
+            self._pipeline_state.numbers.first_of(state) + index,
             label_of(state, index),
             key.hex() if key else "",
             Outcome.FAILED if item.stored is None else Outcome.RAN,

@@ -13,7 +13,7 @@ from jpipe.schedule.chunks import Chunk
 from jpipe.schedule.ready import Item
 from jpipe.system.error_record import WorkersLost
 
-__all__ = ["Blame", "Losses", "Verdicts"]
+__all__ = ["Blame", "LossReport", "Losses"]
 
 PATIENCE = 5
 """So many losses in a row without any trace of a culprit are taken to be the first lost chunk's fault."""
@@ -42,7 +42,7 @@ class Blame(NamedTuple):
 
 
 @dataclass(slots=True)
-class Verdicts:
+class LossReport:
     """What to do with the items of lost chunks.
 
     Attributes
@@ -109,38 +109,38 @@ class Losses:
         self._overdue.discard(chunk.work.number)
         self._traceless = 0
 
-    def judge(self, slots: Iterable[SlotState]) -> Verdicts:
+    def judge(self, slots: Iterable[SlotState]) -> LossReport:
         """Sort the items of all lost chunks, by what the workers were last doing; fills `suspects`."""
         lost, self._lost = self._lost, []
         dead, self._dead = self._dead, frozenset()
         on = {slot.chunk: slot for slot in slots if slot.position is not None}
         some_overdue = any(chunk.work.number in self._overdue for chunk in lost)
-        verdicts = Verdicts()
+        report = LossReport()
         for chunk in lost:
             number = chunk.work.number
             slot = on.get(number)
             if number in self._overdue:
-                verdicts.blamed.append(Blame(chunk, 0, "timeout", slot=slot))
+                report.blamed.append(Blame(chunk, 0, "timeout", slot=slot))
             elif slot is None or slot.position is None or some_overdue or (dead and slot.pid not in dead):
-                verdicts.again.append((chunk, chunk.items))
+                report.again.append((chunk, chunk.items))
             elif number in self._alone:
-                verdicts.blamed.append(Blame(chunk, 0, "killed", self._how(), slot))
+                report.blamed.append(Blame(chunk, 0, "killed", self._how(), slot))
             else:
                 self.suspects.append((chunk, slot.position))
-                verdicts.again.append((chunk, chunk.items[: slot.position] + chunk.items[slot.position + 1 :]))
+                report.again.append((chunk, chunk.items[: slot.position] + chunk.items[slot.position + 1 :]))
             self._alone.discard(number)
             self._overdue.discard(number)
-        if not self.suspects and not verdicts.blamed:
-            self._without_trace(verdicts)
-        return verdicts
+        if not self.suspects and not report.blamed:
+            self._without_trace(report)
+        return report
 
-    def _without_trace(self, verdicts: Verdicts) -> None:
+    def _without_trace(self, report: LossReport) -> None:
         """Nobody is known to be at fault: some worker was killed between items, or dies of what it is sent."""
         self._traceless += 1
-        if self._traceless >= PATIENCE and verdicts.again:
-            chunk, items = verdicts.again.pop(0)
-            verdicts.blamed.append(Blame(chunk, 0, "killed", self._how()))
-            verdicts.again.append((chunk, items[1:]))
+        if self._traceless >= PATIENCE and report.again:
+            chunk, items = report.again.pop(0)
+            report.blamed.append(Blame(chunk, 0, "killed", self._how()))
+            report.again.append((chunk, items[1:]))
             self._traceless = 0
 
     def _how(self) -> str:

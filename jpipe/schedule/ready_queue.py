@@ -9,13 +9,13 @@ from jpipe.decide.call_state import CallState
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready import Item
 
-__all__ = ["Backlog"]
+__all__ = ["ReadyQueue"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 """How long a failed item waits for its second try, and for any other at most, seconds."""
 
 
-class Backlog:
+class ReadyQueue:
     """Items that are to run.
 
     Parameters

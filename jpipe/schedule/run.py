@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer
 from jpipe.decide.item_labels import label_of
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import expected_items
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
@@ -22,11 +22,11 @@ from jpipe.parallel.n_jobs import pool_maker
 from jpipe.schedule.after_run import plan_of
 from jpipe.schedule.chunks import ChunkBuilder, own_folders
 from jpipe.schedule.failure_details import Origins
-from jpipe.schedule.in_flight import Crew
-from jpipe.schedule.item_results import Account
-from jpipe.schedule.ready_queue import Backlog
+from jpipe.schedule.in_flight import InFlight
+from jpipe.schedule.item_results import ItemResults
+from jpipe.schedule.ready_queue import ReadyQueue
 from jpipe.schedule.scheduler import ResultLost, Scheduler
-from jpipe.schedule.step_counts import Tally
+from jpipe.schedule.step_counts import RunCounts
 from jpipe.store import MissingEntry
 from jpipe.worker.crash_marker import died_on
 from jpipe.worker.function_reference import SourceStamp, source_stamps
@@ -59,19 +59,19 @@ class Carried(NamedTuple):
 
     Parameters
     ----------
-    ledger
+    pipeline_state
         What is known of every call.
-    tally
+    counts
         How many items of each step became what.
-    account
+    item_results
         What failed, and how long items took.
     outcome
         What became of it.
     """
 
-    ledger: Ledger
-    tally: Tally
-    account: Account
+    pipeline_state: PipelineState
+    counts: RunCounts
+    item_results: ItemResults
     outcome: Outcome
 
 
@@ -96,17 +96,17 @@ def carry_out(session: Session, request: Request, name: str, emit: Observer) -> 
     OutOfDateError
         When something would run although the request is `frozen`.
     """
-    account = Account(_origins(session), emit, detailed=request.limits.detailed)
-    known = _Known(account, died_on(session.store.root))
+    item_results = ItemResults(_origins(session), emit, detailed=request.limits.detailed)
+    known = _Known(item_results, died_on(session.store.root))
     for attempt in range(HEALING + 1):
-        selection = _Selection(session, request, frozenset(account.failed_keys))
+        selection = _Selection(session, request, frozenset(item_results.failed_keys))
         try:
             return _attempt(session, request, selection, name, emit, known, heals=attempt < HEALING)
         except (ResultLost, MissingEntry) as error:
             if attempt == HEALING:
                 raise
             emit(Notice(f"a result that an item needs was lost during the run and is made again: {error}"))
-            for state in selection.ledger.states.values():
+            for state in selection.pipeline_state.states.values():
                 known.ran.setdefault(state.call.number, set()).update(state.items(Status.RAN))
             for step in {id(call.step): call.step for call in session.layout.calls}.values():
                 session.store.family(session.fingerprint(step).digest).refresh()
@@ -119,7 +119,7 @@ class _Known:
 
     Parameters
     ----------
-    account
+    item_results
         What became of the items so far.
     deadly
         The keys of items that took the main process of an earlier run with them.
@@ -127,7 +127,7 @@ class _Known:
         By the number of their call: the items that this run has computed.
     """
 
-    account: Account
+    item_results: ItemResults
     deadly: frozenset[bytes]
     ran: dict[int, set[int]] = field(default_factory=dict)
 
@@ -142,36 +142,38 @@ def _attempt(
     *,
     heals: bool,
 ) -> Carried:
-    ledger = session.ledger(
+    pipeline_state = session.pipeline_state(
         session.wanted(request.targets),
         forced=session.known_steps(request.force),
         distrusted=request.distrusted,
         on_stale=selection.stale,
         on_cached=selection.cached,
     )
-    known.account.of(ledger)
-    tally = Tally(ledger.states.values(), emit, known.ran)
-    backlog = Backlog(session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, known.deadly)
-    selection.attach(ledger, tally, backlog)
-    emit(_started(session, ledger, name, request))
-    ledger.begin()
-    _tell_deadly(ledger, known.deadly, emit)
-    if request.frozen and any(not state.is_done for state in ledger.states.values()):
-        raise _out_of_date(session, ledger)
+    known.item_results.follow(pipeline_state)
+    counts = RunCounts(pipeline_state.states.values(), emit, known.ran)
+    ready_queue = ReadyQueue(
+        session.last_run.seconds, lambda: _priorities(session), session.last_run.failed, known.deadly
+    )
+    selection.attach(pipeline_state, counts, ready_queue)
+    emit(_started(session, pipeline_state, name, request))
+    pipeline_state.begin()
+    _tell_deadly(pipeline_state, known.deadly, emit)
+    if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
+        raise _out_of_date(session, pipeline_state)
     selection.refuse_if_nothing()
     scheduler = Scheduler(
         session.store,
         request.limits,
-        ledger=ledger,
-        tally=tally,
-        account=known.account,
-        backlog=backlog,
-        crew=Crew(pool_maker(request.n_jobs, request.backend, request.backend_options)),
-        make_builder=_builder_maker(session, ledger, request.capture),
+        pipeline_state=pipeline_state,
+        counts=counts,
+        item_results=known.item_results,
+        ready_queue=ready_queue,
+        in_flight=InFlight(pool_maker(request.n_jobs, request.backend, request.backend_options)),
+        make_builder=_builder_maker(session, pipeline_state, request.capture),
         emit=emit,
         heals=heals,
     )
-    return Carried(ledger, tally, known.account, scheduler.run())
+    return Carried(pipeline_state, counts, known.item_results, scheduler.run())
 
 
 def _origins(session: Session) -> Origins:
@@ -180,9 +182,9 @@ def _origins(session: Session) -> Origins:
     return Origins(session.pipeline.name, known.arguments)
 
 
-def _tell_deadly(ledger: Ledger, deadly: frozenset[bytes], emit: Observer) -> None:
+def _tell_deadly(pipeline_state: PipelineState, deadly: frozenset[bytes], emit: Observer) -> None:
     """Say which items a run died of that did them itself."""
-    for state in ledger.states.values() if deadly else ():
+    for state in pipeline_state.states.values() if deadly else ():
         for index, key in enumerate(state.keys):
             if key in deadly and state.status[index] == Status.STALE:
                 label = label_of(state, index)
@@ -191,7 +193,7 @@ def _tell_deadly(ledger: Ledger, deadly: frozenset[bytes], emit: Observer) -> No
 
 
 class _Selection:
-    """Hears what the ledger decides, and puts what is stale and may run into the backlog: all, or what was selected.
+    """Puts the stale items that may run into the queue: all of them, or those that the user selected.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ class _Selection:
         When the selection cannot mean anything.
     """
 
-    ledger: Ledger
+    pipeline_state: PipelineState
 
     def __init__(self, session: Session, request: Request, given_up: frozenset[bytes]) -> None:
         self._session = session
@@ -220,12 +222,12 @@ class _Selection:
         if request.failed and not session.last_run.failed:
             raise NothingSelectedError("nothing failed in the last run", hint="run without --failed")
 
-    def attach(self, ledger: Ledger, tally: Tally, backlog: Backlog) -> None:
+    def attach(self, pipeline_state: PipelineState, counts: RunCounts, ready_queue: ReadyQueue) -> None:
         """What it hears from, and what it tells."""
-        self.ledger = ledger
-        self._tally = tally
-        self._backlog = backlog
-        self._explainer = Explainer(ledger, self._session.history, self._session.last_run)
+        self.pipeline_state = pipeline_state
+        self._counts = counts
+        self._ready_queue = ready_queue
+        self._explainer = Explainer(pipeline_state, self._session.history, self._session.last_run)
 
     def stale(self, state: CallState, indices: Sequence[int]) -> None:
         """Items that must run."""
@@ -239,23 +241,23 @@ class _Selection:
                 state.status[index] = Status.UNASKED
         if not chosen:
             return
-        self._backlog.add(state, chosen)
+        self._ready_queue.add(state, chosen)
         step = state.call.step.name
         reasons: tuple[Reason, ...] = ()
         if step not in self._explained:
             self._explained.add(step)
             reasons = self._explainer.reasons(state, chosen[0])
-        self._tally.known(state, stale=len(chosen), reasons=reasons)
+        self._counts.known(state, stale=len(chosen), reasons=reasons)
 
     def cached(self, state: CallState, count: int, seconds: float) -> None:
         """Items that need not run."""
-        self._tally.known(state, cached=count, saved=seconds)
+        self._counts.known(state, cached=count, saved=seconds)
 
     def refuse_if_nothing(self) -> None:
         """Raise `NothingSelectedError` when the target has no item of the numbers that were given."""
         if self._items is None:
             return
-        states = [state for state in self.ledger.states.values() if state.call.step.name in self._targets]
+        states = [state for state in self.pipeline_state.states.values() if state.call.step.name in self._targets]
         if any(state.count is None for state in states):
             return
         count = sum(state.count or 0 for state in states)
@@ -267,7 +269,7 @@ class _Selection:
         if self._failed is not None:
             return state.keys[index] in self._failed
         if self._items is not None and state.call.step.name in self._targets:
-            return self.ledger.numbers.first_of(state) + index in self._items
+            return self.pipeline_state.numbers.first_of(state) + index in self._items
         return True
 
 
@@ -297,13 +299,13 @@ class Once:
         self._observer(event)
 
 
-def _started(session: Session, ledger: Ledger, name: str, request: Request) -> RunStarted:
-    calls = [state.call for state in ledger.states.values()]
+def _started(session: Session, pipeline_state: PipelineState, name: str, request: Request) -> RunStarted:
+    calls = [state.call for state in pipeline_state.states.values()]
     steps: dict[str, int] = {}
     needs: dict[str, dict[str, None]] = {}
     for call in calls:
         steps[call.step.name] = steps.get(call.step.name, 0) + expected_items(call)
-        taken = (ledger.states[number].call.step.name for number in sorted(call.needs))
+        taken = (pipeline_state.states[number].call.step.name for number in sorted(call.needs))
         needs.setdefault(call.step.name, {}).update(dict.fromkeys(taken))
     return RunStarted(
         pipeline=session.pipeline.name,
@@ -320,12 +322,14 @@ def _started(session: Session, ledger: Ledger, name: str, request: Request) -> R
     )
 
 
-def _out_of_date(session: Session, ledger: Ledger) -> OutOfDateError:
-    names = ", ".join(step.name for step in plan_of(session, ledger).steps if step.stale or step.pending)
+def _out_of_date(session: Session, pipeline_state: PipelineState) -> OutOfDateError:
+    names = ", ".join(step.name for step in plan_of(session, pipeline_state).steps if step.stale or step.pending)
     return OutOfDateError(f"{session.pipeline.name} is out of date: {names}", hint="run it without --frozen")
 
 
-def _builder_maker(session: Session, ledger: Ledger, capture: bool) -> Callable[[str | None], ChunkBuilder]:
+def _builder_maker(
+    session: Session, pipeline_state: PipelineState, capture: bool
+) -> Callable[[str | None], ChunkBuilder]:
     def is_own(file: str) -> bool:
         return session.fingerprinter.owns_file(file)
 
@@ -337,7 +341,9 @@ def _builder_maker(session: Session, ledger: Ledger, capture: bool) -> Callable[
         return stamps[0]
 
     folders = own_folders(is_own, sys.path)
-    return lambda slots: ChunkBuilder(ledger, session.store, str(session.root), sources, folders, slots, capture)
+    return lambda slots: ChunkBuilder(
+        pipeline_state, session.store, str(session.root), sources, folders, slots, capture
+    )
 
 
 def _priorities(session: Session) -> dict[int, float]:

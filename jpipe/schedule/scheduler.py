@@ -2,7 +2,7 @@
 
 One loop in the main thread. Items that must run stand in one queue for each step; the loop cuts chunks from the queues,
 longest remaining path first, keeps a window of chunks with the workers, and waits for completions. A result goes into
-the ledger, which says which items became ready, or turned out fresh. It prints nothing: it emits events.
+the state of the pipeline, which says which items became ready, or turned out fresh. It prints nothing: it emits events.
 
 Where there is no parallelism there is no pool: a single ready item, and work that history says is short, run in this
 process.
@@ -15,21 +15,21 @@ import time
 from collections.abc import Callable, Sequence
 
 from jpipe.decide.call_state import Status
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.model.run_limits import Limits
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
-from jpipe.schedule.concurrent_runs import POLL, Sharing
-from jpipe.schedule.in_flight import Completion, Crew
+from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
+from jpipe.schedule.in_flight import Completion, InFlight
 from jpipe.schedule.isolation import needs_process, opens_debugger
-from jpipe.schedule.item_results import Account
+from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.lost_workers import Blame
 from jpipe.schedule.ready import Item
-from jpipe.schedule.ready_queue import Backlog
-from jpipe.schedule.step_counts import Tally
-from jpipe.schedule.write_behind import Filing
+from jpipe.schedule.ready_queue import ReadyQueue
+from jpipe.schedule.step_counts import RunCounts
+from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
 from jpipe.system.error_record import WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
@@ -50,7 +50,7 @@ GRACE = 1.2
 
 
 class ResultLost(Exception):
-    """A result that the ledger counts on cannot be read; the run has to be planned anew."""
+    """A result that was counted on cannot be read; the run has to be planned anew."""
 
 
 class Scheduler:
@@ -62,15 +62,15 @@ class Scheduler:
         Where results are.
     limits
         How to behave.
-    ledger
+    pipeline_state
         What is known.
-    tally
+    counts
         Counts, and reports steps.
-    account
+    item_results
         Says what became of items.
-    backlog
-        What is to run; filled by whoever hears from the ledger.
-    crew
+    ready_queue
+        What is to run; filled when items turn out stale.
+    in_flight
         The workers.
     make_builder
         Makes the chunk builder for the run's folder.
@@ -85,22 +85,22 @@ class Scheduler:
         store: Store,
         limits: Limits,
         *,
-        ledger: Ledger,
-        tally: Tally,
-        account: Account,
-        backlog: Backlog,
-        crew: Crew,
+        pipeline_state: PipelineState,
+        counts: RunCounts,
+        item_results: ItemResults,
+        ready_queue: ReadyQueue,
+        in_flight: InFlight,
         make_builder: Callable[[str | None], ChunkBuilder],
         emit: Observer,
         heals: bool = True,
     ) -> None:
         self._store = store
         self._limits = limits
-        self._ledger = ledger
-        self._tally = tally
-        self._account = account
-        self._backlog = backlog
-        self._crew = crew
+        self._pipeline_state = pipeline_state
+        self._counts = counts
+        self._item_results = item_results
+        self._ready_queue = ready_queue
+        self._in_flight = in_flight
         self._make_builder = make_builder
         self._emit = emit
         self._heals = heals
@@ -108,10 +108,10 @@ class Scheduler:
         self._stopping = False
         self._lost = ""
         self._interrupted = False
-        self._interrupts = Interrupts(crew.wake)
+        self._interrupts = Interrupts(in_flight.wake)
         self._current = CurrentItem(store.root)
-        self._filing = Filing(store)
-        self._sharing = Sharing(store, ledger, emit)
+        self._write_behind = WriteBehind(store)
+        self._other_runs = ConcurrentRuns(store, pipeline_state, emit)
         store.saving.quiet = True
 
     def run(self) -> Outcome:
@@ -127,17 +127,17 @@ class Scheduler:
                 self._close()
             if self._lost and not self._interrupted and not self._gives_up:
                 raise ResultLost(self._lost)
-            self._tally.settle(interrupted=self._interrupted, failed=bool(self._account.failures))
+            self._counts.settle(interrupted=self._interrupted, failed=bool(self._item_results.failures))
         if self._interrupted:
             return Outcome.INTERRUPTED
-        if self._account.failures:
+        if self._item_results.failures:
             return Outcome.FAILED
-        return Outcome.RAN if self._tally.any_started else Outcome.CACHED
+        return Outcome.RAN if self._counts.any_started else Outcome.CACHED
 
     @property
     def _gives_up(self) -> bool:
         """Whether a failure is to be the end of the run."""
-        return bool(self._account.failures) and (self._limits.fail_fast or not self._limits.keep_going)
+        return bool(self._item_results.failures) and (self._limits.fail_fast or not self._limits.keep_going)
 
     def _work_through(self) -> None:
         try:
@@ -146,21 +146,21 @@ class Scheduler:
             if not self._heals:
                 raise
             self._lose(str(error))
-            while self._crew.running:
+            while self._in_flight.running:
                 with contextlib.suppress(MissingEntry):
                     self._collect(PATIENCE)
 
     def _loop(self) -> None:
-        self._tally.report(final=False)
+        self._counts.report(final=False)
         while True:
-            self._backlog.release()
-            self._sharing.look()
+            self._ready_queue.release()
+            self._other_runs.look()
             self._recover()
             self._dispatch()
             self._file()
-            pause = POLL if self._sharing.is_waiting else self._backlog.pause
-            if self._crew.running:
-                self._collect(POLL if self._sharing.is_waiting else PATIENCE)
+            pause = POLL if self._other_runs.is_waiting else self._ready_queue.pause
+            if self._in_flight.running:
+                self._collect(POLL if self._other_runs.is_waiting else PATIENCE)
             elif pause is not None and not self._stopping:
                 self._collect(pause)
             else:
@@ -169,8 +169,8 @@ class Scheduler:
     def _collect(self, seconds: float) -> None:
         """Take what workers finished; wait at most `seconds` for the first of it."""
         if not self._stopping:
-            self._crew.look_after()
-        for completion in self._crew.completions(seconds):
+            self._in_flight.look_after()
+        for completion in self._in_flight.completions(seconds):
             if completion is not None:
                 self._finished(completion)
             elif not self._interrupted:
@@ -178,14 +178,14 @@ class Scheduler:
 
     def _finished(self, completion: Completion) -> None:
         chunk, receipt, error = completion
-        if not self._crew.over(chunk):
+        if not self._in_flight.over(chunk):
             return
         if receipt is not None:
             self._take(chunk, receipt)
             if not self._stopping and any(item.interrupted for item in receipt.items):
                 raise KeyboardInterrupt
         elif isinstance(error, WorkersLost):
-            self._crew.losses.add(chunk, error)
+            self._in_flight.losses.add(chunk, error)
         elif error is not None:
             # The chunk could not be handed over, or its receipt not handed back.
             for item in chunk.items:
@@ -196,63 +196,63 @@ class Scheduler:
     def _dispatch(self) -> None:
         while not self._stopping:
             self._interrupts.check()
-            if self._crew.losses.is_trying:
+            if self._in_flight.losses.is_trying:
                 self._try_alone()
                 return
-            if self._limits.n_jobs == 1 and self._crew.running:
+            if self._limits.n_jobs == 1 and self._in_flight.running:
                 return
-            entry = self._backlog.first(self._has_memory, ranked=self._crew.running > 0)
+            entry = self._ready_queue.first(self._has_memory, ranked=self._in_flight.running > 0)
             if entry is None:
                 return
             if self._runs_here(entry):
-                items = self._sharing.own(entry, entry.take(1))
+                items = self._other_runs.own(entry, entry.take(1))
                 if items:
                     self._run_here(self._build(entry, items))
                 continue
-            pool = self._crew.pool(entry)
-            if self._crew.running >= entry.window(pool.n_jobs):
+            pool = self._in_flight.pool(entry)
+            if self._in_flight.running >= entry.window(pool.n_jobs):
                 return
-            items = self._sharing.own(entry, entry.take(pool.n_jobs))
+            items = self._other_runs.own(entry, entry.take(pool.n_jobs))
             if not items:
                 continue
             chunk = self._build(entry, items)
             if chunk.is_bound or pool.n_jobs == 1:
                 self._run_here(chunk)
             else:
-                self._crew.submit(pool, chunk)
+                self._in_flight.submit(pool, chunk)
 
     def _has_memory(self, entry: StepQueue) -> bool:
         """Whether what the step needs fits beside what is running; a single item may always run."""
         needed = entry.options.memory
-        if needed is None or not self._limits.memory or not self._crew.running:
+        if needed is None or not self._limits.memory or not self._in_flight.running:
             return True
-        return self._crew.memory() + needed <= self._limits.memory
+        return self._in_flight.memory() + needed <= self._limits.memory
 
     def _runs_here(self, entry: StepQueue) -> bool:
         """Whether this process does the next item itself."""
-        if needs_process(entry.step) or self._backlog.is_deadly(entry):
+        if needs_process(entry.step) or self._ready_queue.is_deadly(entry):
             return False
         if self._limits.n_jobs == 1:
             return True
         # One that killed its process before is not to kill this one.
-        if self._crew.running or self._crew.losses.happened or self._backlog.holds_failed():
+        if self._in_flight.running or self._in_flight.losses.happened or self._ready_queue.holds_failed():
             return False
-        if self._backlog.ready == 1 and self._backlog.pause is None:
+        if self._ready_queue.ready == 1 and self._ready_queue.pause is None:
             return True
-        return not self._crew.has_pools and self._backlog.expected(SHORT_RUN) < SHORT_RUN
+        return not self._in_flight.has_pools and self._ready_queue.expected(SHORT_RUN) < SHORT_RUN
 
     def _build(self, entry: StepQueue, items: list[Item]) -> Chunk:
         if self._chunks is None:
             self._store.pin()
-            self._chunks = self._make_builder(str(self._crew.folder.path))
-        self._tally.started(entry.step.name)
+            self._chunks = self._make_builder(str(self._in_flight.folder.path))
+        self._counts.started(entry.step.name)
         return self._chunks.build(entry, items)
 
     def _run_here(self, chunk: Chunk) -> None:
         chunk.work.in_main = True
         chunk.work.slots = None
         chunk.work.capture = chunk.work.capture and not opens_debugger(chunk.queue.step)
-        self._crew.begin(chunk)
+        self._in_flight.begin(chunk)
         pace = chunk.queue.pace.seconds
         if pace is None or pace * len(chunk.items) > SHORT_CHUNK:
             self._file()
@@ -263,44 +263,46 @@ class Scheduler:
         finally:
             self._current.end()
         self._finished((chunk, receipt, None))
-        if self._filing.is_due or self._sharing.let_go(if_due=True):
+        if self._write_behind.is_due or self._other_runs.let_go(if_due=True):
             self._file()
 
     def _try_alone(self) -> None:
         """Try the next suspect of a loss, once nothing else is in flight."""
-        if self._crew.running:
+        if self._in_flight.running:
             return
-        suspect, position = self._crew.losses.suspects.popleft()
+        suspect, position = self._in_flight.losses.suspects.popleft()
         alone = self._build(suspect.queue, [suspect.items[position]])
-        self._crew.losses.try_alone(alone)
-        self._crew.submit(self._crew.pool(suspect.queue), alone)
+        self._in_flight.losses.try_alone(alone)
+        self._in_flight.submit(self._in_flight.pool(suspect.queue), alone)
 
     # -- taking results in ---------------------------------------------------------------------------------------
 
     def _take(self, chunk: Chunk, receipt: Receipt) -> None:
-        self._account.unkept(receipt.complaints)
-        worker = self._crew.folder.number_of(receipt.pid)
-        self._crew.losses.cleared(chunk)
+        self._item_results.unkept(receipt.complaints)
+        worker = self._in_flight.folder.number_of(receipt.pid)
+        self._in_flight.losses.cleared(chunk)
         failed = 0
         over = [item for item in receipt.items if not item.interrupted]
         for item in over:
             state, index = chunk.items[item.position]
             if item.stored is not None:
-                self._account.done(state, index, item)
-                self._ledger.ran(state, index, item.stored, item.reads, item.seconds, is_kept=item.changed is None)
+                self._item_results.done(state, index, item)
+                self._pipeline_state.ran(
+                    state, index, item.stored, item.reads, item.seconds, is_kept=item.changed is None
+                )
             elif not self._again(chunk, item):
                 self._fail(chunk.queue, (state, index), item, worker)
                 failed += 1
-        self._account.chunk_ended(chunk, over, failed, worker, sum(item.seconds for item in receipt.items))
+        self._item_results.chunk_ended(chunk, over, failed, worker, sum(item.seconds for item in receipt.items))
         name = chunk.queue.step.name
         if receipt.paths:
-            self._tally.steps[name].unsynced += 1
-            self._filing.flush(name, receipt.paths)
+            self._counts.steps[name].unsynced += 1
+            self._write_behind.flush(name, receipt.paths)
         if receipt.records:
             self._file_later(name, receipt.family, [record for _, record in receipt.records])
-        self._ledger.work_off()
-        self._tally.tell_known()
-        wholes, self._ledger.unpublished = self._ledger.unpublished, []
+        self._pipeline_state.work_off()
+        self._counts.tell_known()
+        wholes, self._pipeline_state.unpublished = self._pipeline_state.unpublished, []
         for step, family, record in wholes:
             self._file_later(step, family, [record])
         self._heard()
@@ -317,52 +319,52 @@ class Scheduler:
         if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [place]))
             return True
-        return self._backlog.failed(chunk.queue, place, stopping=self._stopping)
+        return self._ready_queue.failed(chunk.queue, place, stopping=self._stopping)
 
     def _fail(self, entry: StepQueue, place: Item, item: ItemReceipt, worker: int, detail: str = "") -> None:
         state, index = place
         state.status[index] = Status.FAILED
-        self._account.failed(state, index, item, worker, self._backlog.attempts(state, index), detail)
+        self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
         self._stopping |= self._gives_up
         if self._limits.fail_fast:
-            self._crew.kill()
+            self._in_flight.kill()
 
     def _recover(self) -> None:
         """After a loss, when it is known who was at fault: blame, reopen, try again."""
-        pools = self._crew.losses.pools
-        verdicts = self._crew.judge()
-        if verdicts is None:
+        pools = self._in_flight.losses.pools
+        report = self._in_flight.judge()
+        if report is None:
             return
-        for chunk, items in verdicts.again:
-            self._backlog.put_back(chunk.queue, items)
-        for blame in verdicts.blamed:
+        for chunk, items in report.again:
+            self._ready_queue.put_back(chunk.queue, items)
+        for blame in report.blamed:
             self._blame(blame)
         if not self._stopping:
-            self._crew.reopen(pools)
+            self._in_flight.reopen(pools)
 
     def _blame(self, blame: Blame) -> None:
         entry, place = blame.chunk.queue, blame.chunk.items[blame.position]
-        if not self._backlog.failed(entry, place, stopping=self._stopping):
-            item, worker = self._crew.receipt_of(blame)
+        if not self._ready_queue.failed(entry, place, stopping=self._stopping):
+            item, worker = self._in_flight.receipt_of(blame)
             self._fail(entry, place, item, worker, blame.detail)
 
     # -- filing --------------------------------------------------------------------------------------------------
 
     def _file(self) -> None:
         """File what waits, and let other runs see what this one has taken."""
-        self._filing.file()
-        self._sharing.let_go()
+        self._write_behind.file()
+        self._other_runs.let_go()
         self._heard()
 
     def _file_later(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
-        self._tally.steps[name].unsynced += 1
-        self._filing.add(name, family, records)
+        self._counts.steps[name].unsynced += 1
+        self._write_behind.add(name, family, records)
 
     def _heard(self, *, wait: bool = False) -> None:
         """Report the steps all of whose results are on the disk."""
-        for name in self._filing.finished(wait=wait):
-            self._tally.steps[name].unsynced -= 1
-        self._tally.report(final=False)
+        for name in self._write_behind.finished(wait=wait):
+            self._counts.steps[name].unsynced -= 1
+        self._counts.report(final=False)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -376,19 +378,19 @@ class Scheduler:
         self._stopping = True
         deadline = time.monotonic() + GRACE
         try:
-            self._crew.ask_to_stop()
-            while self._crew.running and time.monotonic() < deadline:
+            self._in_flight.ask_to_stop()
+            while self._in_flight.running and time.monotonic() < deadline:
                 self._collect(max(0.01, deadline - time.monotonic()))
         except KeyboardInterrupt:
             pass
         finally:
-            self._crew.kill()
+            self._in_flight.kill()
 
     def _close(self) -> None:
-        self._crew.close()
+        self._in_flight.close()
         self._file()
-        self._sharing.close()
+        self._other_runs.close()
         self._heard(wait=True)
-        self._filing.close()
-        self._crew.remove_folder()
-        self._account.unkept(self._store.saving.take_complaints())
+        self._write_behind.close()
+        self._in_flight.remove_folder()
+        self._item_results.unkept(self._store.saving.take_complaints())

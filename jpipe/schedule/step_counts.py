@@ -13,11 +13,11 @@ from jpipe.model.events import ItemsKnown, Observer, RunEnded, StepEnded, StepSt
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 
-__all__ = ["StepTally", "Tally"]
+__all__ = ["RunCounts", "StepCounts"]
 
 
 @dataclass(slots=True)
-class StepTally:
+class StepCounts:
     """The items of one step, by what became of them; times in seconds.
 
     The first `done` calls are known to be done. `unsynced` parts of its results are on their way to the disk. `ran` are
@@ -57,7 +57,7 @@ class StepTally:
         return self.done == len(self.states)
 
 
-class Tally:
+class RunCounts:
     """Counts for a whole run.
 
     Parameters
@@ -73,10 +73,10 @@ class Tally:
     def __init__(self, states: Iterable[CallState], emit: Observer, ran: Mapping[int, set[int]]) -> None:
         self._emit = emit
         self._decided: dict[str, list[Any]] = {}
-        self.steps: dict[str, StepTally] = {}
+        self.steps: dict[str, StepCounts] = {}
         for state in states:
             name = state.call.step.name
-            self.steps.setdefault(name, StepTally(name, [], ran)).states.append(state)
+            self.steps.setdefault(name, StepCounts(name, [], ran)).states.append(state)
 
     @property
     def any_started(self) -> bool:
@@ -139,7 +139,7 @@ class Tally:
                     state.status[index] = left
         self.report(final=True)
 
-    def _report(self, step: StepTally) -> None:
+    def _report(self, step: StepCounts) -> None:
         step.reported = True
         ended = self._ended(step)
         if ended.items or not step.counts[Status.UNASKED]:
@@ -171,7 +171,7 @@ class Tally:
             results=tuple(results.items()),
         )
 
-    def _ended(self, step: StepTally) -> StepEnded:
+    def _ended(self, step: StepCounts) -> StepEnded:
         step.count()
         step.ended = time.perf_counter()
         counts = step.counts

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from jpipe.schedule.sync import Syncer
 from jpipe.store import NewRecord, Store
 
-__all__ = ["Filing"]
+__all__ = ["WriteBehind"]
 
 MOST_RECORDS = 1000
 LONGEST_WAIT = 0.1
 """How long a result of this process may wait for others to be filed with, seconds."""
 
 
-class Filing:
+class WriteBehind:
     """Results on their way into the store.
 
     Parameters

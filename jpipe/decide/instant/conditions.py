@@ -10,7 +10,7 @@ from typing import Any
 
 from jpipe.decide.instant.answer import Asked, Facts, write
 from jpipe.decide.instant.volatile import Volatile, volatile_uses
-from jpipe.decide.pipeline_state import Ledger
+from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Layout
 from jpipe.files import FileDigests
@@ -29,7 +29,7 @@ MOST_FILES = 20_000
 """An answer that depends on more files is not left: looking at them would take longer than it saves."""
 
 
-def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> None:
+def leave_answer(asked: Asked, session: Session, pipeline_state: PipelineState, plan: Plan) -> None:
     """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
     if not plan.up_to_date or obstacles(session.layout, session.fingerprinter, session.files):
         return
@@ -37,7 +37,7 @@ def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> 
     for path in _sources(session):
         if _edited_since(path, observed.started_ns):
             return
-    for path in _files(session, ledger):
+    for path in _files(session, pipeline_state):
         facts.add_file(path)
         if len(facts.files) > MOST_FILES:
             return
@@ -46,18 +46,18 @@ def leave_answer(asked: Asked, session: Session, ledger: Ledger, plan: Plan) -> 
     for path in observed.opened:
         if os.path.isdir(path):
             facts.add_folder(path)
-    for read in _reads(ledger):
+    for read in _reads(pipeline_state):
         if read.kind == "folder":
             facts.add_folder(session.files.full(read.path))
     for name in _variables(session):
         facts.add_variable(name)
     expiring = [
-        s.call.step.declared.expires for s in ledger.states.values() if s.call.step.declared.expires is not None
+        s.call.step.declared.expires for s in pipeline_state.states.values() if s.call.step.declared.expires is not None
     ]
     if expiring:
         return
     try:
-        write(asked, facts, answer_of(session, ledger, plan), session.store.disk.key)
+        write(asked, facts, answer_of(session, pipeline_state, plan), session.store.disk.key)
     except OSError:
         return
 
@@ -83,11 +83,11 @@ def obstacles(layout: Layout, fingerprinter: Fingerprinter, files: FileDigests) 
     return list(found)
 
 
-def answer_of(session: Session, ledger: Ledger, plan: Plan) -> dict[str, Any]:
+def answer_of(session: Session, pipeline_state: PipelineState, plan: Plan) -> dict[str, Any]:
     """What is said again."""
     return {
         "pipeline": session.pipeline.name,
-        "calls": len(ledger.states),
+        "calls": len(pipeline_state.states),
         "cache_dir": str(session.store.root),
         "plan": plan.to_dict(),
         "row": session.opening("").to_row(),
@@ -112,13 +112,13 @@ def _volatile(fingerprinter: Fingerprinter) -> Iterator[Volatile]:
     return volatile_uses(sources)
 
 
-def _files(session: Session, ledger: Ledger) -> Iterator[str]:
+def _files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
     yield from _own_modules(session.fingerprinter)
     yield from (path for path in observed.opened if not os.path.isdir(path))
-    yield from (session.files.full(read.path) for read in _reads(ledger) if read.kind != "folder")
+    yield from (session.files.full(read.path) for read in _reads(pipeline_state) if read.kind != "folder")
     root = str(session.root)
     yield from (os.path.join(root, name) for name in ("pyproject.toml", "jpipe.toml"))
-    yield from _store_files(session, ledger)
+    yield from _store_files(session, pipeline_state)
     yield from _installed(session)
     yield from _accepted(session)
 
@@ -138,22 +138,26 @@ def _edited_since(path: str, moment_ns: int) -> bool:
     return not os.path.isdir(path) and changed > moment_ns - CLOCK_STEP_NS
 
 
-def _reads(ledger: Ledger) -> Iterator[Any]:
-    for state in ledger.states.values():
+def _reads(pipeline_state: PipelineState) -> Iterator[Any]:
+    for state in pipeline_state.states.values():
         yield from state.reads
         if state.record is not None:
             yield from state.record.reads
 
 
-def _store_files(session: Session, ledger: Ledger) -> Iterator[str]:
+def _store_files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
     """The files that hold the records and the results."""
     disk = session.store.disk
     yield os.path.join(str(session.store.root), "format")
-    older = {family for state in ledger.states.values() for family in ledger.accepted.get(state.fingerprint.digest, ())}
-    for family in {state.fingerprint.digest for state in ledger.states.values()} | older:
+    older = {
+        family
+        for state in pipeline_state.states.values()
+        for family in pipeline_state.accepted.get(state.fingerprint.digest, ())
+    }
+    for family in {state.fingerprint.digest for state in pipeline_state.states.values()} | older:
         folder = disk.family_folder(family)
         yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
-    for state in ledger.states.values():
+    for state in pipeline_state.states.values():
         places = list(state.places) if state.places else []
         if state.record is not None:
             places.append(state.record.where)

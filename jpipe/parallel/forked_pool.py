@@ -20,7 +20,7 @@ from jpipe.parallel.process_lifetime import end_with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jpipe.parallel.workers import Done
+    from jpipe.parallel.map_engine import Done
 
 __all__ = ["ForkedWorkers", "inside_worker"]
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jpipe.errors import UsageError
 from jpipe.parallel.chunk_size import ChunkSizer
+from jpipe.parallel.fork_safety import may_fork
 from jpipe.parallel.item_source import InTurns, length_of, source_of
-from jpipe.parallel.map_engine import Engine, Event, window_of
+from jpipe.parallel.joblib_config import configured, uses_loky
+from jpipe.parallel.map_engine import Engine, Event, Workers, window_of
 from jpipe.parallel.map_tasks import PackedTasks, Packing, SharedTasks, Tasks
 from jpipe.parallel.map_worker import Work, warm_up
+from jpipe.parallel.n_jobs import resolve_n_jobs
 from jpipe.parallel.remote_error import add_item_note
-from jpipe.parallel.workers import Workers, may_fork, resolve_n_jobs
 from jpipe.system.machine import cpu_count, workers_of
 
 if TYPE_CHECKING:
@@ -201,7 +203,7 @@ def _open(
 ) -> tuple[Workers, Tasks | None]:
     """Workers, and what makes their chunks: nothing when joblib settled on one worker in this process."""
     fork = may_fork(options)
-    settings = {} if fork else _configured()
+    settings = {} if fork else configured()
     packing = _packing(settings, options, max_nbytes, mmap_mode)
     if fork:
         return _fork(work, n_jobs, packing, cleanup)
@@ -253,7 +255,7 @@ def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitSta
 
 def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
     from jpipe.parallel.pool import Pool
-    from jpipe.parallel.shared_pool import SharedPool, uses_loky
+    from jpipe.parallel.shared_pool import SharedPool
 
     chosen = {name: value for name, value in options.items() if value is not None and name != "backend"}
     if uses_loky(options):
@@ -261,12 +263,6 @@ def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
     pool = Pool(n_jobs, options.get("backend"), options=chosen)
     pool.__enter__()
     return pool
-
-
-def _configured() -> Mapping[str, Any]:
-    from jpipe.parallel.pool import configured
-
-    return configured()
 
 
 def _in_this_process(

@@ -6,24 +6,24 @@ import os
 import queue
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.errors import WorkerLostError
 from jpipe.parallel.packing import Packed
 from jpipe.parallel.remote_error import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from jpipe.parallel.chunk_size import ChunkSizer
     from jpipe.parallel.item_source import Items, Source
     from jpipe.parallel.map_tasks import Task, Tasks
     from jpipe.parallel.map_worker import Receipt
-    from jpipe.parallel.workers import Workers
 
-__all__ = ["Engine", "Event", "window_of"]
+__all__ = ["Done", "Engine", "Event", "Workers", "window_of"]
 
 _TICK = 0.5
 """Seconds after which the workers are looked at when nothing happens."""
@@ -41,6 +41,33 @@ _FAREWELL = 0.1
 _LOOKS = 5
 _LOOK = 0.004
 """How often, and seconds apart, a worker is looked at to see whether it is the one that died."""
+
+
+Done = Callable[[Any, BaseException | None], None]
+"""Called with (result, None) or (None, error), in any thread."""
+
+
+class Workers(Protocol):
+    """Those who run the chunks of a map; `jpipe.parallel.pool.Pool` is one."""
+
+    n_jobs: int
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether workers are threads of this process."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether workers are on this machine."""
+
+    def submit(self, task: Callable[[], Any], done: Done) -> None:
+        """Run `task()` in a worker."""
+
+    def kill(self) -> None:
+        """End the workers at once."""
+
+    def close(self) -> None:
+        """Give the workers back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many workers a run has, and the pool that holds them."""
+"""How many workers a run or a map has, and the pool that holds those of a run."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jpipe.errors import UsageError
+from jpipe.parallel import joblib_config
 from jpipe.system.machine import workers_of
 from jpipe.system.memory import machine_memory
 
-__all__ = ["memory_for_items", "pool_maker", "workers"]
+__all__ = ["memory_for_items", "pool_maker", "resolve_n_jobs", "workers"]
 
 
-def workers(n_jobs: Any) -> int:
-    """The number of workers that joblib's `n_jobs` means here.
+def resolve_n_jobs(n_jobs: Any) -> int:
+    """The number that was asked for: by the caller, else by ``joblib.parallel_config``, else -1 for all cores.
+
+    A negative number counts from the number of cores, as in joblib. Inside a worker the default is 1.
 
     Raises
     ------
     UsageError
-        For 0, and for what is no number.
+        For 0, and for what is not a whole number.
     """
-    if n_jobs is not None and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs == 0):
+    if n_jobs is None:
+        n_jobs = _told()
+    try:
+        whole = None if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs else int(n_jobs)
+    except (TypeError, ValueError):
+        whole = None
+    if not whole:
         raise UsageError(
             f"n_jobs={n_jobs!r}: it takes a number of workers", hint="1 for none beside this process, -1 for all cores"
         )
-    if n_jobs is None and _configured():
-        import joblib
+    return whole
 
-        return int(joblib.effective_n_jobs(None))
-    return workers_of(-1 if n_jobs is None else n_jobs)
+
+def workers(n_jobs: Any) -> int:
+    """How many workers that makes here."""
+    given = joblib_config.effective_n_jobs() if n_jobs is None else None
+    return workers_of(resolve_n_jobs(n_jobs)) if given is None else given
 
 
 def memory_for_items() -> int:
@@ -43,7 +54,7 @@ def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, An
     def make(threads: bool) -> Any:
         from jpipe.parallel.pool import Pool
 
-        wanted = -1 if n_jobs is None and not _configured() else n_jobs
+        wanted = -1 if n_jobs is None and joblib_config.effective_n_jobs() is None else n_jobs
         if not threads and workers(n_jobs) == 1:
             # For an item that is not to run in the main process: of one worker joblib makes none.
             wanted = 2
@@ -54,11 +65,10 @@ def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, An
     return make
 
 
-def _configured() -> bool:
-    """Whether a ``joblib.parallel_config`` is active that says something of workers."""
-    if "joblib" not in sys.modules:
-        return False
-    from joblib.parallel import get_active_backend
-
-    backend, jobs = get_active_backend()
-    return type(backend).__name__ != "LokyBackend" or jobs is not None
+def _told() -> int:
+    """What holds where the caller says nothing."""
+    forked = sys.modules.get("jpipe.parallel.forked_pool")
+    if forked is not None and forked.inside_worker:
+        return 1
+    told = joblib_config.active_n_jobs()
+    return -1 if told is None else told

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from jpipe.parallel.importable import is_importable
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -189,7 +187,7 @@ class _Reach:
     def __call__(self, value: Any) -> None:
         name = getattr(value, "__module__", None)
         cloudpickle = sys.modules.get("cloudpickle")
-        if cloudpickle is None or not isinstance(name, str) or name == "__main__" or is_importable(name):
+        if cloudpickle is None or not isinstance(name, str) or name == "__main__" or _is_importable(name):
             return
         if name not in cloudpickle.list_registry_pickle_by_value():
             cloudpickle.register_pickle_by_value(sys.modules[name])
@@ -207,6 +205,45 @@ def _by_value_pickler() -> type[pickle.Pickler]:
     name = reduction.get_loky_pickler_name() if reduction is not None else os.environ.get("LOKY_PICKLER")
     pickler: type[pickle.Pickler] = importlib.import_module(name or "cloudpickle").Pickler
     return pickler
+
+
+_importable: dict[str, bool] = {}
+
+
+def _is_importable(name: str) -> bool:
+    """Whether importing `name` gives the module of that name that this process has.
+
+    Not so for modules that were loaded from a path outside of ``sys.path``: a pipeline file, a test of pytest in
+    importlib mode.
+    """
+    if name not in _importable:
+        _importable[name] = _finds_itself(name)
+    return _importable[name]
+
+
+def _finds_itself(name: str) -> bool:
+    module = sys.modules.get(name)
+    if module is None or name in sys.builtin_module_names:
+        return True
+    path: Any = None
+    spec = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = _find(".".join(parts[:depth]), path)
+        if spec is None:
+            return False
+        path = spec.submodule_search_locations
+    origin = getattr(module, "__file__", None)
+    return origin is None or spec is None or spec.origin in (origin, None, "frozen", "built-in")
+
+
+def _find(name: str, path: Any) -> Any:
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = None if find is None else find(name, path)
+        if spec is not None:
+            return spec
+    return None
 
 
 def _digest(raw: memoryview) -> bytes:

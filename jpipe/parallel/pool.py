@@ -16,21 +16,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import joblib.parallel
 from joblib import Parallel, parallel_config
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
-from joblib.parallel import BatchedCalls, default_parallel_config
+from joblib.parallel import BatchedCalls
 
 from jpipe.parallel.interrupts import blocked
 from jpipe.parallel.process_lifetime import belong_to
 from jpipe.system.error_record import WorkersLost
 
-__all__ = ["Pool", "WorkersLost", "configured"]
+if TYPE_CHECKING:
+    from jpipe.parallel.map_engine import Done
 
-Done = Callable[[Any, BaseException | None], None]
-"""Called with (result, None) or (None, error), in a thread of the backend."""
+__all__ = ["Pool", "WorkersLost"]
 
 _BEHIND = 15
 """The `nice` of processes that need not be ready before workers are."""
@@ -198,12 +197,6 @@ class Pool:
         manager = getattr(workers, "_temp_folder_manager", None)
         if manager is not None:
             manager.set_current_context(self._parallel._id)
-
-
-def configured() -> dict[str, Any]:
-    """What ``joblib.parallel_config`` sets at the moment, without the defaults of what it leaves alone."""
-    config = getattr(joblib.parallel._backend, "config", default_parallel_config)
-    return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
 
 
 def _in_worker(main: int | None, task: Callable[[], Any]) -> Any:

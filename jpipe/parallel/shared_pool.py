@@ -14,9 +14,9 @@ from jpipe.parallel.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jpipe.parallel.workers import Done
+    from jpipe.parallel.map_engine import Done
 
-__all__ = ["SharedPool", "uses_loky"]
+__all__ = ["SharedPool"]
 
 _lock = threading.Lock()
 _users = 0
@@ -72,13 +72,3 @@ class SharedPool:
                 self._closed = True
                 _users -= 1
                 self._pool.close()
-
-
-def uses_loky(options: Mapping[str, Any]) -> bool:
-    """Whether joblib would choose loky's workers."""
-    from joblib.parallel import get_active_backend
-
-    if options.get("backend") is not None:
-        return bool(options["backend"] == "loky")
-    backend, _ = get_active_backend(prefer=options.get("prefer"), require=options.get("require"))
-    return type(backend).__name__ == "LokyBackend"

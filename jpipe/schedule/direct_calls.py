@@ -179,7 +179,7 @@ def _run_in_parallel(builder: ChunkBuilder, state: CallState, missing: Sequence[
     """The same in workers, with a bar of the items that ran."""
     from jpipe.parallel.bar import Bar, default_bar
     from jpipe.parallel.map import parallel_map
-    from jpipe.parallel.workers import resolve_n_jobs
+    from jpipe.parallel.n_jobs import resolve_n_jobs
 
     step = state.call.step
     n_jobs = resolve_n_jobs(step.declared.n_jobs)

@@ -1,0 +1,72 @@
+"""What joblib was told about workers: by ``joblib.parallel_config``, by the environment, or by being inside a worker.
+
+Whoever did not import joblib told it nothing; then it is not imported to be asked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["active_n_jobs", "configured", "effective_n_jobs", "is_configured", "uses_loky"]
+
+
+def configured() -> dict[str, Any]:
+    """What ``joblib.parallel_config`` sets at the moment, without the defaults of what it leaves alone."""
+    if "joblib" not in sys.modules:
+        return {}
+    import joblib.parallel
+    from joblib.parallel import default_parallel_config
+
+    config = getattr(joblib.parallel._backend, "config", default_parallel_config)
+    return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
+
+
+def is_configured() -> bool:
+    """Whether joblib was told, or knows, something about the workers of this thread beside their number."""
+    if os.environ.get("LOKY_PICKLER"):
+        return True
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import DEFAULT_BACKEND, get_active_backend
+
+    backend, _ = get_active_backend(prefer=None, require=None)
+    return bool(configured().keys() - {"n_jobs"}) or DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
+
+
+def active_n_jobs() -> int | None:
+    """The number of workers that joblib was told, 1 inside one of its workers; None where nobody said anything."""
+    if "joblib" not in sys.modules:
+        return None
+    from joblib.parallel import get_active_backend
+
+    # Without hints, or joblib would answer 1 for require="sharedmem", whatever n_jobs is configured.
+    backend, jobs = get_active_backend(prefer=None, require=None)
+    if jobs is not None:
+        return int(jobs)
+    return 1 if (backend.nesting_level or 0) > 0 else None
+
+
+def effective_n_jobs() -> int | None:
+    """How many workers the backend that joblib was told to use gives; None where it was not told of one."""
+    if "joblib" not in sys.modules:
+        return None
+    import joblib
+    from joblib.parallel import get_active_backend
+
+    backend, jobs = get_active_backend()
+    if type(backend).__name__ == "LokyBackend" and jobs is None:
+        return None
+    return int(joblib.effective_n_jobs(None))
+
+
+def uses_loky(options: Mapping[str, Any]) -> bool:
+    """Whether joblib would choose loky's workers for these options of ``Parallel``."""
+    from joblib.parallel import get_active_backend
+
+    if options.get("backend") is not None:
+        return bool(options["backend"] == "loky")
+    backend, _ = get_active_backend(prefer=options.get("prefer"), require=options.get("require"))
+    return type(backend).__name__ == "LokyBackend"

@@ -1,4 +1,4 @@
-"""Files as values, and what of a file counts."""
+"""`File`: a file whose content is the value, and what of a file or folder counts."""
 
 from __future__ import annotations
 

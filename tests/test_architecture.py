@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_each_module_says_in_one_sentence_what_it_owns(module: Path) -> None:
     sentence = (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n\n")[0]
     assert sentence.endswith((".", ":", "?"))
     assert len(sentence) > 20
+
+
+def test_the_architecture_page_has_each_room_with_its_sentence() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `([\w/.]+?)/?` \| (.+) \|$", page, re.MULTILINE))
+    folders = [module.parent for module in MODULES if module.name == "__init__.py" and module.parent != ROOT / "jpipe"]
+    for folder in folders:
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+        assert listed.get(relative(folder)) == docstring.partition("\n\n")[0].replace("\n", " "), folder
 
 
 def test_the_public_names_are_those_of_the_design() -> None:

@@ -1,1 +1,1 @@
-"""Which calls are fresh, and why the others are not."""
+"""Which calls are fresh, and why the others are not: keys, records, reasons, the plan."""

@@ -1,4 +1,4 @@
-"""Digests of values: equal content gives equal digests, in every process and in every memory layout."""
+"""Value to digest: equal content gives equal digests, in every process and memory layout."""
 
 from __future__ import annotations
 

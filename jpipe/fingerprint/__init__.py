@@ -1,4 +1,4 @@
-"""Code to fingerprint: a digest of everything of the user's own that a function can reach, and a list of its parts."""
+"""Code to fingerprint: everything of the user's own that a function can reach, as a digest and a list of its parts."""
 
 from __future__ import annotations
 

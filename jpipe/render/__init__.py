@@ -1,4 +1,4 @@
-"""Plans, runs, failures and graphs as text for people.
+"""Events, plans, runs and errors as screens, progress bars, logs and JSON.
 
 Every function here turns values into `Line` objects (`jpipe.render.styled_text`); only a `Paper` writes
 (`jpipe.render.terminal`).

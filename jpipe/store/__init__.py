@@ -1,4 +1,4 @@
-"""The store: results and records on disk."""
+"""Results and records on disk."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
 from jpipe.store import MissingEntry
 from jpipe.system.error_record import ErrorRecord, record_error
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import is_jpipe_file
 from jpipe.worker.function_reference import source_stamps
 from jpipe.worker.run_item import inputs_of
 from jpipe.worker.seeds import seeded
@@ -189,11 +189,8 @@ def _without_inputs(pipeline_state: PipelineState, state: CallState) -> UsageErr
 
 
 def _arguments(session: Session, pipeline_state: PipelineState, state: CallState, index: int) -> dict[str, Any]:
-    owns = session.fingerprinter.owns_file
-    folders = own_folders(owns, sys.path)
-    builder = ChunkBuilder(
-        pipeline_state, session.store, str(session.root), lambda: source_stamps(owns), folders, None, False
-    )
+    folders = own_folders(sys.path)
+    builder = ChunkBuilder(pipeline_state, session.store, str(session.root), source_stamps, folders, None, False)
     step = state.call.step
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:
@@ -284,7 +281,7 @@ def _traced(debugger: ModuleType | None, function: Callable[..., Any], args: lis
 
 def _post_mortem(debugger: ModuleType, error: BaseException, record: ErrorRecord) -> None:
     tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+    while tb is not None and tb.tb_next is not None and is_jpipe_file(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     if debugger is pdb:
         _opened_at_users_line(tb, record)

@@ -110,12 +110,10 @@ def _obstacles(call: Invocation) -> list[str]:
     from jpipe.decide.instant.conditions import obstacles
     from jpipe.decide.session import lay_out
     from jpipe.files import FileDigests
-    from jpipe.fingerprint import Fingerprinter
     from jpipe.system.project import find_root
 
     layout, _ = lay_out(call.pipeline, call.parameters)
-    root = find_root(call.file)
-    return obstacles(layout, Fingerprinter(root), FileDigests(root))
+    return obstacles(layout, FileDigests(find_root(call.file)))
 
 
 def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:

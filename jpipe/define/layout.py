@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from jpipe.define.array_snapshots import Snapshots, is_array
 from jpipe.define.step import Step, recorder
 from jpipe.errors import Location, WiringError, nearest
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import is_jpipe_file
 
 __all__ = ["Call", "Layout", "Output", "contains_output", "expected_items", "needs_of", "replace_outputs"]
 
@@ -324,7 +324,7 @@ def _return_annotation(step: Step[..., Any]) -> Any:
 def users_line() -> Location:
     """The innermost line on the stack that is not jpipe's own."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN_FOLDER):
+    while frame.f_back is not None and is_jpipe_file(frame.f_code.co_filename):
         frame = frame.f_back
     return Location(frame.f_code.co_filename, frame.f_lineno)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +13,7 @@ from jpipe.define.pipeline import Pipeline
 from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError, did_you_mean
 from jpipe.system.import_observer import observing
 from jpipe.system.main_module import module_name
+from jpipe.system.ownership import is_users
 
 __all__ = ["import_file", "load", "module_name"]
 
@@ -104,8 +104,7 @@ def _import_hint(error: ImportError) -> str | None:
 def _users_place(error: BaseException, file: Path) -> Location:
     """The innermost line of the user's own files in a traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    folder = os.path.join(file.parent, "")
-    own = [f for f in frames if f.filename.startswith(folder) and "site-packages" not in f.filename]
+    own = [frame for frame in frames if is_users(frame.filename)]
     if own and own[-1].lineno is not None:
         return Location(own[-1].filename, own[-1].lineno)
     return Location(str(file), 1)

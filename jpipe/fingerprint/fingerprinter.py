@@ -20,7 +20,7 @@ from jpipe.fingerprint.parts import Fingerprint, PartKind
 from jpipe.fingerprint.source.parse_cache import ParseCache
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.system import main_module
-from jpipe.system.ownership import Boundary, is_kind
+from jpipe.system.ownership import is_kind, owns_class, owns_function, owns_module
 
 GONE = combine("gone")
 """Digest of code that a value refers to but that cannot be found any more."""
@@ -42,7 +42,7 @@ class Fingerprinter:
     """
 
     def __init__(self, root: Path, parse_cache: Path | None = None, *, key: bytes | None = None) -> None:
-        self._files = SourceFiles(root, Boundary(), ParseCache(parse_cache, key))
+        self._files = SourceFiles(root, ParseCache(parse_cache, key))
         self._packages = Packages()
         self._graphs: dict[tuple[Policy, frozenset[str]], tuple[Graph, Merkle]] = {}
 
@@ -108,20 +108,15 @@ class Fingerprinter:
 
     def is_own(self, obj: Any) -> bool:
         """Is this function, class, module or instance made of the user's own code?"""
-        boundary = self._files.boundary
         while is_step(obj):
             obj = obj.function
         if is_kind(obj, types.MethodType):
             obj = obj.__func__
         if is_kind(obj, types.FunctionType):
-            return boundary.owns_function(obj)
+            return owns_function(obj)
         if is_kind(obj, types.ModuleType):
-            return boundary.owns_module(obj)
-        return boundary.owns_class(obj if is_kind(obj, type) else type(obj))
-
-    def owns_file(self, path: str) -> bool:
-        """Is this source file the user's own?"""
-        return self._files.boundary.owns_file(path)
+            return owns_module(obj)
+        return owns_class(obj if is_kind(obj, type) else type(obj))
 
     def save(self) -> None:
         """Keep what parsing told for the next process."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
-from jpipe.system.notebook_cells import is_typed
+from jpipe.system.ownership import Owner, owner_of
 
 __all__ = ["code_changes", "code_file", "own_parts"]
 
@@ -50,7 +50,7 @@ def _says_nothing(change: Change) -> bool:
 def code_file(parts: Sequence[Part]) -> str | None:
     """The file that the step of a fingerprint stands in; None where it is unknown, or a cell of a notebook."""
     code = next((part for part in own_parts(parts) if part.kind is PartKind.CODE), None)
-    return None if code is None or code.file is None or is_typed(code.file) else code.file
+    return None if code is None or code.file is None or owner_of(code.file) is not Owner.USER else code.file
 
 
 def own_parts(parts: Sequence[Part]) -> list[Part]:

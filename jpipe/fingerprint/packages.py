@@ -10,7 +10,7 @@ import types
 from pathlib import Path
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.system.ownership import STANDARD_LIBRARY, STANDARD_MODULES, is_jpipe_module, module_file, top_level
+from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_users, module_file, top_level
 
 _DIRECT, _NONE = "direct", "none"
 _INFO = re.compile(r"^(?P<name>[^-]+)-(?P<version>[^-]+)(?:-.*)?\.(?:dist|egg)-info$")
@@ -74,7 +74,7 @@ class Packages:
     def module_version(self, module: types.ModuleType) -> str:
         """As `version`; a compiled module of the user's own counts by its file."""
         file = module_file(module)
-        if file and not file.endswith(".py") and _is_project_binary(file):
+        if file and not file.endswith(".py") and is_users(file):
             return f"{os.path.basename(file)}#{self._content(file)}"
         return self.version(top_level(module.__name__))
 
@@ -186,12 +186,3 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _is_project_binary(file: str) -> bool:
-    slashed = file.replace("\\", "/")
-    return (
-        "/site-packages/" not in slashed
-        and "/dist-packages/" not in slashed
-        and not slashed.startswith(STANDARD_LIBRARY)
-    )

@@ -8,6 +8,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.render.humanize import counted, listed, size, took
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, columns, dim, line, name, strong, warn
+from jpipe.system.ownership import owner_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -161,18 +162,9 @@ def _hidden(failure: Failure) -> list[Line]:
     below = failure.frames[failure.frames.index(at) + 1 :] if at else ()
     if not below:
         return []
-    owners = dict.fromkeys(_owner(frame[0]) for frame in below)
+    owners = dict.fromkeys(owner_name(frame[0]) for frame in below)
     text = f"  … {counted(len(below), 'frame')} in {listed(list(owners), 3)} hidden (--tb=long)"
     return [line(dim(text))]
-
-
-def _owner(file: str) -> str:
-    """The package that a file of a library belongs to."""
-    parts = file.replace("\\", "/").split("/")
-    for folder in ("site-packages", "dist-packages"):
-        if folder in parts[:-1]:
-            return parts[parts.index(folder) + 1].removesuffix(".py")
-    return "Python" if any(part.startswith("python3") for part in parts[:-1]) else parts[-1].removesuffix(".py")
 
 
 def _memory(failure: Failure) -> list[Line]:

@@ -16,6 +16,7 @@ from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.model.step_options import StepOptions
 from jpipe.schedule.ready import Item, Ready
 from jpipe.store import PutOptions, Store
+from jpipe.system.ownership import owns_folder
 from jpipe.worker.function_reference import SourceStamp, reference_to
 from jpipe.worker.messages import ItemWork, StepWork, Work
 from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
@@ -307,8 +308,6 @@ def _holds_reference(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_holds_reference, value))
 
 
-def own_folders(is_own: Callable[[str], bool], paths: Iterable[str]) -> tuple[str, ...]:
+def own_folders(paths: Iterable[str]) -> tuple[str, ...]:
     """The entries of ``sys.path`` that hold the user's own modules."""
-    return tuple(
-        os.path.abspath(path) for path in paths if os.path.isdir(path or ".") and is_own(os.path.join(path, "x.py"))
-    )
+    return tuple(os.path.abspath(path) for path in paths if os.path.isdir(path or ".") and owns_folder(path))

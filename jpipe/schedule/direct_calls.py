@@ -141,13 +141,12 @@ class _Remembering:
         )
 
     def _builder(self, pipeline_state: PipelineState) -> ChunkBuilder:
-        owns = self._fingerprinter.owns_file
         return ChunkBuilder(
             pipeline_state,
             self._store,
             str(self._root),
-            lambda: source_stamps(owns),
-            own_folders(owns, sys.path),
+            source_stamps,
+            own_folders(sys.path),
             None,
             False,
             False,

@@ -11,7 +11,8 @@ from jpipe.parallel.status_board import RunFolder
 from jpipe.schedule.chunks import Chunk, StepQueue
 from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.watchdog import Watchdog, end_process
-from jpipe.system.error_record import ErrorRecord, WorkersLost, is_own
+from jpipe.system.error_record import ErrorRecord, WorkersLost
+from jpipe.system.ownership import is_users
 from jpipe.worker.descriptors import last_words
 from jpipe.worker.messages import ItemReceipt, Receipt
 from jpipe.worker.run_chunk import Task
@@ -158,7 +159,7 @@ class InFlight:
         slot = blame.slot
         pid = slot.pid if slot is not None else 0
         words = last_words(str(self.folder.path), pid)
-        frames = tuple((file, line, name, is_own(file)) for file, line, name in words.frames)
+        frames = tuple((file, line, name, is_users(file)) for file, line, name in words.frames)
         if blame.kind == "timeout" and timeout is not None:
             seconds = timeout
             message = f"took longer than its timeout of {timeout:g} s"

@@ -14,7 +14,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from jpipe.define.step import Step
-from jpipe.system.error_record import is_own
+from jpipe.system.ownership import is_users
 
 __all__ = ["needs_process", "opens_debugger"]
 
@@ -68,7 +68,7 @@ def _reached(function: Any) -> Iterator[tuple[set[str], dict[str, Any]]]:
     waiting, seen = [function], set[int]()
     while waiting and len(seen) < _MOST_FUNCTIONS:
         one = waiting.pop()
-        if id(one) in seen or not issubclass(type(one), FunctionType) or not is_own(one.__code__.co_filename):
+        if id(one) in seen or not issubclass(type(one), FunctionType) or not is_users(one.__code__.co_filename):
             continue
         seen.add(id(one))
         names = set(_names(one.__code__))

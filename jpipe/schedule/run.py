@@ -330,17 +330,14 @@ def _out_of_date(session: Session, pipeline_state: PipelineState) -> OutOfDateEr
 def _builder_maker(
     session: Session, pipeline_state: PipelineState, capture: bool
 ) -> Callable[[str | None], ChunkBuilder]:
-    def is_own(file: str) -> bool:
-        return session.fingerprinter.owns_file(file)
-
     stamps: list[tuple[SourceStamp, ...]] = []
 
     def sources() -> tuple[SourceStamp, ...]:
         if not stamps:
-            stamps.append(source_stamps(is_own))
+            stamps.append(source_stamps())
         return stamps[0]
 
-    folders = own_folders(is_own, sys.path)
+    folders = own_folders(sys.path)
     return lambda slots: ChunkBuilder(
         pipeline_state, session.store, str(session.root), sources, folders, slots, capture
     )

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from jpipe.files import FileDigests, Read
-from jpipe.system.error_record import is_own
 from jpipe.system.input_files import Boundary
+from jpipe.system.ownership import is_users
 
 __all__ = ["Watch", "watching"]
 
@@ -161,7 +161,7 @@ def _is_import_of_library() -> bool:
         file: str = frame.f_code.co_filename
         if file.startswith("<frozen importlib"):
             return True
-        if is_own(file):
+        if is_users(file):
             return False
         frame = frame.f_back
     return False

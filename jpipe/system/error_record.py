@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import is_jpipe_file, is_users
 
-__all__ = ["ErrorRecord", "WorkersLost", "is_own", "record_error"]
+__all__ = ["ErrorRecord", "WorkersLost", "record_error"]
 
-_LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MOST_FRAMES = 25
 _MOST_CAUSES = 5
 
@@ -78,7 +75,7 @@ class ErrorRecord(NamedTuple):
 def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.0) -> ErrorRecord:
     """A record of an exception that was just caught."""
     summary = _frames(error)
-    frames = tuple((f.filename, f.lineno or 0, f.name, is_own(f.filename)) for f in summary)
+    frames = tuple((f.filename, f.lineno or 0, f.name, is_users(f.filename)) for f in summary)
     return ErrorRecord(
         kind,
         _type_name(error),
@@ -94,7 +91,7 @@ def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.
 def _frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Frames without jpipe's own; of an endless recursion, both ends."""
     extracted = traceback.extract_tb(error.__traceback__)
-    found = [frame for frame in extracted if not frame.filename.startswith(OWN_FOLDER)]
+    found = [frame for frame in extracted if not is_jpipe_file(frame.filename)]
     return found if len(found) <= 2 * _MOST_FRAMES else [*found[:_MOST_FRAMES], *found[-_MOST_FRAMES:]]
 
 
@@ -136,13 +133,8 @@ def _brief(error: BaseException) -> str:
 
 def _place(error: BaseException) -> tuple[str, int]:
     """The innermost line of the user's own code that it passed."""
-    own = [frame for frame in _frames(error) if is_own(frame.filename)]
+    own = [frame for frame in _frames(error) if is_users(frame.filename)]
     return (own[-1].filename, own[-1].lineno or 0) if own else ("", 0)
-
-
-def is_own(file: str) -> bool:
-    """Whether a file is the user's, and not Python's or an installed package's."""
-    return "site-packages" not in file and "dist-packages" not in file and not file.startswith(("<frozen", *_LIBRARY))
 
 
 def _type_name(error: BaseException) -> str:

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jpipe.system.audit import watching
-from jpipe.system.error_record import is_own
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import Owner, is_users, owner_of
 
 __all__ = ["Observation", "observed", "observing"]
 
@@ -60,7 +59,7 @@ def observing() -> Iterator[None]:
         environment.__class__ = kind
         for path in watch.opened:
             # Compiled code is looked into where it may be older than its source, which counts itself.
-            if path not in watch.written and f"{os.sep}__pycache__{os.sep}" not in path:
+            if path not in watch.written and os.path.basename(os.path.dirname(path)) != "__pycache__":
                 observed.opened[path] = None
         observed.effects.update(dict.fromkeys(watch.effects))
 
@@ -86,9 +85,11 @@ def _watched(kind: type[Any]) -> type[Any]:
 def _asked_by_user() -> bool:
     """Whether the innermost frame outside of the standard library's mapping code is the user's."""
     frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.endswith(_BETWEEN):
+    while frame is not None and _is_between(frame.f_code.co_filename):
         frame = frame.f_back
-    if frame is None:
-        return False
-    file: str = frame.f_code.co_filename
-    return is_own(file) and not file.startswith((OWN_FOLDER, "<"))
+    return frame is not None and is_users(frame.f_code.co_filename)
+
+
+def _is_between(file: str) -> bool:
+    """Whether code only hands on what its caller asked for: that of mappings, and what a program made."""
+    return file.endswith(_BETWEEN) or owner_of(file) is Owner.GENERATED

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from jpipe.files import RUN_FOLDER
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import Owner, folder_forms, owner_of
 
 __all__ = ["Boundary"]
+
+_NOT_OF_USER = (Owner.JPIPE, Owner.PACKAGE, Owner.PYTHON)
+_OF_PREFIX = ("bin", "lib", "lib64", "libexec", "include", "share", "Scripts", "Lib", "DLLs", "libs", "tcl")
 
 
 class Boundary:
@@ -29,27 +30,21 @@ class Boundary:
 
     def __init__(self, root: Path, cache: Path) -> None:
         self._root = os.path.abspath(root) + os.sep
-        self._temporary = tuple(_folders([tempfile.gettempdir()]))
+        self._temporary = tuple(folder_forms([tempfile.gettempdir()]))
         outside = [
-            sys.prefix,
-            sys.base_prefix,
-            sys.exec_prefix,
-            *sysconfig.get_paths().values(),
-            OWN_FOLDER,
-        ]
-        outside += [*site.getsitepackages(), site.getusersitepackages(), os.fspath(cache)]
-        outside += [
+            *_environment_folders(),
+            os.fspath(cache),
             os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
             os.path.expanduser("~/Library/Caches"),
         ]
         outside += [] if os.name == "nt" else ["/dev", "/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"]
         # A project may lie inside such a folder (a checkout below ~/.cache) or be one (an environment made in its own
         # folder): then the folder says nothing about it.
-        self._outside = tuple(folder for folder in _folders(outside) if not self._root.startswith(folder))
+        self._outside = tuple(folder for folder in folder_forms(outside) if not self._root.startswith(folder))
 
     def counts(self, path: str, started_ns: int) -> bool:
         """Whether a file that was opened at or after `started_ns` can be an input."""
-        if "site-packages" in path or "__pycache__" in path or path.startswith(self._outside):
+        if path.startswith(self._outside) or owner_of(path) in _NOT_OF_USER or _is_compiled(path):
             return False
         if path.startswith(self._root) or not path.startswith(self._temporary):
             return True
@@ -61,10 +56,14 @@ class Boundary:
             return False
 
 
-def _folders(paths: Iterable[str]) -> set[str]:
-    found = set()
-    for path in paths:
-        for form in (os.path.abspath(path), os.path.realpath(path)):
-            if form.rstrip(os.sep):
-                found.add(form.rstrip(os.sep) + os.sep)
-    return found
+def _environment_folders() -> Iterator[str]:
+    """What belongs to the interpreter: of an environment all, of a prefix like /usr what Python puts there."""
+    for prefix in dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix)):
+        if any(os.path.exists(os.path.join(prefix, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
+            yield prefix
+        else:
+            yield from (os.path.join(prefix, name) for name in _OF_PREFIX)
+
+
+def _is_compiled(path: str) -> bool:
+    return os.path.basename(os.path.dirname(path)) == "__pycache__"

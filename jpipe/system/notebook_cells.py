@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["cell_name", "home_of", "is_typed"]
+from jpipe.system.ownership import Owner, owner_of
+
+__all__ = ["cell_name", "home_of"]
 
 
 def home_of(file: str, namespace: Mapping[str, Any]) -> str:
@@ -23,18 +25,18 @@ def home_of(file: str, namespace: Mapping[str, Any]) -> str:
     namespace
         Its globals.
     """
-    if os.path.exists(file) and not _is_of_kernel(file):
+    if os.path.exists(file) and owner_of(file) is not Owner.CELL:
         return os.path.abspath(file)
     told = namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
     if isinstance(told, str) and told:
         # Jupyter's name may be relative to where its server was started, which the kernel does not know.
         return told if os.path.isabs(told) and os.path.exists(told) else os.path.abspath(os.path.basename(told))
-    return os.path.abspath("notebook" if _is_of_kernel(file) else "prompt")
+    return os.path.abspath("prompt" if file.startswith(("<stdin", "<python-input")) else "notebook")
 
 
 def cell_name(file: str) -> str:
     """``In[5]`` for the file name that a kernel gave to a cell; other names as they are."""
-    if not _is_of_kernel(file):
+    if owner_of(file) is not Owner.CELL:
         return file
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     describe = getattr(getattr(shell, "compile", None), "format_code_name", None)
@@ -43,12 +45,3 @@ def cell_name(file: str) -> str:
     except Exception:  # a shell of another kind may do it in another way
         return file
     return str(found[1]) if found else file
-
-
-def is_typed(file: str) -> bool:
-    """Whether code with this file name was typed into a notebook or at a prompt."""
-    return file.startswith("<") or _is_of_kernel(file)
-
-
-def _is_of_kernel(file: str) -> bool:
-    return file.startswith("<ipython-input-") or os.path.basename(os.path.dirname(file)).startswith("ipykernel_")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import is_jpipe_file
 
 __all__ = ["Descriptors", "LastWords", "keep_screen", "last_words", "main_streams", "screen_given"]
 
@@ -180,7 +180,7 @@ def _frames(thread: str) -> tuple[tuple[str, int, str], ...]:
     """The frames of one thread, which names the innermost first; it ends for the user where jpipe's begin."""
     frames: list[tuple[str, int, str]] = []
     for file, number, name in _FRAME.findall(thread):
-        if file.startswith(OWN_FOLDER):
+        if is_jpipe_file(file):
             return tuple(reversed(frames))
         frames.append((file, int(number), name))
     return ()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jpipe.define.loader import import_file
 from jpipe.define.step import Step
 from jpipe.system import main_module
+from jpipe.system.ownership import owns_file
 
 __all__ = ["FunctionReference", "SourceStamp", "reference_to", "source_stamps", "stale_sources"]
 
@@ -132,12 +133,12 @@ class SourceStamp(NamedTuple):
     size: int
 
 
-def source_stamps(is_own: Callable[[str], bool]) -> tuple[SourceStamp, ...]:
+def source_stamps() -> tuple[SourceStamp, ...]:
     """Stamps of all of the user's own modules that are loaded here."""
     stamps = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and name != "__main__" and file.endswith(".py") and is_own(file):
+        if file and name != "__main__" and file.endswith(".py") and owns_file(file):
             try:
                 status = os.stat(file)
             except OSError:

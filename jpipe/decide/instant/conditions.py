@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,12 +13,11 @@ from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Layout
 from jpipe.files import FileDigests
-from jpipe.fingerprint import Fingerprinter, PartKind
+from jpipe.fingerprint import PartKind
 from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
-from jpipe.system.error_record import is_own
 from jpipe.system.import_observer import observed
-from jpipe.system.ownership import OWN_FOLDER
+from jpipe.system.ownership import OWN_FOLDER, Owner, owner_of, owns_file, owns_folder
 
 __all__ = ["answer_of", "leave_answer", "obstacles"]
 
@@ -31,7 +29,7 @@ MOST_FILES = 20_000
 
 def leave_answer(asked: Asked, session: Session, pipeline_state: PipelineState, plan: Plan) -> None:
     """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
-    if not plan.up_to_date or obstacles(session.layout, session.fingerprinter, session.files):
+    if not plan.up_to_date or obstacles(session.layout, session.files):
         return
     facts = Facts()
     for path in _sources(session):
@@ -62,19 +60,17 @@ def leave_answer(asked: Asked, session: Session, pipeline_state: PipelineState, 
         return
 
 
-def obstacles(layout: Layout, fingerprinter: Fingerprinter, files: FileDigests) -> list[str]:
+def obstacles(layout: Layout, files: FileDigests) -> list[str]:
     """Why what a run would do cannot be told without importing the pipeline file; empty when it can.
 
     Parameters
     ----------
     layout
         Of the pipeline, laid out in this process.
-    fingerprinter
-        Tells which modules are the user's own.
     files
         Shortens their paths.
     """
-    uses = _volatile(fingerprinter)
+    uses = _volatile()
     found = {f"{use.name} at {files.short(use.file)}:{use.line}": None for use in uses}
     found |= dict.fromkeys(f"{effect} while the file was imported" for effect in observed.effects)
     if observed.everything:
@@ -94,16 +90,16 @@ def answer_of(session: Session, pipeline_state: PipelineState, plan: Plan) -> di
     }
 
 
-def _own_modules(fingerprinter: Fingerprinter) -> Iterator[str]:
+def _own_modules() -> Iterator[str]:
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file and fingerprinter.owns_file(file):
+        if file and owns_file(file):
             yield os.path.abspath(file)
 
 
-def _volatile(fingerprinter: Fingerprinter) -> Iterator[Volatile]:
+def _volatile() -> Iterator[Volatile]:
     sources = []
-    for file in dict.fromkeys(_own_modules(fingerprinter)):
+    for file in dict.fromkeys(_own_modules()):
         try:
             with open(file, encoding="utf-8", errors="replace") as opened:
                 sources.append((file, opened.read()))
@@ -113,7 +109,7 @@ def _volatile(fingerprinter: Fingerprinter) -> Iterator[Volatile]:
 
 
 def _files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
-    yield from _own_modules(session.fingerprinter)
+    yield from _own_modules()
     yield from (path for path in observed.opened if not os.path.isdir(path))
     yield from (session.files.full(read.path) for read in _reads(pipeline_state) if read.kind != "folder")
     root = str(session.root)
@@ -124,7 +120,7 @@ def _files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
 
 
 def _sources(session: Session) -> Iterator[str]:
-    yield from _own_modules(session.fingerprinter)
+    yield from _own_modules()
     yield from observed.opened
 
 
@@ -171,8 +167,8 @@ def _store_files(session: Session, pipeline_state: PipelineState) -> Iterator[st
 def _installed(session: Session) -> Iterator[str]:
     """What changes when packages or the interpreter do."""
     yield sys.executable
-    yield from (path for path in sys.path if "site-packages" in path or "dist-packages" in path)
-    yield sysconfig.get_path("stdlib")
+    yield from (path for path in sys.path if owner_of(os.path.join(path, "_.py")) is Owner.PACKAGE)
+    yield os.path.dirname(os.__file__)
     yield OWN_FOLDER
     for step in {id(c.step): c.step for c in session.layout.calls}.values():
         fingerprint = session.fingerprint(step)
@@ -181,7 +177,7 @@ def _installed(session: Session) -> Iterator[str]:
                 yield from _metadata(part.name)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and "." not in name and ("site-packages" in file or "dist-packages" in file):
+        if file and "." not in name and owner_of(file) is Owner.PACKAGE:
             yield file
 
 
@@ -206,9 +202,9 @@ def _accepted(session: Session) -> Iterator[str]:
 
 def _code_folders(asked: Asked, session: Session) -> set[str]:
     """Folders in which a new file could change what an import finds."""
-    folders = {os.path.dirname(file) for file in _own_modules(session.fingerprinter)}
+    folders = {os.path.dirname(file) for file in _own_modules()}
     folders |= {os.path.abspath(path) for path in [*asked.path, *sys.path]}
-    return {folder for folder in folders if os.path.isdir(folder) and is_own(os.path.join(folder, ""))}
+    return {folder for folder in folders if os.path.isdir(folder) and owns_folder(folder)}
 
 
 def _variables(session: Session) -> Iterable[str]:

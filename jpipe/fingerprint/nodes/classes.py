@@ -15,7 +15,15 @@ from jpipe.fingerprint.nodes.import_effects import effect_files
 from jpipe.fingerprint.nodes.references import Namespace, follow
 from jpipe.fingerprint.parts import PartKind
 from jpipe.fingerprint.source.template import ClassTemplate, Template, Trait
-from jpipe.system.ownership import STANDARD_MODULES, is_kind, module_file, top_level
+from jpipe.system.ownership import (
+    STANDARD_MODULES,
+    is_kind,
+    module_file,
+    owns_class,
+    owns_file,
+    owns_function,
+    top_level,
+)
 
 _NOT_CONTENT = frozenset(
     {"__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__", "__static_attributes__"}
@@ -46,7 +54,7 @@ _MADE_BY_NAMEDTUPLE = frozenset(
 
 def fill_class(graph: Graph, node: Node, cls: type) -> None:
     """Fill the node of a class: the user's own by everything in it, others by name and package."""
-    if not graph.boundary.owns_class(cls):
+    if not owns_class(cls):
         module = str(cls.__module__ or "builtins")
         package = graph.package(graph.packages.version(top_level(module)))
         node.put(combine("foreign class", module, cls.__qualname__), [("package", package)])
@@ -71,9 +79,8 @@ class _OwnClass:
 
     def _read_by_foreign_code(self) -> bool:
         """Does installed code see the class (base, metaclass, decorator), so that docstring and names may matter?"""
-        boundary = self.graph.boundary
         ancestry = (*self.cls.__mro__[1:], type(self.cls))
-        if any(not boundary.owns_class(c) and top_level(c.__module__) not in STANDARD_MODULES for c in ancestry):
+        if any(not owns_class(c) and top_level(c.__module__) not in STANDARD_MODULES for c in ancestry):
             return True
         decorators = self.source.decorators if self.source else ()
         return not all(is_harmless_decorator(self.graph, self.namespace, d) for d in decorators)
@@ -88,7 +95,7 @@ class _OwnClass:
         self._tuple_fields(skipped)
         self._dataclass_fields(skipped)
         self._attributes(skipped)
-        if self.path and graph.boundary.owns_file(self.path) and effect_files(graph, self.path, False):
+        if self.path and owns_file(self.path) and effect_files(graph, self.path, False):
             self.edges.append(("effects", graph.subject(Effects(self.path, False))))
         name = f"{cls.__module__}.{cls.__qualname__}"
         span = (self.source.line, self.source.end) if self.source else None
@@ -134,7 +141,7 @@ class _OwnClass:
             if name in skipped or is_kind(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
                 continue
             function = getattr(value, "__func__", value)
-            own_function = is_kind(function, types.FunctionType) and self.graph.boundary.owns_function(function)
+            own_function = is_kind(function, types.FunctionType) and owns_function(function)
             if self.source is not None and self._is_generated(name, function, own_function):
                 continue
             if own_function:
@@ -204,14 +211,14 @@ def class_file(graph: Graph, cls: type) -> str | None:
     if file:
         return file
     for value in cls.__dict__.values():
-        if is_kind(value, types.FunctionType) and graph.boundary.owns_function(value):
+        if is_kind(value, types.FunctionType) and owns_function(value):
             return str(value.__code__.co_filename)
     return None
 
 
 def _class_source(graph: Graph, cls: type, path: str | None) -> ClassTemplate | None:
     """The source of a class; of several under one name the one whose methods are live, else the last."""
-    if not path or not graph.boundary.owns_file(path):
+    if not path or not owns_file(path):
         return None
     candidates = graph.files.parsed(path).classes(cls.__qualname__)
     if len(candidates) > 1:

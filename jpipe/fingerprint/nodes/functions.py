@@ -23,15 +23,23 @@ from jpipe.fingerprint.parts import REMEDIES, BlindSpot, PartKind, Unseen
 from jpipe.fingerprint.source.bytecode import code_digest, names_in
 from jpipe.fingerprint.source.plain_bytes import LEAVES
 from jpipe.fingerprint.source.template import Reference, Template, Trait
-from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_kind, top_level
+from jpipe.system.ownership import (
+    STANDARD_MODULES,
+    is_jpipe_module,
+    is_kind,
+    owns_class,
+    owns_file,
+    owns_function,
+    top_level,
+)
 
 
 def fill_function(graph: Graph, node: Node, function: types.FunctionType, named: bool) -> None:
     """Fill the node of a function."""
     path = function.__code__.co_filename
-    if is_jpipe_module(function.__module__) and not graph.boundary.owns_file(path):
+    if is_jpipe_module(function.__module__) and not owns_file(path):
         node.put(combine("jpipe", function.__qualname__))
-    elif graph.boundary.owns_file(path):
+    elif owns_file(path):
         _fill_own(graph, node, function, named, _running_template(graph, node, function))
     elif _is_made_by_exec(graph, function):
         _fill_own(graph, node, function, named, None)
@@ -42,7 +50,7 @@ def fill_function(graph: Graph, node: Node, function: types.FunctionType, named:
 def _is_made_by_exec(graph: Graph, function: types.FunctionType) -> bool:
     """Made from text while a module of the user's (or no module at all) was running."""
     path, file = function.__code__.co_filename, function.__globals__.get("__file__")
-    return path.startswith("<") and not path.startswith("<frozen") and (file is None or graph.boundary.owns_file(file))
+    return path.startswith("<") and not path.startswith("<frozen") and (file is None or owns_file(file))
 
 
 def template_of(graph: Graph, function: types.FunctionType) -> Template | None:
@@ -226,7 +234,7 @@ def subclass_edges(graph: Graph, cls: type) -> list[Edge]:
                 found.append(child)
                 stack.append(child)
     found.sort(key=lambda c: (c.__module__, c.__qualname__))
-    return [("subclass " + c.__qualname__, graph.value(c)) for c in found if graph.boundary.owns_class(c)]
+    return [("subclass " + c.__qualname__, graph.value(c)) for c in found if owns_class(c)]
 
 
 def is_harmless_decorator(graph: Graph, namespace: Namespace, decorator: Reference | None) -> bool:
@@ -243,12 +251,12 @@ def is_harmless_decorator(graph: Graph, namespace: Namespace, decorator: Referen
         obj = getattr(obj, attribute, None) if obj is not None else None
     if obj is None:
         return True  # `@x.setter`: x was bound to something else since
-    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and owns_function(obj):
         return True
     module = getattr(obj, "__module__", None) or type(obj).__module__
     if top_level(module) in STANDARD_MODULES or is_jpipe_module(module):
         return True
-    return graph.boundary.owns_class(obj if is_kind(obj, type) else type(obj))
+    return owns_class(obj if is_kind(obj, type) else type(obj))
 
 
 def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: str) -> tuple[Unseen, ...]:
@@ -304,7 +312,7 @@ def _fill_dispatcher(graph: Graph, node: Node, registry: Any) -> None:
     ordered = sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__))
     node.put(combine("singledispatch"), [(cls.__qualname__, graph.value(f)) for cls, f in ordered])
     default = registry[object]
-    if is_kind(default, types.FunctionType) and graph.boundary.owns_function(default):
+    if is_kind(default, types.FunctionType) and owns_function(default):
         code = default.__code__
         text = "\n".join(f"{cls.__qualname__}: {getattr(f, '__qualname__', f)}" for cls, f in ordered)
         name = f"{default.__module__}.{default.__qualname__}"

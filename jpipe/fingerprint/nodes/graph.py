@@ -13,7 +13,7 @@ from jpipe.fingerprint.parts import PartKind, Unseen
 from jpipe.fingerprint.source.plain_bytes import LEAVES, leaf_bytes
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.fingerprint.source.template import Reference, Trait
-from jpipe.system.ownership import Boundary, is_jpipe_module
+from jpipe.system.ownership import is_jpipe_module
 
 Edge = tuple[str, int]
 """`(label, node)`."""
@@ -145,7 +145,6 @@ class Graph:
 
     def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy, ignored: frozenset[str]) -> None:
         self.files = files
-        self.boundary: Boundary = files.boundary
         self.packages = packages
         self.allowed = allowed
         self.ignored = ignored

@@ -10,7 +10,16 @@ from typing import Any
 
 from jpipe.fingerprint.nodes.graph import Graph
 from jpipe.fingerprint.source.outline import Acted, FromImport, PlainImport
-from jpipe.system.ownership import PACKAGE_NAME, is_kind, module_file, top_level
+from jpipe.system.ownership import (
+    PACKAGE_NAME,
+    is_kind,
+    module_file,
+    owns_class,
+    owns_file,
+    owns_function,
+    owns_module,
+    top_level,
+)
 
 _WITHOUT_EFFECT = frozenset(
     {
@@ -69,7 +78,7 @@ def _in_import_order(graph: Graph, path: str, static: bool, seen: set[str]) -> I
 
     def enter(file: str) -> None:
         known_empty = graph.effect_files.get((file, static)) == ()
-        if file not in seen and not known_empty and graph.boundary.owns_file(file) and os.path.exists(file):
+        if file not in seen and not known_empty and owns_file(file) and os.path.exists(file):
             seen.add(file)
             stack.append((file, iter(graph.files.imports_of(file))))
 
@@ -123,7 +132,7 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
     if acted.root not in namespace:
         return False  # a builtin: print shows nothing, setattr and exec show by value
     start = namespace[acted.root]
-    if is_kind(start, types.ModuleType) and not graph.boundary.owns_module(start):
+    if is_kind(start, types.ModuleType) and not owns_module(start):
         return top_level(start.__name__) not in _WITHOUT_EFFECT
     obj = start
     for attribute in acted.attributes:
@@ -131,18 +140,18 @@ def _counts_live(graph: Graph, namespace: dict[str, Any], acted: Acted) -> bool:
             break
         obj = vars(obj).get(attribute)
     if is_kind(obj, types.ModuleType):
-        return not acted.sets and not graph.boundary.owns_module(obj)
+        return not acted.sets and not owns_module(obj)
     if is_kind(obj, (types.BuiltinFunctionType, types.MethodType)):
         obj = obj.__self__  # what it acts on; of a plain function in C its module
         if obj is None or is_kind(obj, types.ModuleType):
             return top_level(getattr(obj, "__name__", "")) not in _WITHOUT_EFFECT
-    if acted.sets and (is_kind(obj, (types.FunctionType, type)) or graph.boundary.owns_class(type(obj))):
+    if acted.sets and (is_kind(obj, (types.FunctionType, type)) or owns_class(type(obj))):
         return False
-    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and owns_function(obj):
         return not _registers(namespace, acted)
     if is_kind(obj, (types.FunctionType, type)):
         return top_level(obj.__module__) not in _WITHOUT_EFFECT
-    if graph.boundary.owns_class(type(obj)):
+    if owns_class(type(obj)):
         return False
     module = type(obj).__module__
     return module.startswith(_SETTINGS_OF) or top_level(module) not in _WITHOUT_EFFECT | _VALUES_OF

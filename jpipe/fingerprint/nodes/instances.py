@@ -11,7 +11,7 @@ from typing import Any
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node
 from jpipe.fingerprint.source.plain_bytes import leaf_bytes
-from jpipe.system.ownership import is_kind, top_level
+from jpipe.system.ownership import is_kind, owns_class, owns_function, top_level
 
 HOOK = "__jpipe_fingerprint__"
 """A method of a class that returns what counts of an instance, in place of its attributes."""
@@ -42,7 +42,7 @@ def fill_own_instance(graph: Graph, node: Node, obj: Any, kind: type) -> None:
         state = _state(obj, kind)
         edges += [(f".{name}", graph.value(state[name])) for name in sorted(state, key=str)]
         edges += _base_content(graph, obj)
-        if callable(obj) and any(not graph.boundary.owns_class(c) for c in kind.__mro__[1:-1]):
+        if callable(obj) and any(not owns_class(c) for c in kind.__mro__[1:-1]):
             edges += _held_code(graph, obj)  # a base in C may hide what it wraps
     node.put(combine("instance"), edges, data=True)
 
@@ -135,12 +135,12 @@ def _held_code(graph: Graph, obj: Any) -> list[Edge]:
                 continue
             seen.add(id(item))
             if type(item) is types.FunctionType:
-                if graph.boundary.owns_function(item):
+                if owns_function(item):
                     found[item.__module__ or "", item.__qualname__, item.__code__.co_firstlineno] = item
                 elif depth < _DEEPEST_SEARCH:
                     stack += [(cell, depth + 1) for cell in item.__closure__ or ()]
             elif issubclass(type(item), type):
-                if graph.boundary.owns_class(item):
+                if owns_class(item):
                     found[item.__module__, item.__qualname__, 0] = item
             elif depth < _DEEPEST_SEARCH and not _is_namespace(item):
                 stack.append((item, depth + 1))

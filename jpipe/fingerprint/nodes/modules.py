@@ -23,7 +23,7 @@ from jpipe.fingerprint.parts import PartKind
 from jpipe.fingerprint.source.outline import FromImport, Statement
 from jpipe.fingerprint.source.scopes import IMPORT
 from jpipe.fingerprint.source.template import Template, Trait
-from jpipe.system.ownership import is_jpipe_module, is_kind, module_file
+from jpipe.system.ownership import is_jpipe_module, is_kind, module_file, owns_file, owns_module
 
 
 def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
@@ -31,7 +31,7 @@ def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
     if is_jpipe_module(module.__name__):
         node.put(combine("jpipe"))
         return
-    if not graph.boundary.owns_module(module):
+    if not owns_module(module):
         node.put(combine("foreign module"), [("package", graph.package(graph.packages.module_version(module)))])
         return
     node.put(combine("module"))
@@ -40,7 +40,7 @@ def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
         obj = vars(module)[name]
         if name.startswith("__") and name != "__getattr__":
             continue
-        if is_kind(obj, types.ModuleType) and graph.boundary.owns_module(obj):
+        if is_kind(obj, types.ModuleType) and owns_module(obj):
             continue
         names.append(name)
         node.edges += global_value(graph, obj, (vars(module), name), name)
@@ -51,7 +51,7 @@ def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
     """The statements that bind or mention a name, through `from x import y` to where they stand."""
     path, name = subject.path, subject.name
     node.put(combine("definition"))
-    if not graph.boundary.owns_file(path):
+    if not owns_file(path):
         return
     parsed = graph.files.parsed(path)
     namespace = Namespace(namespace_of(graph, path), {})

@@ -15,7 +15,7 @@ from jpipe.fingerprint.nodes.static_imports import follow_import
 from jpipe.fingerprint.source.outline import FromImport
 from jpipe.fingerprint.source.plain_bytes import LEAVES
 from jpipe.fingerprint.source.template import Reference, Template
-from jpipe.system.ownership import is_jpipe_module, is_kind
+from jpipe.system.ownership import is_jpipe_module, is_kind, owns_class, owns_file, owns_function, owns_module
 
 BUILTINS = frozenset(vars(builtins))
 _ABOUT_THE_MODULE = frozenset(
@@ -88,7 +88,7 @@ def _follow_attributes(
     """Walk through modules of the user's; the first thing that is no module is what the reference means."""
     rest = list(attributes)
     while rest and is_kind(obj, types.ModuleType):
-        if not graph.boundary.owns_module(obj):
+        if not owns_module(obj):
             return _in_foreign_module(graph, obj, tuple(rest), label)
         members = vars(obj)
         if rest[0] in members:
@@ -119,7 +119,7 @@ def _in_foreign_module(graph: Graph, module: types.ModuleType, attributes: tuple
     if obj is not None and type(obj) in LEAVES and module is not sys:
         return [(label, graph.value(obj))]  # `math.pi` is what `from math import pi` binds
     edges = [(f"{label}x:{module.__name__}.{'.'.join(attributes)}", graph.value(module))]
-    if is_kind(obj, types.FunctionType) and graph.boundary.owns_function(obj):
+    if is_kind(obj, types.FunctionType) and owns_function(obj):
         edges.append((label + "patched", graph.value(obj)))
     return edges
 
@@ -133,7 +133,7 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
     file = module.get("__file__")
     if _is_constant(graph, obj, name):
         graph.note_constant(number, lambda: _constant(graph, module, file, name, obj))
-    if file and type(obj) not in LEAVES and graph.boundary.owns_file(file):
+    if file and type(obj) not in LEAVES and owns_file(file):
         source = graph.nodes[graph.current]
 
         def add_definition() -> None:
@@ -149,12 +149,12 @@ def _is_constant(graph: Graph, obj: Any, name: str) -> bool:
     if is_kind(obj, types.ModuleType):
         return False
     if is_kind(obj, types.FunctionType):
-        return not graph.boundary.owns_function(obj) and name != obj.__name__
-    return not is_kind(obj, type) or (not graph.boundary.owns_class(obj) and name != obj.__name__)
+        return not owns_function(obj) and name != obj.__name__
+    return not is_kind(obj, type) or (not owns_class(obj) and name != obj.__name__)
 
 
 def _constant(graph: Graph, module: dict[str, Any], file: Any, name: str, obj: Any) -> Constant:
-    if isinstance(file, str) and graph.boundary.owns_file(file):
+    if isinstance(file, str) and owns_file(file):
         module, file, name = _where_made(graph, module, file, name, obj)
         line = graph.files.parsed(file).outline.lines.get(name)
         return Constant(f"{module.get('__name__', '')}.{name}", obj, file, line)

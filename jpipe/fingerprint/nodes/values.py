@@ -16,7 +16,7 @@ from jpipe.fingerprint.nodes.frames import fill_frame
 from jpipe.fingerprint.nodes.graph import Graph, Node
 from jpipe.fingerprint.nodes.instances import fill_foreign_instance, fill_opaque, fill_own_instance
 from jpipe.fingerprint.source.plain_bytes import leaf_bytes, numpy_label, plain_bytes
-from jpipe.system.ownership import is_jpipe_module, is_kind
+from jpipe.system.ownership import is_jpipe_module, is_kind, owns_class
 
 _WITHOUT_CONTENT = frozenset(
     {
@@ -60,7 +60,7 @@ def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
     elif obj is os.environ or obj is getattr(os, "environb", None):
         node.put(combine("environ"))  # variables count one by one, where they are read
     elif not (_fill_simple(graph, node, obj, kind) or _fill_numpy(graph, node, obj) or fill_frame(graph, node, obj)):
-        if graph.boundary.owns_class(kind):
+        if owns_class(kind):
             fill_own_instance(graph, node, obj, kind)
         else:
             fill_foreign_instance(graph, node, obj, kind)
@@ -107,7 +107,7 @@ def _fill_typing(graph: Graph, node: Node, obj: Any) -> None:
         except Exception:  # evaluated now, by code of the user's
             fill_opaque(graph, node, obj)
             return
-    inside = [a for a in found if hasattr(a, "__args__") or (is_kind(a, type) and graph.boundary.owns_class(a))]
+    inside = [a for a in found if hasattr(a, "__args__") or (is_kind(a, type) and owns_class(a))]
     label = combine("typing", repr(obj), *map(repr, found))
     node.put(label, [(str(k), graph.value(a)) for k, a in enumerate(inside)], data=True)
 

@@ -16,11 +16,11 @@ from jpipe.fingerprint.source.outline import FromImport, PlainImport
 from jpipe.fingerprint.source.parse_cache import ParseCache, Stamp, stamp_of
 from jpipe.fingerprint.source.processes import started_at
 from jpipe.fingerprint.source.source_file import SourceFile
-from jpipe.system.ownership import Boundary, is_jpipe_module
+from jpipe.system.ownership import is_jpipe_module, owns_file, owns_folder
 
-_NO_PROJECT_FOLDERS = frozenset({"site-packages", "dist-packages", "__pycache__", "venv", "node_modules", "cache"})
-
-
+_NOT_OF_PROJECT = ("pyvenv.cfg", "CACHEDIR.TAG")
+"""What lies in the folder of an environment or of a cache, whatever it is called."""
+_NO_SOURCE = ("__pycache__", "node_modules")
 _SETTLED = 50_000_000
 """Nanoseconds; a file that was read sooner after its last change may change again under the same time stamp."""
 
@@ -32,15 +32,12 @@ class SourceFiles:
     ----------
     root : Path
         The project root, for relative names.
-    boundary : Boundary
-        Decides which files are the user's own.
     cache : ParseCache
         What earlier runs found out.
     """
 
-    def __init__(self, root: Path, boundary: Boundary, cache: ParseCache) -> None:
+    def __init__(self, root: Path, cache: ParseCache) -> None:
         self.root = os.path.realpath(root)
-        self.boundary = boundary
         self._cache = cache
         self._parsed: dict[str, SourceFile] = {}
         self._codes: dict[str, dict[tuple[int, str], list[types.CodeType]]] = {}
@@ -117,9 +114,9 @@ class SourceFiles:
             return None  # wherever a copy of it lies
         for folder in sys.path:
             folder = folder or os.getcwd()
-            if os.path.isdir(folder) and self.boundary.owns_folder(folder):
+            if os.path.isdir(folder) and owns_folder(folder):
                 found = module_in(folder, module.split("."))
-                if found is not None and self.boundary.owns_file(found):
+                if found is not None and owns_file(found):
                     return found
         return None
 
@@ -172,10 +169,11 @@ class SourceFiles:
     def project_files(self) -> Iterator[str]:
         """Every Python file below the project root, in a fixed order."""
         for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _NO_PROJECT_FOLDERS)
-            for name in sorted(names):
-                if name.endswith(".py"):
-                    yield os.path.join(folder, name)
+            if not any(marker in names for marker in _NOT_OF_PROJECT):
+                yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(".py"))
+                folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _NO_SOURCE)
+            else:
+                folders.clear()
 
     # what is running
 

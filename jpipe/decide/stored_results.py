@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
@@ -23,10 +23,17 @@ from jpipe.system.project import default_cache_dir, find_root
 
 __all__ = ["load", "place_of_item", "results_of"]
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def load(step: Step[..., R] | str, *args: Any, cache_dir: str | Path | None = None, **kwargs: Any) -> Any:
+@overload
+def load(step: Step[..., Any] | str, /, *, cache_dir: str | Path | None = None) -> Any: ...
+@overload
+def load(step: Step[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+@overload
+def load(step: Step[..., R], /, *args: Any, cache_dir: str | Path, **kwargs: Any) -> R: ...
+def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs: Any) -> Any:  # type: ignore[misc]
     """A result from the cache, without running anything.
 
     Parameters

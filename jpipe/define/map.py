@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from jpipe.define.layout import Layout
 from jpipe.define.step import Step, recorder
@@ -12,11 +12,50 @@ from jpipe.model.step_options import StepOptions
 __all__ = ["map"]
 
 A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 R = TypeVar("R")
 P = ParamSpec("P")
 
 
-def map(func: Callable[Concatenate[A, P], R], items: Iterable[A], /, *iterables: Any, **constants: Any) -> list[R]:
+# Type checkers try them from the top. What is left of the parameters are constants, which are given by name; no form
+# with more lists may come after one with fewer, which would take the lists for constants.
+@overload
+def map(
+    func: Callable[Concatenate[A, B, C, D, P], R],
+    items: Iterable[A],
+    second: Iterable[B],
+    third: Iterable[C],
+    fourth: Iterable[D],
+    /,
+    *none: P.args,
+    **constants: P.kwargs,
+) -> list[R]: ...
+@overload
+def map(
+    func: Callable[Concatenate[A, B, C, P], R],
+    items: Iterable[A],
+    second: Iterable[B],
+    third: Iterable[C],
+    /,
+    *none: P.args,
+    **constants: P.kwargs,
+) -> list[R]: ...
+@overload
+def map(
+    func: Callable[Concatenate[A, B, P], R],
+    items: Iterable[A],
+    second: Iterable[B],
+    /,
+    *none: P.args,
+    **constants: P.kwargs,
+) -> list[R]: ...
+@overload
+def map(
+    func: Callable[Concatenate[A, P], R], items: Iterable[A], /, *none: P.args, **constants: P.kwargs
+) -> list[R]: ...
+def map(func: Callable[..., R], items: Iterable[Any], /, *iterables: Any, **constants: Any) -> list[R]:
     """Apply a function to each element of a list, in parallel.
 
     Inside a pipeline it is one mapped call: each item is remembered on its own, and item *i* of a chained map starts

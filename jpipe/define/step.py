@@ -11,14 +11,21 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from jpipe.errors import UsageError
 from jpipe.model.step_options import StepOptions
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jpipe.model.step_options import StepKeywords
+
 __all__ = ["Step", "recorder", "step"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -66,10 +73,16 @@ class Step(Generic[P, R_co]):
             return self.function(*args, **kwargs)
         return cast(R_co, active.call(self, args, kwargs))
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self: Step[Concatenate[S, Q], R_co], instance: S, owner: type | None = None) -> Callable[Q, R_co]: ...
+    @overload  # for type checkers that do not solve the one above
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., R_co]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
-    def options(self, **changes: Any) -> Step[P, R_co]:
+    def options(self, **changes: Unpack[StepKeywords]) -> Step[P, R_co]:
         """A copy of this step with other options."""
         return Step(self.function, _checked(self.declared, changes))
 
@@ -153,7 +166,7 @@ def _find(module: str, qualname: str) -> Any:
 @overload
 def step(function: Callable[P, R_co], /) -> Step[P, R_co]: ...
 @overload
-def step(**options: Any) -> Callable[[Callable[P, R_co]], Step[P, R_co]]: ...
+def step(**options: Unpack[StepKeywords]) -> Callable[[Callable[P, R_co]], Step[P, R_co]]: ...
 def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Mark a function as a step.
 

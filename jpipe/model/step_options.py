@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jpipe.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from typing import TypedDict
+
+    class StepKeywords(TypedDict, total=False):
+        """The options as `step` takes them, for type checkers: forms that `StepOptions` stores in one way."""
+
+        name: str | None
+        version: str | int | None
+        ignore: str | Sequence[str]
+        cache: bool
+        expires: float | str | timedelta | None
+        n_jobs: int | None
+        prefer: Literal["processes", "threads"]
+        batch_size: int | Literal["auto"]
+        retries: int
+        timeout: float | str | timedelta | None
+        memory: int | str | None
+        max_nbytes: int | str | None
+        mmap_mode: Literal["c", "r"] | None
+        compress: bool | int | str | tuple[str, int]
+        hash: Mapping[type, Callable[[Any], Any]]
+        env: str | Sequence[str]
+        packages: str | Sequence[str]
+        depends: Any
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
-from jpipe.decide.session import load_step, prepare
+from jpipe.decide.pipeline_session import PipelineSession
+from jpipe.decide.stored_results import load_result, load_step
 from jpipe.define.pipeline import Pipeline
 from jpipe.history.journal_writer import Journal
 from jpipe.history.run_index import journal_folder
@@ -99,9 +100,12 @@ def run(
     OutOfDateError
         With `frozen`, when something would run.
     """
-    session = prepare(pipeline, parameters, cache_dir)
+    session = PipelineSession(pipeline, parameters, cache_dir)
     begun = time.perf_counter()
-    n_jobs, backend = session.configured(n_jobs, backend)
+    settings = session.settings
+    n_jobs = settings.jobs if n_jobs is None else n_jobs
+    if backend is None:
+        backend, backend_options = settings.backend, {**settings.backend_options, **(backend_options or {})}
     limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, memory_for_items())
     request = Request(limits, targets, n_jobs, backend, backend_options, force, items, failed, frozen, capture)
     name = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
@@ -121,7 +125,7 @@ def run(
 
     def load_value() -> Any:
         try:
-            return session.load_result(pipeline_state)
+            return load_result(session.result, pipeline_state)
         except MissingEntry:
             options = {"n_jobs": n_jobs, "backend": backend, "backend_options": backend_options, "cache_dir": cache_dir}
             return run(pipeline, parameters, targets=targets, **options).value  # type: ignore[arg-type]
@@ -163,8 +167,8 @@ def plan(
 
     Parameters and errors are as in `run`.
     """
-    session = prepare(pipeline, parameters, cache_dir)
-    pipeline_state = session.pipeline_state(session.wanted(targets), forced=session.known_steps(force))
+    session = PipelineSession(pipeline, parameters, cache_dir)
+    pipeline_state = session.state(targets, forced=force)
     pipeline_state.begin()
     made = plan_of(session, pipeline_state)
     session.fingerprinter.save()
@@ -181,7 +185,7 @@ def graph(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = N
     Graph
         With the networkx graph as ``digraph``.
     """
-    from jpipe.decide.session import lay_out
+    from jpipe.decide.pipeline_session import lay_out
     from jpipe.define.graph import Graph
     from jpipe.define.parameters import check
 

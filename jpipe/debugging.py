@@ -16,18 +16,17 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.item_labels import label_of
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.session import Session, prepare
 from jpipe.define.loader import load
 from jpipe.define.parameters import parse
 from jpipe.define.pipeline import Pipeline
 from jpipe.define.step import Step
 from jpipe.errors import NothingSelectedError, UsageError
-from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.schedule.chunks import ChunkBuilder, StepQueue
 from jpipe.store import MissingEntry
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.system.ownership import is_jpipe_file
-from jpipe.worker.function_reference import source_stamps
 from jpipe.worker.run_item import inputs_of
 from jpipe.worker.seeds import seeded
 from jpipe.worker.value_references import ValueSource
@@ -138,9 +137,9 @@ def prepare_item(
     NothingSelectedError
         When there is no such item.
     """
-    session = prepare(pipeline, parameters, cache_dir)
+    session = PipelineSession(pipeline, parameters, cache_dir)
     # Forced: what a call gives as a whole would say nothing of its items' arguments.
-    pipeline_state = session.pipeline_state(session.wanted([step]), forced=[step])
+    pipeline_state = session.state([step], forced=[step])
     pipeline_state.begin()
     states = [state for state in pipeline_state.states.values() if state.call.step.name == step]
     total = pipeline_state.numbers.count_of_step(step)
@@ -153,7 +152,7 @@ def prepare_item(
 
 
 def _failed_item(
-    session: Session, pipeline_state: PipelineState, states: Iterable[CallState], total: int, step: str
+    session: PipelineSession, pipeline_state: PipelineState, states: Iterable[CallState], total: int, step: str
 ) -> int:
     if total == 1:
         return 0
@@ -188,9 +187,8 @@ def _without_inputs(pipeline_state: PipelineState, state: CallState) -> UsageErr
     )
 
 
-def _arguments(session: Session, pipeline_state: PipelineState, state: CallState, index: int) -> dict[str, Any]:
-    folders = own_folders(sys.path)
-    builder = ChunkBuilder(pipeline_state, session.store, str(session.root), source_stamps, folders, None, False)
+def _arguments(session: PipelineSession, pipeline_state: PipelineState, state: CallState, index: int) -> dict[str, Any]:
+    builder = ChunkBuilder(session, pipeline_state)
     step = state.call.step
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:

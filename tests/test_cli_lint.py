@@ -119,7 +119,7 @@ def test_what_the_layout_allows_is_left_alone() -> None:
 
 
 def test_the_layout_agrees_with_the_lint(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jpipe.decide.session import lay_out
+    from jpipe.decide.pipeline_session import lay_out
     from jpipe.errors import WiringError
 
     monkeypatch.setattr("builtins.print", lambda *_: None)

@@ -17,7 +17,7 @@ from jpipe.render.styled_text import Line, dim, good, line, name, strong, warn
 
 if TYPE_CHECKING:
     from jpipe.decide.accept_proposal import Proposal
-    from jpipe.decide.session import Session
+    from jpipe.decide.pipeline_session import PipelineSession
     from jpipe.history.acceptance import Acceptance
 
 __all__ = ["command"]
@@ -51,13 +51,13 @@ def command(
         return _list(call, as_json)
     if len(call.steps) != 1:
         raise UsageError("name the one step whose results are to be kept", hint="jpipe accept STEP")
-    from jpipe.decide.session import prepare
+    from jpipe.decide.pipeline_session import PipelineSession
 
-    session = prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
+    session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     return _undo(call, session) if undo else _accept(call, session, dry_run, yes, as_json)
 
 
-def _accept(call: Invocation, session: Session, dry_run: bool, yes: bool, as_json: bool) -> int:
+def _accept(call: Invocation, session: PipelineSession, dry_run: bool, yes: bool, as_json: bool) -> int:
     from jpipe.decide.accept_proposal import propose
     from jpipe.history.acceptance import accept
 
@@ -93,7 +93,7 @@ def _proposal(proposal: Proposal) -> list[Line]:
     return [*lines, line(" · ".join(facts))]
 
 
-def _undo(call: Invocation, session: Session) -> int:
+def _undo(call: Invocation, session: PipelineSession) -> int:
     from jpipe.history.acceptance import take_back
 
     step = call.steps[0]

@@ -16,6 +16,7 @@ from jpipe.render.styled_text import Line, bad, good, line, name, warn
 
 if TYPE_CHECKING:
     from jpipe.cli.lint import Finding
+    from jpipe.decide.pipeline_session import PipelineSession
     from jpipe.define.pipeline import Pipeline
     from jpipe.fingerprint import Unseen
 
@@ -34,8 +35,14 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **opti
     """
     call = invocation(words, flags.flags_of(options), sets)
     mistakes = _mistakes(call)
-    unseen = {} if mistakes else _unseen(call)
-    obstacles = [] if mistakes else _obstacles(call)
+    unseen: dict[str, tuple[Unseen, ...]] = {}
+    obstacles: list[str] = []
+    if not mistakes and _has_all_parameters(call):
+        from jpipe.decide.instant.conditions import obstacles as obstacles_of
+        from jpipe.decide.pipeline_session import PipelineSession
+
+        session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
+        unseen, obstacles = _unseen(session), obstacles_of(session)
     if as_json:
         click.echo(json.dumps({**_document(mistakes, unseen), "no_instant_answer": obstacles}, indent=2))
     else:
@@ -53,7 +60,7 @@ def _mistakes(call: Invocation) -> list[Finding]:
     found = [finding for pipeline in _pipelines(call.pipeline) for finding in findings(pipeline)]
     if found or not _has_all_parameters(call):
         return found
-    from jpipe.decide.session import lay_out
+    from jpipe.decide.pipeline_session import lay_out
 
     try:
         lay_out(call.pipeline, call.parameters)
@@ -77,43 +84,11 @@ def _has_all_parameters(call: Invocation) -> bool:
     return all(parameter in call.parameters for parameter in needed)
 
 
-def _unseen(call: Invocation) -> dict[str, tuple[Unseen, ...]]:
+def _unseen(session: PipelineSession) -> dict[str, tuple[Unseen, ...]]:
     """By step, what its fingerprint cannot see."""
-    if not _has_all_parameters(call):
-        return {}
-    from jpipe.decide.session import lay_out
-    from jpipe.fingerprint import Fingerprinter
-    from jpipe.system.project import find_root
-
-    layout, _ = lay_out(call.pipeline, call.parameters)
-    fingerprinter = Fingerprinter(find_root(call.file))
-    steps = {one.step.name: one.step for one in layout.calls}
-    found = {}
-    for step_name, step in steps.items():
-        declared = step.declared
-        fingerprint = fingerprinter.of(
-            step.function,
-            version=declared.version,
-            depends=declared.depends,
-            env=declared.env,
-            packages=declared.packages,
-        )
-        if fingerprint.unseen:
-            found[step_name] = fingerprint.unseen
-    return found
-
-
-def _obstacles(call: Invocation) -> list[str]:
-    """Why the instant answer cannot be given."""
-    if not _has_all_parameters(call):
-        return []
-    from jpipe.decide.instant.conditions import obstacles
-    from jpipe.decide.session import lay_out
-    from jpipe.files import FileDigests
-    from jpipe.system.project import find_root
-
-    layout, _ = lay_out(call.pipeline, call.parameters)
-    return obstacles(layout, FileDigests(find_root(call.file)))
+    steps = {one.step.name: one.step for one in session.layout.calls}
+    found = {name: session.fingerprint(step).unseen for name, step in steps.items()}
+    return {name: unseen for name, unseen in found.items() if unseen}
 
 
 def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:

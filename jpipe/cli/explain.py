@@ -30,11 +30,11 @@ def command(words: tuple[str, ...], item: int, sets: tuple[str, ...], as_json: b
     if len(call.steps) != 1:
         raise UsageError("name the one step to explain", hint="jpipe explain STEP")
     from jpipe import api
-    from jpipe.decide import session
+    from jpipe.decide.pipeline_session import PipelineSession
 
     plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
     row = next(row for row in plan.steps if row.name == call.steps[0])
-    ready = session.prepare(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
+    ready = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     calls = [one for one in ready.layout.calls if one.step.name == row.name]
     fingerprint = ready.fingerprint(calls[0].step)
     from jpipe.decide.key_parts import key_parts, step_runs

@@ -8,9 +8,9 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.keys import item_key
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import reasons_of_code
-from jpipe.decide.session import Session
 from jpipe.errors import NothingSelectedError
 from jpipe.fingerprint.named_changes import code_changes
 from jpipe.history.acceptance import Acceptance
@@ -55,7 +55,7 @@ class Proposal:
         }
 
 
-def propose(session: Session, step: str) -> Proposal:
+def propose(session: PipelineSession, step: str) -> Proposal:
     """What accepting the old results of a step would mean now.
 
     Raises
@@ -65,7 +65,7 @@ def propose(session: Session, step: str) -> Proposal:
     NothingSelectedError
         When its code was not edited, or there are no old results to keep.
     """
-    pipeline_state = session.pipeline_state(session.wanted([step]))
+    pipeline_state = session.state([step])
     pipeline_state.begin()
     states = [state for state in pipeline_state.states.values() if state.call.step.name == step]
     waiting = [(state, index) for state in states for index in state.items(Status.STALE)]
@@ -88,7 +88,7 @@ def propose(session: Session, step: str) -> Proposal:
     return Proposal(acceptance, reasons, numbers.count_of_step(step), kept, len(waiting) - kept, pending)
 
 
-def _families(session: Session, state: CallState) -> list[bytes]:
+def _families(session: PipelineSession, state: CallState) -> list[bytes]:
     return session.history.own_families(state.call.step.name, state.fingerprint.parts, session.last_run)
 
 
@@ -109,7 +109,7 @@ def _older(
     return [family for family in known if family in found], kept
 
 
-def _reasons(session: Session, state: CallState, family: bytes) -> tuple[Reason, ...]:
+def _reasons(session: PipelineSession, state: CallState, family: bytes) -> tuple[Reason, ...]:
     step = state.call.step
     old = session.history.parts(family)
     changes = () if old is None else code_changes(old, state.fingerprint.parts, step.name, step.address[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 from jpipe.decide.explain import texts_of
 from jpipe.decide.item_labels import label_of
-from jpipe.decide.session import Session
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.errors import NothingSelectedError
 from jpipe.history.journal_reader import RunRow, log_of
 
@@ -61,7 +61,7 @@ class StepRun:
     seconds: float
 
 
-def key_parts(session: Session, step: str, item: int = 0) -> KeyParts:
+def key_parts(session: PipelineSession, step: str, item: int = 0) -> KeyParts:
     """What the key of an item is made of.
 
     Raises
@@ -70,7 +70,7 @@ def key_parts(session: Session, step: str, item: int = 0) -> KeyParts:
         When the step has no such item.
     """
     # Forced: what a call gives as a whole would say nothing of its items' arguments.
-    pipeline_state = session.pipeline_state(session.wanted([step]), forced=[step])
+    pipeline_state = session.state([step], forced=[step])
     pipeline_state.begin()
     for state in pipeline_state.states.values():
         index = item - pipeline_state.numbers.first_of(state)

@@ -1,27 +1,24 @@
-"""Results from the cache, without running anything: `load`."""
+"""Values from the cache, without running anything: `load`, and what a run gives."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import item_count, unpack_keys
-from jpipe.decide.session import open_store
+from jpipe.decide.result_digests import unreadable
+from jpipe.decide.session import Session
 from jpipe.define.layout import Layout, Output
+from jpipe.define.return_value import filled
 from jpipe.define.step import Step
 from jpipe.errors import CacheMiss
-from jpipe.files import FileDigests
-from jpipe.fingerprint import Fingerprinter
-from jpipe.history.acceptance import accepted_families
 from jpipe.history.last_run import EarlierCall, History
-from jpipe.store import MissingEntry, Store
-from jpipe.system.project import default_cache_dir, find_root
+from jpipe.store import MissingEntry, Store, UnreadableEntry
+from jpipe.system.project import default_cache_dir, is_marked
 
-__all__ = ["load", "place_of_item", "results_of"]
+__all__ = ["load", "load_result", "load_step", "place_of_item", "results_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +41,8 @@ def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs
     *args, **kwargs
         The arguments of the call.
     cache_dir
-        The cache. Default: ``cache`` in the project of the step's file, or of the current folder for a name.
+        The cache. Default: that of the project of the step's file, or of the current folder for a name, as the settings
+        say.
 
     Raises
     ------
@@ -52,12 +50,14 @@ def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs
         When the result is not in the cache.
     """
     name = step if isinstance(step, str) else step.name
-    store = open_store(_cache_of(step, cache_dir), create=False)
+    session = Session(_place_of(step, cache_dir), cache_dir, create=False)
     if args or kwargs:
         if isinstance(step, str):
             raise CacheMiss("arguments need the step itself, not its name", hint=f"jpipe.load({name}, …)")
-        return _loaded_call(store, step, args, kwargs)
-    values = results_of(store, name)
+        layout = Layout()
+        layout.call(step, args, kwargs)
+        return _loaded_call(session, layout)
+    values = results_of(session.store, name)
     return values[0] if len(values) == 1 else values
 
 
@@ -99,47 +99,81 @@ def _last_calls(store: Store, name: str) -> list[EarlierCall]:
     return [call for call in calls if call.has_result] or list(calls)
 
 
-def _loaded_call(store: Store, step: Step[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    layout = Layout()
-    layout.call(step, args, dict(kwargs))
-    root = store.root.parent
-    fingerprinter = Fingerprinter(find_root(root), store.parsed, key=store.disk.key.secret)
-    declared = step.declared
-    fingerprint = fingerprinter.of(
-        step.function, version=declared.version, depends=declared.depends, env=declared.env, packages=declared.packages
-    )
-    pipeline_state = PipelineState(
-        layout,
-        [0],
-        store=store,
-        fingerprints=lambda _: fingerprint,
-        fingerprinter=fingerprinter,
-        files=FileDigests(root),
-        now=time.time(),
-        accepted=accepted_families(store),
-    )
+def _loaded_call(session: Session, layout: Layout) -> Any:
+    """The result of the only call of a layout."""
+    pipeline_state = session.state_of(layout)
     pipeline_state.begin()
-    if not pipeline_state.states[0].is_done:
-        raise CacheMiss(
-            f"the cache has no result of this call of {step.name}", hint="run the pipeline first: jpipe run"
-        )
+    state = pipeline_state.states[0]
+    name = state.call.step.name
+    if not state.is_done:
+        raise CacheMiss(f"the cache has no result of this call of {name}", hint="run the pipeline first: jpipe run")
     try:
-        return store.load(place_of_item(pipeline_state, pipeline_state.states[0], 0), mmap_mode=declared.mmap_mode)
+        place = place_of_item(pipeline_state, state, 0)
+        return session.store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
     except MissingEntry:
         raise CacheMiss(
-            f"the result of this call of {step.name} is damaged or gone", hint="run the pipeline again"
+            f"the result of this call of {name} is damaged or gone", hint="run the pipeline again"
         ) from None
 
 
-def _cache_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
+def _place_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
+    """Where the project is that a result is looked for in: that of a cache inside a project, else that of the step."""
     if cache_dir is not None:
-        return Path(cache_dir)
+        # The step may be defined in a package of another project than the pipeline that ran it.
+        folder = Path(cache_dir).expanduser().resolve()
+        if is_marked(folder.parent) and folder == default_cache_dir(folder.parent):
+            return folder.parent
     code = getattr(getattr(step, "function", None), "__code__", None)
-    file = Path(code.co_filename) if code is not None else Path.cwd()
-    return default_cache_dir(find_root(file if file.exists() else Path.cwd()))
+    return Path(code.co_filename) if code is not None else Path.cwd()
 
 
 def place_of_item(pipeline_state: PipelineState, state: CallState, index: int) -> Any:
     """Where the result of an item is."""
     output = Output(pipeline_state.layout, state.call)
     return pipeline_state.place_of(output[index] if state.call.is_mapped else output)[0][0]
+
+
+def load_result(result: Any, pipeline_state: PipelineState) -> Any:
+    """What a pipeline function returned, with every output replaced by its value."""
+    return filled(result, lambda output: _load_output(pipeline_state, output))
+
+
+def load_step(pipeline_state: PipelineState, step: str) -> list[Any]:
+    """The values of all items of a step.
+
+    Raises
+    ------
+    CacheMiss
+        When one has no result, or it cannot be loaded.
+    """
+    values: list[Any] = []
+    for state in pipeline_state.states.values():
+        if state.call.step.name == step:
+            values += _load_call(pipeline_state, state)
+    return values
+
+
+def _load_call(pipeline_state: PipelineState, state: CallState) -> list[Any]:
+    step = state.call.step.name
+    if not state.is_done:
+        raise CacheMiss(f"not all items of {step} have a result", hint="Run.failures says what failed")
+    try:
+        value = _load_output(pipeline_state, Output(pipeline_state.layout, state.call))
+    except MissingEntry as error:
+        raise CacheMiss(f"a result of {step} is damaged or gone", hint="run the pipeline again") from error
+    return value if state.call.is_mapped else [value]
+
+
+def _load_output(pipeline_state: PipelineState, output: Output) -> Any:
+    """The value of an output whose call is done."""
+    places, path = pipeline_state.place_of(output)
+    mode = output.call.step.declared.mmap_mode
+    try:
+        if path is None:
+            return pipeline_state.store.load_many(places, mmap_mode=mode)
+        value = pipeline_state.store.load(places[0], mmap_mode=mode)
+    except UnreadableEntry as error:
+        raise unreadable(output, error) from error
+    for key in path:
+        value = value[key]
+    return value

@@ -10,8 +10,8 @@ from jpipe.decide.explain import Explainer, texts_of
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.make_plan import make_plan
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.session import Session
 from jpipe.history.journal_writer import StepResult
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
 from jpipe.model.outcomes import Outcome
@@ -24,7 +24,7 @@ __all__ = ["leave_behind", "plan_of", "results_of"]
 
 
 def leave_behind(
-    session: Session,
+    session: PipelineSession,
     pipeline_state: PipelineState,
     item_results: ItemResults,
     name: str,
@@ -52,7 +52,7 @@ def leave_behind(
         _leave_answer(asked, session, targets, pipeline_state if outcome is Outcome.CACHED else None)
 
 
-def plan_of(session: Session, pipeline_state: PipelineState) -> Plan:
+def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
     """What a run would do, by the state of the pipeline before anything ran."""
     explainer = Explainer(pipeline_state, session.history, session.last_run)
     return make_plan(session.pipeline.name, pipeline_state, explainer, session.last_run.seconds)
@@ -70,7 +70,7 @@ def results_of(pipeline_state: PipelineState) -> list[StepResult]:
 
 
 def _remember(
-    session: Session, pipeline_state: PipelineState, item_results: ItemResults, name: str, outcome: Outcome
+    session: PipelineSession, pipeline_state: PipelineState, item_results: ItemResults, name: str, outcome: Outcome
 ) -> None:
     """Leave behind what later runs compare with, and what its results are; nothing when that is as it was."""
     session.fingerprinter.save()
@@ -90,7 +90,7 @@ def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:
     return {step: {call.key for call in entries if call.has_result} for step, entries in calls.items() if entries}
 
 
-def _failed(session: Session, pipeline_state: PipelineState, item_results: ItemResults) -> frozenset[bytes]:
+def _failed(session: PipelineSession, pipeline_state: PipelineState, item_results: ItemResults) -> frozenset[bytes]:
     """The keys of the items that failed, now or before and were not done since."""
     before = session.last_run.failed
     still = {
@@ -102,7 +102,7 @@ def _failed(session: Session, pipeline_state: PipelineState, item_results: ItemR
     return frozenset(still | item_results.failed_keys)
 
 
-def _noted_calls(session: Session, pipeline_state: PipelineState) -> dict[str, list[EarlierCall]]:
+def _noted_calls(session: PipelineSession, pipeline_state: PipelineState) -> dict[str, list[EarlierCall]]:
     """By step, what there is to compare with: the calls of this run, and where it did not finish them those before."""
     calls: dict[str, list[EarlierCall]] = {call.step.name: [] for call in session.layout.calls}
     for state in pipeline_state.states.values():
@@ -127,11 +127,13 @@ def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
     return [(own, key)] if key is not None else []
 
 
-def _leave_answer(asked: Asked, session: Session, targets: Sequence[str], pipeline_state: PipelineState | None) -> None:
+def _leave_answer(
+    asked: Asked, session: PipelineSession, targets: Sequence[str], pipeline_state: PipelineState | None
+) -> None:
     """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
     try:
         if pipeline_state is None:
-            pipeline_state = session.pipeline_state(session.wanted(targets))
+            pipeline_state = session.state(targets)
             for family in {state.fingerprint.digest for state in pipeline_state.states.values()}:
                 session.store.family(family).refresh()
             pipeline_state.begin()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +14,13 @@ from blake3 import blake3
 from jpipe.decide.argument_digests import returns_file
 from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.decide.session import Session
 from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.model.step_options import StepOptions
 from jpipe.schedule.ready import Item, Ready
-from jpipe.store import PutOptions, Store
+from jpipe.store import PutOptions
 from jpipe.system.ownership import owns_folder
-from jpipe.worker.function_reference import SourceStamp, reference_to
+from jpipe.worker.function_reference import SourceStamp, reference_to, source_stamps
 from jpipe.worker.messages import ItemWork, StepWork, Work
 from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
 
@@ -132,16 +135,10 @@ class ChunkBuilder:
 
     Parameters
     ----------
+    session
+        The project, its cache and its code.
     pipeline_state
         Where results are known.
-    store
-        Where large arguments go.
-    root
-        The project root.
-    sources
-        Gives the user's modules as imported here.
-    folders
-        The entries of ``sys.path`` that hold the user's own modules.
     slots
         The folder where workers say what they are doing, or None.
     capture
@@ -152,21 +149,17 @@ class ChunkBuilder:
 
     def __init__(
         self,
+        session: Session,
         pipeline_state: PipelineState,
-        store: Store,
-        root: str,
-        sources: Callable[[], tuple[SourceStamp, ...]],
-        folders: tuple[str, ...],
-        slots: str | None,
-        capture: bool,
+        *,
+        slots: str | None = None,
+        capture: bool = False,
         is_owner: bool = True,
     ) -> None:
         self._is_owner = is_owner
+        self._session = session
         self._pipeline_state = pipeline_state
-        self._store = store
-        self._root = root
-        self._sources = sources
-        self._folders = folders
+        self._store = session.store
         self._slots = slots
         self._capture = capture
         self._number = 0
@@ -201,6 +194,16 @@ class ChunkBuilder:
         )
         return Chunk(queue, items, work)
 
+    @functools.cached_property
+    def _sources(self) -> tuple[SourceStamp, ...]:
+        """The user's modules as they are imported here."""
+        return source_stamps()
+
+    @functools.cached_property
+    def _own_folders(self) -> tuple[str, ...]:
+        """The entries of ``sys.path`` that hold the user's own modules."""
+        return own_folders(sys.path)
+
     def _step(self, queue: StepQueue, state: CallState) -> StepWork:
         known = self._steps.get(id(queue))
         if known is None:
@@ -212,7 +215,7 @@ class ChunkBuilder:
         mapped = options.max_nbytes if options.mmap_mode is not None and not options.compress else None
         return StepWork(
             name=queue.step.name,
-            function=reference_to(queue.step, self._folders),
+            function=reference_to(queue.step, self._own_folders),
             family=state.fingerprint.digest,
             put=PutOptions(max_nbytes=mapped, compress=options.compress),
             mmap_mode=options.mmap_mode,
@@ -220,8 +223,8 @@ class ChunkBuilder:
             timeout=options.timeout,
             cache=options.cache,
             returns_file=returns_file(queue.step.function),
-            root=self._root,
-            sources=self._sources(),
+            root=str(self._session.root),
+            sources=self._sources,
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.session import open_store
+from jpipe.decide.session import Session
 from jpipe.decide.stored_results import place_of_item
 from jpipe.define.layout import Layout, users_line
 from jpipe.define.step import Step, recorder
 from jpipe.errors import Location, StepError
-from jpipe.files import FileDigests
-from jpipe.fingerprint import Fingerprinter
-from jpipe.history.acceptance import accepted_families
-from jpipe.schedule.chunks import ChunkBuilder, StepQueue, own_folders
+from jpipe.schedule.chunks import ChunkBuilder, StepQueue
 from jpipe.store import MissingEntry, UnreadableEntry, Where
 from jpipe.system.machine import workers_of
-from jpipe.system.project import default_cache_dir, find_root
-from jpipe.worker.function_reference import source_stamps
 from jpipe.worker.messages import Receipt
 from jpipe.worker.run_chunk import run_work
 
@@ -40,7 +32,7 @@ def cached(cache_dir: str | Path | None = None) -> AbstractContextManager[None]:
     Parameters
     ----------
     cache_dir
-        The cache. Default: ``cache`` in the project of the file that calls.
+        The cache. Default: that of the project of the file that calls, as the settings say.
 
     Raises
     ------
@@ -64,12 +56,8 @@ class _Remembering:
     """Takes direct calls of steps: from the cache, or run here and kept."""
 
     def __init__(self, cache_dir: str | Path | None, location: Location) -> None:
-        file = Path(location.file)
-        self._root = find_root(file if file.exists() else Path.cwd())
-        self._store = open_store(Path(cache_dir) if cache_dir is not None else default_cache_dir(self._root))
-        self._fingerprinter = Fingerprinter(self._root, self._store.parsed, key=self._store.disk.key.secret)
-        self._files = FileDigests(self._root)
-        self._fingerprints: dict[int, Any] = {}
+        self._session = Session(location.file, cache_dir)
+        self._store = self._session.store
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of one call; of a coroutine function, what gives it when it is awaited."""
@@ -94,7 +82,7 @@ class _Remembering:
         token = recorder.set(None)
         try:
             stale: set[int] = set()
-            pipeline_state = self._pipeline_state(layout, stale)
+            pipeline_state = self._session.state_of(layout, on_stale=lambda state, indices: stale.update(indices))
             pipeline_state.begin()
             state = pipeline_state.states[0]
             count = pipeline_state.numbers.count_of(state.call)
@@ -103,7 +91,7 @@ class _Remembering:
             )
             missing = [index for index in range(count) if index not in found]
             if missing:
-                places = run(self._builder(pipeline_state), state, missing, count)
+                places = run(ChunkBuilder(self._session, pipeline_state, is_owner=False), state, missing, count)
                 self._store.sync()
                 # Workers publish what they find.
                 self._store.family(state.fingerprint.digest).refresh()
@@ -126,45 +114,6 @@ class _Remembering:
             return self._store.load(place, mmap_mode=state.call.step.declared.mmap_mode)
         except UnreadableEntry as error:
             raise StepError(f"{state.call.step.name}() returned what cannot be loaded again: {error}") from error
-
-    def _pipeline_state(self, layout: Layout, stale: set[int]) -> PipelineState:
-        return PipelineState(
-            layout,
-            [0],
-            store=self._store,
-            fingerprints=self._fingerprint,
-            fingerprinter=self._fingerprinter,
-            files=self._files,
-            now=time.time(),
-            accepted=accepted_families(self._store),
-            on_stale=lambda state, indices: stale.update(indices),
-        )
-
-    def _builder(self, pipeline_state: PipelineState) -> ChunkBuilder:
-        return ChunkBuilder(
-            pipeline_state,
-            self._store,
-            str(self._root),
-            source_stamps,
-            own_folders(sys.path),
-            None,
-            False,
-            False,
-        )
-
-    def _fingerprint(self, step: Step[..., Any]) -> Any:
-        known = self._fingerprints.get(id(step.function))
-        if known is None:
-            declared = step.declared
-            known = self._fingerprinter.of(
-                step.function,
-                version=declared.version,
-                depends=declared.depends,
-                env=declared.env,
-                packages=declared.packages,
-            )
-            self._fingerprints[id(step.function)] = known
-        return known
 
 
 def _run_here(builder: ChunkBuilder, state: CallState, missing: Sequence[int], count: int) -> dict[int, Where]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer
 from jpipe.decide.item_labels import label_of
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.session import Session
 from jpipe.define.layout import expected_items
 from jpipe.errors import NothingSelectedError, OutOfDateError, UsageError
 from jpipe.model.events import Event, Notice, Observer, RunStarted, StepEnded
@@ -20,7 +19,7 @@ from jpipe.model.reasons import Reason
 from jpipe.model.run_limits import Limits
 from jpipe.parallel.n_jobs import pool_maker
 from jpipe.schedule.after_run import plan_of
-from jpipe.schedule.chunks import ChunkBuilder, own_folders
+from jpipe.schedule.chunks import ChunkBuilder
 from jpipe.schedule.failure_details import Origins
 from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.item_results import ItemResults
@@ -29,7 +28,6 @@ from jpipe.schedule.scheduler import ResultLost, Scheduler
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.store import MissingEntry
 from jpipe.worker.crash_marker import died_on
-from jpipe.worker.function_reference import SourceStamp, source_stamps
 
 __all__ = ["Carried", "Once", "Request", "carry_out"]
 
@@ -75,7 +73,7 @@ class Carried(NamedTuple):
     outcome: Outcome
 
 
-def carry_out(session: Session, request: Request, name: str, emit: Observer) -> Carried:
+def carry_out(session: PipelineSession, request: Request, name: str, emit: Observer) -> Carried:
     """Run what must run.
 
     Parameters
@@ -133,7 +131,7 @@ class _Known:
 
 
 def _attempt(
-    session: Session,
+    session: PipelineSession,
     request: Request,
     selection: _Selection,
     name: str,
@@ -142,9 +140,9 @@ def _attempt(
     *,
     heals: bool,
 ) -> Carried:
-    pipeline_state = session.pipeline_state(
-        session.wanted(request.targets),
-        forced=session.known_steps(request.force),
+    pipeline_state = session.state(
+        request.targets,
+        forced=request.force,
         distrusted=request.distrusted,
         on_stale=selection.stale,
         on_cached=selection.cached,
@@ -169,14 +167,14 @@ def _attempt(
         item_results=known.item_results,
         ready_queue=ready_queue,
         in_flight=InFlight(pool_maker(request.n_jobs, request.backend, request.backend_options)),
-        make_builder=_builder_maker(session, pipeline_state, request.capture),
+        make_builder=lambda slots: ChunkBuilder(session, pipeline_state, slots=slots, capture=request.capture),
         emit=emit,
         heals=heals,
     )
     return Carried(pipeline_state, counts, known.item_results, scheduler.run())
 
 
-def _origins(session: Session) -> Origins:
+def _origins(session: PipelineSession) -> Origins:
     known = session.pipeline.parameters.bind(**session.parameters)
     known.apply_defaults()
     return Origins(session.pipeline.name, known.arguments)
@@ -210,7 +208,7 @@ class _Selection:
 
     pipeline_state: PipelineState
 
-    def __init__(self, session: Session, request: Request, given_up: frozenset[bytes]) -> None:
+    def __init__(self, session: PipelineSession, request: Request, given_up: frozenset[bytes]) -> None:
         self._session = session
         self._given_up = given_up
         self._failed = session.last_run.failed if request.failed else None
@@ -299,7 +297,7 @@ class Once:
         self._observer(event)
 
 
-def _started(session: Session, pipeline_state: PipelineState, name: str, request: Request) -> RunStarted:
+def _started(session: PipelineSession, pipeline_state: PipelineState, name: str, request: Request) -> RunStarted:
     calls = [state.call for state in pipeline_state.states.values()]
     steps: dict[str, int] = {}
     needs: dict[str, dict[str, None]] = {}
@@ -314,7 +312,7 @@ def _started(session: Session, pipeline_state: PipelineState, name: str, request
         items=sum(steps.values()),
         jobs=request.limits.n_jobs,
         cache_dir=str(session.store.root),
-        new_cache=session.new_cache,
+        new_cache=session.is_new,
         expected_seconds=dict(session.last_run.seconds),
         steps=steps,
         partial=request.failed or request.items is not None,
@@ -322,28 +320,12 @@ def _started(session: Session, pipeline_state: PipelineState, name: str, request
     )
 
 
-def _out_of_date(session: Session, pipeline_state: PipelineState) -> OutOfDateError:
+def _out_of_date(session: PipelineSession, pipeline_state: PipelineState) -> OutOfDateError:
     names = ", ".join(step.name for step in plan_of(session, pipeline_state).steps if step.stale or step.pending)
     return OutOfDateError(f"{session.pipeline.name} is out of date: {names}", hint="run it without --frozen")
 
 
-def _builder_maker(
-    session: Session, pipeline_state: PipelineState, capture: bool
-) -> Callable[[str | None], ChunkBuilder]:
-    stamps: list[tuple[SourceStamp, ...]] = []
-
-    def sources() -> tuple[SourceStamp, ...]:
-        if not stamps:
-            stamps.append(source_stamps())
-        return stamps[0]
-
-    folders = own_folders(sys.path)
-    return lambda slots: ChunkBuilder(
-        pipeline_state, session.store, str(session.root), sources, folders, slots, capture
-    )
-
-
-def _priorities(session: Session) -> dict[int, float]:
+def _priorities(session: PipelineSession) -> dict[int, float]:
     from jpipe.define.graph import Graph
 
     return Graph(session.layout, session.pipeline.name).remaining(session.last_run.seconds)

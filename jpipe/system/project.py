@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["default_cache_dir", "find_root"]
+__all__ = ["default_cache_dir", "find_root", "is_marked"]
 
 MARKERS = ("pyproject.toml", ".git", "jpipe.toml")
 
@@ -24,9 +24,14 @@ def find_root(path: Path) -> Path:
     """
     folder = path.resolve() if path.is_dir() else path.resolve().parent
     for candidate in (folder, *folder.parents):
-        if any((candidate / marker).exists() for marker in MARKERS):
+        if is_marked(candidate):
             return candidate
     return folder
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder says by what it holds that a project begins there."""
+    return any((folder / marker).exists() for marker in MARKERS)
 
 
 def default_cache_dir(root: Path) -> Path:

@@ -9,10 +9,8 @@ from typing import Any
 
 from jpipe.decide.instant.answer import Asked, Facts, write
 from jpipe.decide.instant.volatile import Volatile, volatile_uses
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.session import Session
-from jpipe.define.layout import Layout
-from jpipe.files import FileDigests
 from jpipe.fingerprint import PartKind
 from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
@@ -27,9 +25,9 @@ MOST_FILES = 20_000
 """An answer that depends on more files is not left: looking at them would take longer than it saves."""
 
 
-def leave_answer(asked: Asked, session: Session, pipeline_state: PipelineState, plan: Plan) -> None:
+def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: PipelineState, plan: Plan) -> None:
     """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
-    if not plan.up_to_date or obstacles(session.layout, session.files):
+    if not plan.up_to_date or obstacles(session):
         return
     facts = Facts()
     for path in _sources(session):
@@ -60,26 +58,20 @@ def leave_answer(asked: Asked, session: Session, pipeline_state: PipelineState, 
         return
 
 
-def obstacles(layout: Layout, files: FileDigests) -> list[str]:
-    """Why what a run would do cannot be told without importing the pipeline file; empty when it can.
-
-    Parameters
-    ----------
-    layout
-        Of the pipeline, laid out in this process.
-    files
-        Shortens their paths.
-    """
+def obstacles(session: PipelineSession) -> list[str]:
+    """Why what a run would do cannot be told without importing the pipeline file; empty when it can."""
     uses = _volatile()
-    found = {f"{use.name} at {files.short(use.file)}:{use.line}": None for use in uses}
+    found = {f"{use.name} at {session.files.short(use.file)}:{use.line}": None for use in uses}
     found |= dict.fromkeys(f"{effect} while the file was imported" for effect in observed.effects)
     if observed.everything:
         found["the whole environment is read"] = None
-    found |= {f"{call.step.name} has cache=False": None for call in layout.calls if not call.step.declared.cache}
+    found |= {
+        f"{call.step.name} has cache=False": None for call in session.layout.calls if not call.step.declared.cache
+    }
     return list(found)
 
 
-def answer_of(session: Session, pipeline_state: PipelineState, plan: Plan) -> dict[str, Any]:
+def answer_of(session: PipelineSession, pipeline_state: PipelineState, plan: Plan) -> dict[str, Any]:
     """What is said again."""
     return {
         "pipeline": session.pipeline.name,
@@ -108,7 +100,7 @@ def _volatile() -> Iterator[Volatile]:
     return volatile_uses(sources)
 
 
-def _files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
+def _files(session: PipelineSession, pipeline_state: PipelineState) -> Iterator[str]:
     yield from _own_modules()
     yield from (path for path in observed.opened if not os.path.isdir(path))
     yield from (session.files.full(read.path) for read in _reads(pipeline_state) if read.kind != "folder")
@@ -119,7 +111,7 @@ def _files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
     yield from _accepted(session)
 
 
-def _sources(session: Session) -> Iterator[str]:
+def _sources(session: PipelineSession) -> Iterator[str]:
     yield from _own_modules()
     yield from observed.opened
 
@@ -141,7 +133,7 @@ def _reads(pipeline_state: PipelineState) -> Iterator[Any]:
             yield from state.record.reads
 
 
-def _store_files(session: Session, pipeline_state: PipelineState) -> Iterator[str]:
+def _store_files(session: PipelineSession, pipeline_state: PipelineState) -> Iterator[str]:
     """The files that hold the records and the results."""
     disk = session.store.disk
     yield os.path.join(str(session.store.root), "format")
@@ -164,7 +156,7 @@ def _store_files(session: Session, pipeline_state: PipelineState) -> Iterator[st
                 yield f"{disk.family_folder(place.family)}/{place.pack}"
 
 
-def _installed(session: Session) -> Iterator[str]:
+def _installed(session: PipelineSession) -> Iterator[str]:
     """What changes when packages or the interpreter do."""
     yield sys.executable
     yield from (path for path in sys.path if owner_of(os.path.join(path, "_.py")) is Owner.PACKAGE)
@@ -193,21 +185,21 @@ def _metadata(name: str) -> Iterator[str]:
         yield from (str(path / part) for part in ("METADATA", "PKG-INFO", "RECORD", "top_level.txt"))
 
 
-def _accepted(session: Session) -> Iterator[str]:
+def _accepted(session: PipelineSession) -> Iterator[str]:
     folder = os.path.join(str(session.store.root), "v1", "notes", "accepted")
     yield folder
     for where, folders, files in os.walk(folder):
         yield from (os.path.join(where, name) for name in [*folders, *files])
 
 
-def _code_folders(asked: Asked, session: Session) -> set[str]:
+def _code_folders(asked: Asked, session: PipelineSession) -> set[str]:
     """Folders in which a new file could change what an import finds."""
     folders = {os.path.dirname(file) for file in _own_modules()}
     folders |= {os.path.abspath(path) for path in [*asked.path, *sys.path]}
     return {folder for folder in folders if os.path.isdir(folder) and owns_folder(folder)}
 
 
-def _variables(session: Session) -> Iterable[str]:
+def _variables(session: PipelineSession) -> Iterable[str]:
     names = dict.fromkeys(observed.variables)
     names |= {name: None for name in os.environ if name.startswith("JPIPE_")}
     names |= dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "JPIPE_CACHE_DIR", "JPIPE_KEY_FILE", "JPIPE_FILE"))

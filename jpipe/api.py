@@ -117,8 +117,9 @@ def run(
     emit(
         done.counts.run_ended(outcome, seconds, item_results.slowest, item_results.largest, item_results.final_results)
     )
-    leave_behind(session, pipeline_state, item_results, name, outcome, asked, targets)
-    journal.close(results_of(pipeline_state) if journal.is_needed or len(pipeline_state.states) <= COMPARED else ())
+    is_other = leave_behind(session, pipeline_state, item_results, name, outcome, asked, targets) or journal.is_needed
+    is_told = is_other or len(pipeline_state.states) <= COMPARED
+    journal.close(results_of(pipeline_state, with_places=is_other) if is_told else (), whole=is_other)
     if observer is None:
         for complaint in item_results.complaints:
             warnings.warn(complaint, CacheWarning, stacklevel=2)

@@ -21,6 +21,7 @@ COMMANDS = {
     "log": "Show what items printed, and what they failed with.",
     "debug": "Run one item with its real inputs under the debugger.",
     "accept": "Keep the old results of a step despite an edit.",
+    "diff": "Say what an edit did to the results.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

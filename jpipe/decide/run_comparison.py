@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.decide.rebuilder import reasons_of_code
+from jpipe.decide.run_results import log_with_results
 from jpipe.fingerprint.named_changes import code_changes
-from jpipe.history.journal_reader import RunLog, RunRow, log_of
+from jpipe.history.journal_reader import RunLog, RunRow
 from jpipe.history.last_run import History
 from jpipe.model.reasons import Reason
 
@@ -85,7 +86,7 @@ def compare(folder: Path, rows: Sequence[RunRow], one: RunRow, other: RunRow, hi
     """
     names = dict.fromkeys([*one.parameters, *other.parameters])
     parameters = [(name, one.parameters.get(name), other.parameters.get(name)) for name in names]
-    before, after = (log_of(folder, _with_results(folder, rows, row)) for row in (one, other))
+    before, after = (log_with_results(folder, rows, row) for row in (one, other))
     steps = dict.fromkeys([*before.fingerprints, *after.fingerprints])
     return Comparison(
         one,
@@ -93,20 +94,6 @@ def compare(folder: Path, rows: Sequence[RunRow], one: RunRow, other: RunRow, hi
         tuple((name, old, new) for name, old, new in parameters if old != new),
         tuple(_compared(step, before, after, history) for step in steps),
     )
-
-
-def _with_results(folder: Path, rows: Sequence[RunRow], row: RunRow) -> str:
-    """The run that noted what this one gave."""
-    if row.outcome != "cached" or log_of(folder, row.run).calls:
-        return row.run
-    alike = [r for r in rows if r.pipeline == row.pipeline and r.parameters == row.parameters]
-    results = row.results
-    if not results:
-        # An instant answer gave what the run before it gave.
-        earlier = [r for r in alike if r.number < row.number and (r.results or r.outcome != "cached")]
-        results = earlier[-1].results if earlier else ""
-    same = [r for r in alike if r.results == results and r.outcome != "cached"]
-    return same[-1].run if same else row.run
 
 
 def _compared(step: str, before: RunLog, after: RunLog, history: History) -> StepComparison:

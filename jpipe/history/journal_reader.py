@@ -72,7 +72,8 @@ class RunRow:
 class ItemLog:
     """What is known of an item that ran.
 
-    `failure` holds the fields of `Failure` where it failed; the other fields are those of `ItemEnded`.
+    `failure` holds the fields of `Failure` where it failed, `at` is when its chunk came back, in seconds since the run
+    began; the other fields are those of `ItemEnded`.
     """
 
     step: str
@@ -86,6 +87,7 @@ class ItemLog:
     worker: int
     output: str
     failure: Mapping[str, Any] | None = None
+    at: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The item as ``log --json`` prints it."""
@@ -104,12 +106,24 @@ class RunLog:
         By step, the fields of `StepEnded` and its reasons.
     fingerprints, calls
         By step, the digest of its code, and the digests of its calls' results.
+    filed
+        By step, where the results of its calls are.
+    chunks
+        Items that are not told one by one: ``step, ran, worker, at, seconds`` of each chunk.
+    start
+        How the run was started: ``jobs, steps, needs, python, platform, command``.
+    end
+        The fields of the run's row, where it is over.
     """
 
     items: list[ItemLog] = field(default_factory=list)
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     fingerprints: dict[str, bytes] = field(default_factory=dict)
     calls: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    filed: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    chunks: list[Mapping[str, Any]] = field(default_factory=list)
+    start: Mapping[str, Any] = field(default_factory=dict)
+    end: Mapping[str, Any] = field(default_factory=dict)
 
     def of_step(self, step: str, item: int | None = None) -> list[ItemLog]:
         """The items of a step by number, or the one item."""
@@ -173,6 +187,12 @@ def log_of(folder: Path, run: str) -> RunLog:
                 log.steps[step] = row
             case "result":
                 _take_result(log, row, step)
+            case "chunk":
+                log.chunks.append(row)
+            case "run":
+                log.start = row
+            case "end":
+                log.end = row
             case _:
                 pass
     return log
@@ -225,12 +245,15 @@ def _item(row: Mapping[str, Any], step: str) -> ItemLog:
         worker=int(_number(row, "worker")),
         output=_text(row, "output"),
         failure={**row, "kind": row.get("how")} if failed else None,
+        at=_number(row, "at"),
     )
 
 
 def _take_result(log: RunLog, row: Mapping[str, Any], step: str) -> None:
     with contextlib.suppress(ValueError):
         log.fingerprints[step] = bytes.fromhex(_text(row, "fingerprint"))
+    filed = row.get("filed")
+    log.filed[step] = tuple(one for one in filed if isinstance(one, dict)) if isinstance(filed, list) else ()
     calls = row.get("calls")
     log.calls[step] = tuple(c if isinstance(c, str) else None for c in calls) if isinstance(calls, list) else ()
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import os
 import reprlib
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,19 +33,22 @@ from jpipe.model.events import (
     ItemFailed,
     ItemsKnown,
     RunEnded,
+    RunStarted,
     StepEnded,
     StepStarted,
 )
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 
-__all__ = ["SUFFIX", "Journal", "Opening", "StepResult", "text_of"]
+__all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "text_of"]
 
 SUFFIX = ".jsonl"
 _MOST_BYTES = 16 << 20
 _MOST_OUTPUT = 64 << 10
 _MOST_FAILURES = 200
 _MOST_DIFF = 4000
+DIGITS = 16
+"""So many hexadecimal digits of a result's digest are kept."""
 
 
 class Opening(NamedTuple):
@@ -83,6 +88,27 @@ class Opening(NamedTuple):
         }
 
 
+class FiledCall(NamedTuple):
+    """Where the results of a call are, so that they can be found by the run that gave them.
+
+    Parameters
+    ----------
+    places
+        (family, key) of each item, None for one that was not done; of a mapped call that is filed as a whole only that.
+    is_whole
+        Whether it is.
+    contents
+        The digest of each item's result, where it was looked at.
+    labels
+        What each item is called; empty where there are very many.
+    """
+
+    places: tuple[tuple[bytes, bytes] | None, ...] = ()
+    is_whole: bool = False
+    contents: tuple[bytes | None, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
 class StepResult(NamedTuple):
     """What a step gave in a run.
 
@@ -92,11 +118,14 @@ class StepResult(NamedTuple):
         The step, and the digest of its code.
     calls
         The digest of each call's result, in the order of the program; None for one that was not done.
+    filed
+        Where the results of each call are; empty where that is not asked for.
     """
 
     step: str
     fingerprint: bytes
     calls: tuple[bytes | None, ...]
+    filed: tuple[FiledCall, ...] = ()
 
 
 @dataclass(slots=True)
@@ -127,21 +156,25 @@ class Journal:
         self._file: _Lines | None = None
         self._steps: dict[str, _StepCounts] = {}
         self._failures = 0
+        self._begun = time.perf_counter()
+        self._start: RunStarted | None = None
+        self._early: list[tuple[str, Mapping[str, Any]]] = []
         self._end: RunEnded | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
+            case RunStarted():
+                self._start = event
             case ItemsKnown():
                 self._known(event)
             case StepStarted():
                 self._write("start", {"step": event.step})
             case ChunkEnded():
-                for item in event.items:
-                    if item.outcome is not Outcome.FAILED:
-                        self._write("item", _item(event, item))
+                self._chunk_ended(event)
             case ItemFailed():
                 self._failures += 1
-                self._write("failure", _failure(event.failure, whole=self._failures <= _MOST_FAILURES), always=True)
+                row = {**_failure(event.failure, whole=self._failures <= _MOST_FAILURES), "at": self._at()}
+                self._write("failure", row, always=True)
             case StepEnded():
                 self._step_ended(event)
             case RunEnded():
@@ -149,15 +182,19 @@ class Journal:
             case _:
                 pass
 
-    def close(self, results: Iterable[StepResult] = ()) -> None:
+    def close(self, results: Iterable[StepResult] = (), *, whole: bool = False) -> None:
         """Write the run's row, and what its steps gave.
 
         Parameters
         ----------
         results
             Of each step; left out of a large run that had nothing to do.
+        whole
+            Write everything although nothing ran: what it gave is not what the run before gave.
         """
         results = list(results)
+        if whole:
+            self._open()
         row = {**self._opening.to_row(), **self._outcome()}
         if results:
             row["results"] = _digest_of(results)
@@ -180,12 +217,27 @@ class Journal:
         counts.cached += event.cached
         counts.reasons = counts.reasons or event.reasons
 
+    def _chunk_ended(self, event: ChunkEnded) -> None:
+        at = self._at()
+        for item in event.items:
+            if item.outcome is not Outcome.FAILED:
+                self._write("item", {**_item(event, item), "at": at})
+        told = sum(item.outcome is not Outcome.FAILED for item in event.items)
+        if told < event.ran:
+            row = {"step": event.step, "ran": event.ran - told, "worker": event.worker, "at": at}
+            self._write("chunk", {**row, "seconds": round(event.seconds, 6)})
+
+    def _at(self) -> float:
+        """Seconds since the run began: for the timeline of a report."""
+        return round(time.perf_counter() - self._begun, 6)
+
     def _step_ended(self, event: StepEnded) -> None:
-        if self._file is None and event.outcome is Outcome.CACHED:
-            return
         reasons = self._steps.get(event.step, _StepCounts()).reasons
         row = {**event._asdict(), "outcome": event.outcome.value, "reasons": [_reason(reason) for reason in reasons]}
-        self._write("step", row, always=True)
+        if self._file is None and event.outcome is Outcome.CACHED:
+            self._early.append(("step", row))
+        else:
+            self._write("step", row, always=True)
 
     def _outcome(self) -> dict[str, Any]:
         changed = dict.fromkeys(_changed(r) for counts in self._steps.values() for r in counts.reasons)
@@ -197,10 +249,23 @@ class Journal:
         return {**told, "changed": list(changed)} if changed else told
 
     def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False) -> None:
+        self._open().write(kind, row, always=always)
+
+    def _open(self) -> _Lines:
         if self._file is None:
             self._file = _Lines(self._folder / f"{self._opening.run}{SUFFIX}")
-            self._file.write("run", self._opening.to_row(), always=True)
-        self._file.write(kind, row, always=always)
+            self._file.write("run", {**self._opening.to_row(), **self._surroundings()}, always=True)
+            for kind, row in self._early:
+                self._file.write(kind, row, always=True)
+        return self._file
+
+    def _surroundings(self) -> dict[str, Any]:
+        """What a report says of how the run was started."""
+        start = self._start
+        if start is None:
+            return {}
+        plan = {"jobs": start.jobs, "steps": dict(start.steps), "needs": {k: list(v) for k, v in start.needs.items()}}
+        return {**plan, "python": sys.version.partition(" ")[0], "platform": sys.platform, "command": sys.argv}
 
 
 class _Lines:
@@ -267,8 +332,24 @@ def _failure(failure: Failure, *, whole: bool) -> dict[str, Any]:
 
 
 def _result(result: StepResult) -> dict[str, Any]:
-    calls = [call.hex()[:16] if call is not None else None for call in result.calls]
-    return {"step": result.step, "fingerprint": result.fingerprint.hex(), "calls": calls}
+    calls = [_digits(call) for call in result.calls]
+    row = {"step": result.step, "fingerprint": result.fingerprint.hex(), "calls": calls}
+    return {**row, "filed": [_filed(call) for call in result.filed]} if result.filed else row
+
+
+def _filed(call: FiledCall) -> dict[str, Any]:
+    places = [place and [place[0].hex(), place[1].hex()] for place in call.places]
+    return {
+        "whole": call.is_whole,
+        "places": places,
+        "contents": list(map(_digits, call.contents)),
+        "labels": list(call.labels),
+    }
+
+
+def _digits(digest: bytes | None) -> str | None:
+    """As many digits of a digest as tell results apart."""
+    return digest.hex()[:DIGITS] if digest is not None else None
 
 
 def _digest_of(results: Iterable[StepResult]) -> str:

@@ -9,10 +9,11 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer, texts_of
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.item_labels import label_of
 from jpipe.decide.make_plan import make_plan
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.history.journal_writer import StepResult
+from jpipe.history.journal_writer import FiledCall, StepResult
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
@@ -31,8 +32,8 @@ def leave_behind(
     outcome: Outcome,
     asked: Asked | None,
     targets: Sequence[str],
-) -> None:
-    """Everything that is due when a run is over.
+) -> bool:
+    """Everything that is due when a run is over; says whether it gave something else than the run before.
 
     Parameters
     ----------
@@ -45,11 +46,12 @@ def leave_behind(
     targets
         The steps that were asked for.
     """
-    _remember(session, pipeline_state, item_results, name, outcome)
+    is_other = _remember(session, pipeline_state, item_results, name, outcome)
     if outcome is not Outcome.CACHED:
         tidy(session.store, session.identity, name, pipeline_state.states.values())
     if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
         _leave_answer(asked, session, targets, pipeline_state if outcome is Outcome.CACHED else None)
+    return is_other
 
 
 def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
@@ -58,31 +60,58 @@ def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
     return make_plan(session.pipeline.name, pipeline_state, explainer, session.last_run.seconds)
 
 
-def results_of(pipeline_state: PipelineState) -> list[StepResult]:
-    """By step, the digests of what its calls gave."""
+def results_of(pipeline_state: PipelineState, *, with_places: bool) -> list[StepResult]:
+    """By step, the digests of what its calls gave, and where that is."""
     by_step: dict[str, list[CallState]] = {}
     for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
     return [
-        StepResult(step, states[0].fingerprint.digest, tuple(state.whole for state in states))
+        StepResult(
+            step,
+            states[0].fingerprint.digest,
+            tuple(state.whole for state in states),
+            _places_of(states) if with_places else (),
+        )
         for step, states in by_step.items()
     ]
 
 
+def _places_of(states: Sequence[CallState]) -> tuple[FiledCall, ...]:
+    """Where the results of a step's calls are; of a step with very many items without their names and digests."""
+    items = sum(state.count or 0 for state in states)
+    return tuple(_place_of(state, is_detailed=items <= LastRun.LIMIT) for state in states[: LastRun.LIMIT])
+
+
+def _place_of(state: CallState, *, is_detailed: bool) -> FiledCall:
+    labels = tuple(label_of(state, index) for index in range(state.count or 0)) if is_detailed else ()
+    contents = tuple(state.contents) if is_detailed else ()
+    if state.is_done and state.call.is_mapped and state.is_complete and not (state.accepted or state.held):
+        filed = _filed(state)
+        if filed:
+            return FiledCall((filed[0],), True, contents, labels)
+    own = state.fingerprint.digest
+    places = tuple(
+        state.accepted.get(index, (own, key)) if key is not None and status in (Status.RAN, Status.CACHED) else None
+        for index, (key, status) in enumerate(zip(state.keys, state.status, strict=False))
+    )
+    return FiledCall(places if is_detailed else (), False, contents, labels)
+
+
 def _remember(
     session: PipelineSession, pipeline_state: PipelineState, item_results: ItemResults, name: str, outcome: Outcome
-) -> None:
-    """Leave behind what later runs compare with, and what its results are; nothing when that is as it was."""
+) -> bool:
+    """Leave behind what later runs compare with, and what its results are; False when that is as it was."""
     session.fingerprinter.save()
     calls = _noted_calls(session, pipeline_state)
     if outcome is Outcome.CACHED and session.last_run.run:
         if _keys(calls) == _keys(session.last_run.calls):
-            return
+            return False
         name = session.last_run.run
     seconds = {**session.last_run.seconds, **item_results.pace}
     session.history.note_run(
         session.identity, LastRun(name, time.time(), calls, _failed(session, pipeline_state, item_results), seconds)
     )
+    return True
 
 
 def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:

@@ -1,0 +1,1 @@
+"""What differs between two values: numbers, arrays, tables, containers, text, figures."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import bisect
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jpipe.compare.model import Change, Tolerance, short
+from jpipe.compare.model import Change, short
 
 __all__ = ["Table", "compare_tables", "is_table", "table_of"]
 
+_Walk = Callable[[Any, Any, str], Iterator[Change]]
 _CONTENT_UP_TO = 200_000
 """So many rows are matched by what they hold; of more, the first with the first."""
 
@@ -96,8 +97,8 @@ def table_of(value: Any) -> Table:
     return Table(range(height), columns, types, is_numbered=True)
 
 
-def compare_tables(old: Table, new: Table, where: str, tolerance: Tolerance) -> Iterator[Change]:
-    """What differs between two tables: columns, rows, cells."""
+def compare_tables(old: Table, new: Table, where: str, walk: _Walk) -> Iterator[Change]:
+    """What differs between two tables: columns, rows, cells, which `walk` compares."""
     yield from _columns(old, new, where)
     common = [name for name in old.columns if name in new.columns]
     one = old._replace(columns={name: old.columns[name] for name in common})
@@ -111,7 +112,7 @@ def compare_tables(old: Table, new: Table, where: str, tolerance: Tolerance) -> 
         if number not in after:
             yield Change(_at(where, f"row {short(new.labels[number])}"), "added", new=_brief(new, number))
     yield from _moved(one, other, pairs, where)
-    yield from _cells(one, other, pairs, where, tolerance)
+    yield from _cells(one, other, pairs, where, walk)
 
 
 def _columns(old: Table, new: Table, where: str) -> Iterator[Change]:
@@ -204,11 +205,9 @@ def _longest_increasing(numbers: Sequence[int]) -> set[int]:
 
 
 def _cells(
-    old: Table, new: Table, pairs: Sequence[tuple[int, int]], where: str, tolerance: Tolerance
+    old: Table, new: Table, pairs: Sequence[tuple[int, int]], where: str, walk: _Walk
 ) -> Iterator[Change]:
     import numpy as np
-
-    from jpipe.compare.values import differences
 
     if not pairs:
         return
@@ -217,7 +216,7 @@ def _cells(
         one, other = column[before], new.columns[name][after]
         for at in _suspects(one, other):
             place = _at(where, f"row {short(new.labels[after[at]])}, column {short(name)}")
-            for change in differences(_cell(one[at]), _cell(other[at]), tolerance):
+            for change in walk(_cell(one[at]), _cell(other[at]), ""):
                 kind = "cell" if change.kind in ("number", "value", "text", "type") else change.kind
                 yield change._replace(where=place + change.where, kind=kind)
 

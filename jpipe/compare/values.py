@@ -67,7 +67,7 @@ class _Walk:
         if _is_number(old) and _is_number(new):
             yield from _numbers(old, new, where, self._tolerance)
         elif is_table(old) and is_table(new):
-            yield from compare_tables(table_of(old), table_of(new), where, self._tolerance)
+            yield from compare_tables(table_of(old), table_of(new), where, self.walk)
         elif arrays.is_array(old) and arrays.is_array(new):
             yield from arrays.compare_arrays(old, new, where, self._tolerance, self.walk)
         elif figures.is_figure(old) and figures.is_figure(new):

@@ -153,6 +153,13 @@ def minimums(session: nox.Session) -> None:
     session.run("pytest", "-m", "not nightly and not timing", *IN_PARALLEL, *session.posargs)
 
 
+@nox.session(python=PYTHONS[0], download_python="never")
+def newest(session: nox.Session) -> None:
+    """The tests of every day with the newest release of each dependency, those before a release included."""
+    session.install("--pre", "--upgrade", "--upgrade-strategy", "eager", ".[test]")
+    session.run("pytest", "-m", EVERYDAY, *IN_PARALLEL, *session.posargs)
+
+
 def lowest_dependencies() -> list[str]:
     """``name==version`` for each ``name>=version`` that jpipe itself needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

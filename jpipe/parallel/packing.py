@@ -14,8 +14,10 @@ import pickle
 import sys
 import threading
 from dataclasses import dataclass
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+
+from jpipe.system.by_value import reduced as reduced_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +170,8 @@ def _with_arrays(base: type[pickle.Pickler]) -> Any:
                     return reduced
             elif isinstance(value, FunctionType | type):
                 self.reach(value)
+            elif type(value) is CodeType:
+                return reduced_code(value)
             inherited = getattr(super(), "reducer_override", None)
             return NotImplemented if inherited is None else inherited(value)
 

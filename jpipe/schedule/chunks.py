@@ -19,6 +19,7 @@ from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.model.step_options import StepOptions
 from jpipe.schedule.ready import Item, Ready
 from jpipe.store import PutOptions
+from jpipe.system.by_value import ByValue
 from jpipe.system.ownership import owns_folder
 from jpipe.worker.function_reference import SourceStamp, reference_to, source_stamps
 from jpipe.worker.messages import ItemWork, StepWork, Work
@@ -219,7 +220,7 @@ class ChunkBuilder:
             family=state.fingerprint.digest,
             put=PutOptions(max_nbytes=mapped, compress=options.compress),
             mmap_mode=options.mmap_mode,
-            hashers=dict(options.hash),
+            hashers=ByValue(dict(options.hash)),
             timeout=options.timeout,
             cache=options.cache,
             returns_file=returns_file(queue.step.function),

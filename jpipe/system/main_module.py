@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from jpipe.system import by_value
+
 __all__ = [
     "adopt",
     "classes",
@@ -164,10 +166,8 @@ def _whole(thing: Any) -> bytes | None:
 
 
 def _by_value(thing: Any) -> bytes | None:
-    import cloudpickle
-
     try:
-        return cloudpickle.dumps(thing)  # type: ignore[no-any-return]
+        return by_value.dumps(thing)
     except Exception:
         return None
 
@@ -187,9 +187,7 @@ def dumps(value: Any) -> bytes:
 
 @functools.cache
 def _pickler() -> Any:
-    import cloudpickle
-
-    class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class ScriptPickler(by_value.pickler()):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             return reduced(obj) or super().reducer_override(obj)
 

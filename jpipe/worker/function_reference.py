@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jpipe.define.loader import import_file
 from jpipe.define.step import Step
-from jpipe.system import main_module
+from jpipe.system import by_value, main_module
 from jpipe.system.ownership import owns_file
 
 __all__ = ["FunctionReference", "SourceStamp", "reference_to", "source_stamps", "stale_sources"]
@@ -94,7 +94,8 @@ def reference_to(step: Step[..., Any], folders: Iterable[str]) -> FunctionRefere
     file = getattr(loaded, "__file__", None)
     function = None if _is_named(step, module, qualname) else step.function
     classes = main_module.classes()
-    pickled = None if function is None and not classes else _by_value((function, main_module.script_name(), classes))
+    sent = (function, main_module.script_name(), classes)
+    pickled = None if function is None and not classes else by_value.dumps(sent)
     reference = FunctionReference(module, qualname, os.path.abspath(file) if file else None, tuple(folders), pickled)
     # In this process it is the function itself, with its globals.
     _resolved[reference] = _Resolved(step.function)
@@ -116,12 +117,6 @@ def _by_name(module: str, qualname: str) -> Any:
     for name in qualname.split("."):
         found = getattr(found, name)
     return found
-
-
-def _by_value(value: Any) -> bytes:
-    import cloudpickle
-
-    return cloudpickle.dumps(value)  # type: ignore[no-any-return]
 
 
 class SourceStamp(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jpipe.files import Read
 from jpipe.store import Inline, NewRecord, PutOptions, Store, Stored
+from jpipe.system.by_value import ByValue
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.function_reference import FunctionReference, SourceStamp
 from jpipe.worker.process_state import digests_below
@@ -53,7 +54,7 @@ class StepWork(NamedTuple):
     family: bytes
     put: PutOptions
     mmap_mode: str | None
-    hashers: Any
+    hashers: ByValue
     timeout: float | None
     cache: bool
     returns_file: bool

@@ -97,7 +97,7 @@ class Execution:
     def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
         step = self.work.step
         outputs: list[str] = []
-        hashers = step.hashers or {}
+        hashers = step.hashers.value
         if type(value) not in _PLAIN:
             hashers = {**hashers, File: lambda file: self._file(file, outputs)}
         if step.returns_file and isinstance(value, (str, os.PathLike)) and not isinstance(value, File):

@@ -19,7 +19,7 @@ from typing import Any
 from jpipe.digest.canonical import hash_bytes
 from jpipe.store.format.compress import compress, decompress
 from jpipe.store.format.unstorable import unstorable
-from jpipe.system import main_module
+from jpipe.system import by_value, main_module
 
 __all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
 
@@ -219,9 +219,7 @@ def _can_be_pickled(value: Any) -> bool:
 
 
 def _cloud_pickler() -> Any:
-    import cloudpickle
-
-    class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class CloudPickler(by_value.pickler()):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             reduced = main_module.reduced(obj) or _array_reduced(type(obj), obj)
             return super().reducer_override(obj) if reduced is NotImplemented else reduced

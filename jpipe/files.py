@@ -6,7 +6,7 @@ import os
 import stat as stats
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 __all__ = ["File", "FileDigests", "Read"]
 
@@ -15,35 +15,43 @@ RUN_FOLDER = "jpipe-run-"
 """What the names of the folders begin with that runs keep in the folder for temporary files."""
 
 
-class File(os.PathLike[str]):
+class File(str):
     """A file whose content is the value.
 
     As an argument, or as the annotation of a parameter that gets a path, it makes the content an input of the step.
     As a step's result, or as its return annotation, it makes the file an output: the step is stale when the file was
-    changed or removed.
+    changed or removed. To everything else it is the path: a text, as libraries want it.
 
     Parameters
     ----------
     path
         Where the file is. Counts for the key too, as it is written here.
+
+    Examples
+    --------
+    >>> file = File("photos/a.png")
+    >>> f"{file}", file.endswith(".png")
+    ('photos/a.png', True)
     """
 
-    __slots__ = ("path",)
+    __slots__ = ()
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+    def __new__(cls, path: str | os.PathLike[str]) -> Self:
+        return super().__new__(cls, os.fspath(path))
+
+    @property
+    def path(self) -> str:
+        """The path as a plain text."""
+        return str.__str__(self)
 
     def __fspath__(self) -> str:
         return self.path
 
+    def __str__(self) -> str:
+        return self.path
+
     def __repr__(self) -> str:
         return f"File({self.path!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, File) and other.path == self.path
-
-    def __hash__(self) -> int:
-        return hash((File, self.path))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return File, (self.path,)

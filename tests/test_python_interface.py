@@ -151,7 +151,7 @@ OPTIONS: list[tuple[str, str]] = [
     ("step(expires='soon')(plain)", "UsageError: expires='soon' is no duration | write seconds, or '90s'"),
     ("step(expires=-1)(plain)", "UsageError: expires=-1 is no duration"),
     ("step(next).signature", "<Signature (*args, **kwargs)>"),
-    ("File('a/b') == File('a/b'), File('a') == 'a', len({File('a'), File('a')})", "(True, False, 1)"),
+    ("File('a/b') == File('a/b'), File('a') == 'a', len({File('a'), File('a')})", "(True, True, 1)"),
 ]
 
 
@@ -190,3 +190,31 @@ print([len(value) for value in run.value])
     told = done.stdout.splitlines()
     assert "a result" in told[0] or "the result" in told[0] or "no result" in told[0], done.stderr
     assert told[-1] == "[100000]"
+
+
+def test_a_file_is_its_path_to_everything_that_takes_one(project: Project) -> None:
+    project.write(
+        {
+            "a.txt": "one",
+            "pipeline.py": """
+            import os
+            from pathlib import Path
+            from jpipe import File, pipeline, step
+
+            @step
+            def look(file):
+                text = f"{file} {file}" + " " + file + " " + str(file) + " %s" % file
+                same = [os.fspath(file), str(Path(file)), os.path.join("", file), file.removesuffix("")]
+                assert text == " ".join(["a.txt"] * 5) and set(same) == {"a.txt"} and {file: 1}["a.txt"] == 1
+                return open(file).read(), type(file).__name__
+
+            @pipeline
+            def main(file=File("a.txt")):
+                return look(file)
+            """,
+        }
+    )
+    assert project.run("-j1").counts == (1, 0)
+    assert project.run("-j1").counts == (0, 1)
+    (project.root / "a.txt").write_text("two", "utf-8")
+    assert project.run("-j2").counts == (1, 0)

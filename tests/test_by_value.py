@@ -190,3 +190,75 @@ def test_what_travelled_counts_as_what_was_written(form: str, project: Project) 
         "('People', 2, 'Other') [0, 0, 1]",
         "('People', 2, 'Other') [0, 0, 0]",
     ]
+
+
+OWN_PICKLER = """
+    import pickle
+    import cloudpickle
+    from jpipe import pipeline, run, step
+
+    def made():
+        class Rate:
+            def __init__(self, value):
+                self.value = value
+
+            def of(self, number):
+                return number * self.value
+
+            def shown(self):
+                return f"{self.value} %"
+
+        return Rate, lambda number: number + 1
+
+    Rate, after = made()
+
+    @step
+    def total(rate, after, number: int) -> float:
+        return after(rate.of(number))
+
+    @pipeline
+    def main():
+        return total(Rate(2.0), AFTER, 3)
+
+    if __name__ == "__main__":
+        done = run(main, n_jobs=1)
+        print(done.value, done.outcomes["total"].ran)
+"""
+
+
+def test_what_a_pickler_of_the_users_brought_counts_by_its_source(project: Project) -> None:
+    """A round trip through cloudpickle changes the methods of the class itself, in the process that made it."""
+    travelled = "pickle.loads(cloudpickle.dumps((Rate, after)))[1]"
+    project.write({"study.py": _patched("loses the file") + OWN_PICKLER.replace("AFTER", "after")})
+    assert project.python("study.py").stdout == "7.0 1\n"
+    project.edit("study.py", "main():\n    return", f"main():\n    arrived = {travelled}\n    return")
+    project.edit("study.py", "Rate(2.0), after", "Rate(2.0), arrived")
+    assert project.python("study.py").stdout == "7.0 0\n", "arrived is the same code"
+    project.edit("study.py", "number + 1", "number + 2")
+    assert project.python("study.py").stdout == "8.0 1\n"
+    project.edit("study.py", "number * self.value", "number / self.value")
+    assert project.python("study.py").stdout == "3.5 1\n"
+
+
+def test_a_memoised_closure_with_a_set_is_found_again_in_any_process(project: Project) -> None:
+    project.write(
+        {
+            "study.py": """
+                import joblib
+                import jpipe
+
+                memory = joblib.Memory("memory", backend="jpipe", verbose=0)
+
+                def made(rate):
+                    def chosen(word):
+                        print("ran")
+                        return rate if word in {"one", "two", "three", "four", "five", "six"} else 0
+                    return memory.cache(chosen)
+
+                if __name__ == "__main__":
+                    print(made(2)("two"))
+            """
+        }
+    )
+    told = [project.python("study.py", env={"PYTHONHASHSEED": seed}).stdout.split() for seed in ("1", "2", "3")]
+    assert told == [["ran", "2"], ["2"], ["2"]]

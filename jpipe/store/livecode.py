@@ -62,10 +62,17 @@ def _compiled(source: str, name: str) -> Iterator[CodeType]:
 def _essence(code: CodeType) -> tuple[Any, ...]:
     """What a code object does, without where it stands."""
     constants = tuple(
-        _essence(constant) if isinstance(constant, CodeType) else (type(constant).__name__, repr(constant))
+        _essence(constant) if isinstance(constant, CodeType) else (type(constant).__name__, _told(constant))
         for constant in code.co_consts
     )
     return code.co_code, constants, code.co_names, code.co_varnames, code.co_argcount, code.co_flags & ~_FUTURES
+
+
+def _told(constant: Any) -> str:
+    """A constant in words; the order of a set is of this process alone."""
+    if isinstance(constant, tuple):
+        return f"({','.join(map(_told, constant))})"
+    return f"{{{','.join(sorted(map(_told, constant)))}}}" if isinstance(constant, frozenset) else repr(constant)
 
 
 def _captured(function: Any) -> str:

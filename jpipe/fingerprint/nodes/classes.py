@@ -141,7 +141,7 @@ class _OwnClass:
             if name in skipped or is_kind(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
                 continue
             function = getattr(value, "__func__", value)
-            own_function = is_kind(function, types.FunctionType) and owns_function(function)
+            own_function = is_kind(function, types.FunctionType) and self._is_written(name, function)
             if self.source is not None and self._is_generated(name, function, own_function):
                 continue
             if own_function:
@@ -151,6 +151,12 @@ class _OwnClass:
             self._note_constant(name, value)
         if subclasses:
             self.edges += subclass_edges(self.graph, self.cls)
+
+    def _is_written(self, name: str, function: types.FunctionType) -> bool:
+        """Of the user's source; what a decorator made is not looked for there, which would take long."""
+        if owns_function(function) or self.source is None or name not in self.source.bound:
+            return owns_function(function)
+        return owns_file(self.graph.files.written(function).co_filename)
 
     def _is_generated(self, name: str, function: Any, own: bool) -> bool:
         """Made by a decorator or base (dataclass, attrs, pydantic), so that the source says it all."""
@@ -222,7 +228,8 @@ def _class_source(graph: Graph, cls: type, path: str | None) -> ClassTemplate | 
         return None
     candidates = graph.files.parsed(path).classes(cls.__qualname__)
     if len(candidates) > 1:
-        lines = {f.__code__.co_firstlineno for f in cls.__dict__.values() if is_kind(f, types.FunctionType)}
+        functions = [f for f in cls.__dict__.values() if is_kind(f, types.FunctionType)]
+        lines = {graph.files.written(function).co_firstlineno for function in functions}
         for candidate in candidates:
             if lines & set(candidate.method_lines):
                 return candidate

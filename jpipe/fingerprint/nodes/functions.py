@@ -36,7 +36,7 @@ from jpipe.system.ownership import (
 
 def fill_function(graph: Graph, node: Node, function: types.FunctionType, named: bool) -> None:
     """Fill the node of a function."""
-    path = function.__code__.co_filename
+    path = graph.files.written(function).co_filename
     if is_jpipe_module(function.__module__) and not owns_file(path):
         node.put(combine("jpipe", function.__qualname__))
     elif owns_file(path):
@@ -55,7 +55,7 @@ def _is_made_by_exec(graph: Graph, function: types.FunctionType) -> bool:
 
 def template_of(graph: Graph, function: types.FunctionType) -> Template | None:
     """The template of a function's source; None when there is none, or when something else is running."""
-    code = function.__code__
+    code = graph.files.written(function)
     parsed = graph.files.parsed(code.co_filename)
     if not graph.files.is_running(code):
         return None
@@ -68,7 +68,7 @@ def template_of(graph: Graph, function: types.FunctionType) -> Template | None:
 def _running_template(graph: Graph, node: Node, function: types.FunctionType) -> Template | None:
     template = template_of(graph, function)
     if template is None:
-        code = function.__code__
+        code = graph.files.written(function)
         spot = BlindSpot.NO_SOURCE if graph.files.is_running(code) else BlindSpot.OLD_CODE
         file = graph.files.relative(code.co_filename)
         node.blind = (Unseen(spot.value, function.__qualname__, file, code.co_firstlineno, REMEDIES[spot]),)
@@ -101,7 +101,7 @@ def _extent(template: Template) -> tuple[int, int]:
 
 
 def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: bool, template: Template | None) -> None:
-    code = function.__code__
+    code = graph.files.written(function)
     namespace = Namespace(function.__globals__, cells_of(function))
     edges = _own_edges(graph, function, named, namespace.cells)
     name = f"{function.__module__}.{function.__qualname__}"

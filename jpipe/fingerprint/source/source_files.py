@@ -182,9 +182,24 @@ class SourceFiles:
         path = code.co_filename
         if not self.suspect(path):
             return True
+        return any(same_code(code, c) for c in self._codes_in(path).get((code.co_firstlineno, code.co_name), ()))
+
+    def written(self, function: types.FunctionType) -> types.CodeType:
+        """The code of a function with its file and lines, also where a pickler of the user's has lost them."""
+        code, file = function.__code__, function.__globals__.get("__file__")
+        if not code.co_filename.startswith("<") or not isinstance(file, str) or owns_file(code.co_filename):
+            return code
+        if owns_file(file):
+            for (_, name), found in self._codes_in(file).items():
+                for candidate in found if name == code.co_name else ():
+                    if same_code(code, candidate):
+                        return candidate
+        return code
+
+    def _codes_in(self, path: str) -> dict[tuple[int, str], list[types.CodeType]]:
         if path not in self._codes:
             self._codes[path] = codes_of(self.text(path), path)
-        return any(same_code(code, c) for c in self._codes[path].get((code.co_firstlineno, code.co_name), ()))
+        return self._codes[path]
 
     def suspect(self, path: str) -> bool:
         """Could the code in memory be older than the text? Told from time stamps alone.

@@ -18,7 +18,7 @@ from joblib import parallel_config
 
 from jpipe.errors import UsageError
 from jpipe.parallel.bar import map_with_bar
-from jpipe.parallel.chunk_size import ChunkSizer
+from jpipe.parallel.chunk_size import Pace
 from jpipe.parallel.map import parallel_map
 
 BACKENDS = ["loky", "multiprocessing", "threading"]
@@ -162,22 +162,23 @@ def test_the_bar_counts_finished_items(capsys):
 
 
 def test_chunks_are_a_quarter_of_a_second_and_shrink_towards_the_end():
-    sizer = ChunkSizer(n_jobs=4)
-    assert sizer.size(10_000) == 1, "nothing is known about the items yet"
-    sizer.learn(1, 0.001, 100)
-    assert sizer.size(10_000) == 16, "grows by steps"
-    sizer.learn(16, 0.016, 1600)
-    assert sizer.size(10_000) == 250
-    assert sizer.size(80) == 10
-    assert sizer.size(None) == 250
-    sizer.learn(250, 500.0, 25_000)
-    assert sizer.size(10_000) == 1, "items became long"
+    pace = Pace(growth=16, least_seconds=0.005)
+    assert pace.chunk_size(10_000, 4) == 1, "nothing is known about the items yet"
+    pace.saw(0.001, 1, 100)
+    assert pace.chunk_size(10_000, 4) == 16, "grows by steps"
+    pace.saw(0.016, 16, 1600)
+    assert pace.chunk_size(10_000, 4) == 250
+    assert pace.chunk_size(80, 4) == 10
+    assert pace.chunk_size(8, 4) == 5, "what takes a few milliseconds is not cut further"
+    assert pace.chunk_size(None, 4) == 250
+    pace.saw(500.0, 250, 25_000)
+    assert pace.chunk_size(10_000, 4) == 1, "items became long"
 
 
 def test_chunks_of_large_items_are_small():
-    sizer = ChunkSizer(n_jobs=2)
-    sizer.learn(1, 0.0001, 10 * 1024**2)
-    assert sizer.size(10_000) == 3
+    pace = Pace(growth=16)
+    pace.saw(0.0001, 1, 10 * 1024**2)
+    assert pace.chunk_size(10_000, 2) == 3
 
 
 # ---- where it runs

@@ -1,77 +1,61 @@
-"""How many items to put into the next chunk, from what the finished ones took."""
+"""How many items go into the next chunk, from what the finished ones took."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
-__all__ = ["ChunkSizer"]
+__all__ = ["Pace"]
 
 _TARGET_SECONDS = 0.25
-_LEAST_SECONDS = 0.005
-_GROWTH = 16
 _MOST_BYTES = 32 * 1024**2
-_MOST_ITEMS = 100_000
 
 
-class ChunkSizer:
-    """Chunks of about a quarter of a second.
+@dataclass(slots=True)
+class Pace:
+    """How long items take, and chunks of about a quarter of a second.
 
-    The first chunks hold one item. Later ones grow at most 16-fold at a time, because the first items can be unlike
-    the others. Towards the end they shrink, so that all workers finish at about the same time, but not below the five
-    milliseconds for which a chunk is worth its way. They are never more than 32 MB.
+    The first chunk holds one item. Later ones grow by steps, because the first items can be unlike the others. Towards
+    the end they shrink, so that all workers finish at about the same time. They are never more than 32 MB.
 
     Parameters
     ----------
-    n_jobs
-        Number of workers.
-    batch_size
-        Items in a chunk, or ``"auto"``.
+    seconds
+        What an item takes: a mean that follows the last ones. None before the first.
+    largest_chunk
+        The items of the largest chunk so far.
+    growth
+        So many times that may the next one hold.
+    most_items
+        No chunk holds more.
+    least_seconds
+        Chunks do not shrink below what takes so long: it would not be worth their way.
     """
 
-    def __init__(self, n_jobs: int, batch_size: int | Literal["auto"] = "auto") -> None:
-        self._n_jobs = n_jobs
-        self._fixed = None if batch_size == "auto" else batch_size
-        self._largest = 1
-        self._seconds: float | None = None
-        self._bytes = 0.0
+    seconds: float | None = None
+    largest_chunk: int = 1
+    growth: int = 64
+    most_items: int = 20_000
+    least_seconds: float = 0.0
+    _bytes: float = 0.0
 
-    def size(self, remaining: int | None) -> int:
-        """Items for the next chunk.
-
-        Parameters
-        ----------
-        remaining
-            How many are left, or None if nobody knows.
-        """
-        if self._fixed is not None:
-            return self._fixed
-        if self._seconds is None:
-            return 1
-        size = min(self._largest * _GROWTH, _MOST_ITEMS)
-        if self._seconds * size > _TARGET_SECONDS:
-            size = int(_TARGET_SECONDS / self._seconds)
-        if self._bytes * size > _MOST_BYTES:
-            size = int(_MOST_BYTES / self._bytes)
-        if remaining is not None:
-            fair = -(-remaining // (2 * self._n_jobs))
-            size = min(size, max(fair, int(_LEAST_SECONDS / max(self._seconds, 1e-9))))
-        return max(size, 1)
-
-    def learn(self, count: int, seconds: float, nbytes: int) -> None:
-        """A chunk is finished.
-
-        Parameters
-        ----------
-        count
-            Items in it.
-        seconds
-            What they took in the worker.
-        nbytes
-            Size of its packed items or of its packed results, whichever is more.
-        """
-        if count == 0:
+    def saw(self, seconds: float, items: int, nbytes: int = 0) -> None:
+        """`items` items took `seconds` together, and `nbytes` on their way to the worker or back."""
+        if not items:
             return
-        latest = seconds / count
-        self._seconds = latest if self._seconds is None else min((self._seconds + latest) / 2, 2 * latest)
-        self._bytes = max(nbytes / count, self._bytes / 2)
-        self._largest = max(self._largest, count)
+        latest = seconds / items
+        self.seconds = latest if self.seconds is None else min((self.seconds + latest) / 2, 2 * latest)
+        self._bytes = max(nbytes / items, self._bytes / 2)
+        self.largest_chunk = max(self.largest_chunk, items)
+
+    def chunk_size(self, waiting: int | None, workers: int) -> int:
+        """How many of `waiting` items to take at once, for `workers` workers; None where nobody knows how many wait."""
+        if self.seconds is None:
+            return 1
+        each = max(self.seconds, 1e-9)
+        size = min(self.largest_chunk * self.growth, self.most_items, int(_TARGET_SECONDS / each))
+        if self._bytes:
+            size = min(size, int(_MOST_BYTES / self._bytes))
+        if waiting is not None:
+            fair = -(-waiting // (2 * workers))
+            size = min(size, max(fair, int(self.least_seconds / each)))
+        return max(size, 1)

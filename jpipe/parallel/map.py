@@ -10,11 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from jpipe.errors import UsageError
-from jpipe.parallel.chunk_size import ChunkSizer
+from jpipe.parallel.chunk_size import Pace
 from jpipe.parallel.fork_safety import may_fork
 from jpipe.parallel.item_source import InTurns, length_of, source_of
 from jpipe.parallel.joblib_config import configured, uses_loky
-from jpipe.parallel.map_engine import Engine, Event, Workers, window_of
+from jpipe.parallel.map_engine import Engine, Event, Workers
 from jpipe.parallel.map_tasks import PackedTasks, Packing, SharedTasks, Tasks
 from jpipe.parallel.map_worker import Work, warm_up
 from jpipe.parallel.n_jobs import resolve_n_jobs
@@ -183,10 +183,18 @@ def map_in_batches(
             if isinstance(iterables, InTurns)
             else source_of(iterables, total, tasks.snapshot, lambda: events.put(Event()))
         )
-        sizer = ChunkSizer(workers.n_jobs, batch_size)
+        sizes = _sizes(batch_size)
         ahead = _items_ahead(pre_dispatch, workers.n_jobs)
         engine = Engine(
-            workers, tasks, source, sizer, events, ordered=ordered, whole=whole, ahead=ahead, on_done=on_done
+            workers,
+            tasks,
+            source,
+            _sizes(batch_size),
+            events,
+            ordered=ordered,
+            whole=whole,
+            ahead=ahead,
+            on_done=on_done,
         )
         # The engine closes what it was given.
         cleanup.pop_all()
@@ -215,9 +223,7 @@ def _open(
         return workers, SharedTasks(work)
     # Workers that have yet to start do so while the work is packed.
     workers.submit(warm_up, lambda *_: None)
-    tasks = PackedTasks(
-        work, inherited=False, same_machine=workers.is_local, places=window_of(workers.n_jobs), packing=packing
-    )
+    tasks = PackedTasks(work, inherited=False, same_machine=workers.is_local, packing=packing)
     cleanup.callback(tasks.close)
     tasks.pack_work()
     return workers, tasks
@@ -246,7 +252,7 @@ def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitSta
 
     count = workers_of(n_jobs)
     # Before the workers, which inherit the work from it.
-    tasks = PackedTasks(work, inherited=True, same_machine=True, places=window_of(count), packing=packing)
+    tasks = PackedTasks(work, inherited=True, same_machine=True, packing=packing)
     cleanup.callback(tasks.close)
     workers = ForkedWorkers(count, cpu_count())
     cleanup.callback(workers.close)
@@ -280,6 +286,11 @@ def _in_this_process(
             raise
         on_done(index, 1)
         yield [result]
+
+
+def _sizes(batch_size: int | Literal["auto"]) -> Pace | int:
+    """Items in each chunk; those of a map are on their way for microseconds, those of a run are filed too."""
+    return Pace(growth=16, most_items=100_000, least_seconds=0.005) if batch_size == "auto" else batch_size
 
 
 def _items(iterables: Sequence[Iterable[Any]] | InTurns) -> Iterator[tuple[Any, ...]]:

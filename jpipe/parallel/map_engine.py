@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.errors import WorkerLostError
 from jpipe.parallel.packing import Packed
+from jpipe.parallel.process_lifetime import is_alive
 from jpipe.parallel.remote_error import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jpipe.parallel.chunk_size import ChunkSizer
+    from jpipe.parallel.chunk_size import Pace
     from jpipe.parallel.item_source import Items, Source
     from jpipe.parallel.map_tasks import Task, Tasks
     from jpipe.parallel.map_worker import Receipt
 
-__all__ = ["Done", "Engine", "Event", "Workers", "window_of"]
+__all__ = ["Done", "Engine", "Event", "Workers"]
 
 _TICK = 0.5
 """Seconds after which the workers are looked at when nothing happens."""
@@ -96,7 +95,6 @@ class Event:
 class _Flight:
     first: int
     count: int
-    place: int
     task: Task
     seen_dead: bool = False
 
@@ -110,11 +108,6 @@ class _Loss:
     died: bool
 
 
-def window_of(n_jobs: int) -> int:
-    """How many chunks may be in flight: one to work on and one waiting for each worker."""
-    return 2 * n_jobs
-
-
 class Engine:
     """One map under way.
 
@@ -126,8 +119,8 @@ class Engine:
         Makes the chunks.
     source
         Where the items come from.
-    sizer
-        How many items a chunk gets.
+    sizes
+        How many items a chunk gets: a number, or what finds it.
     events
         Where workers and source report.
     ordered
@@ -146,7 +139,7 @@ class Engine:
         workers: Workers,
         tasks: Tasks,
         source: Source,
-        sizer: ChunkSizer,
+        sizes: Pace | int,
         events: queue.SimpleQueue[Event],
         *,
         ordered: bool,
@@ -157,14 +150,13 @@ class Engine:
         self._workers = workers
         self._tasks = tasks
         self._source = source
-        self._sizer = sizer
+        self._sizes = sizes
         self._events = events
         self._ordered = ordered
         self._whole = whole
         self._ahead = ahead
         self._on_done = on_done
         self._flights: dict[int, _Flight] = {}
-        self._places = list(range(window_of(workers.n_jobs)))
         self._submitted = 0
         self._ready: dict[int, Receipt] = {}
         self._next = 0
@@ -197,8 +189,10 @@ class Engine:
 
     def _submit(self) -> None:
         """Give the workers as many chunks as they may have."""
-        while self._places and not self._failures and not self._lost and not self._source.ended:
-            size = min(self._sizer.size(self._source.remaining()), self._room())
+        # One chunk to work on and one waiting for each worker.
+        window = 2 * self._workers.n_jobs
+        while len(self._flights) < window and not self._failures and not self._lost and not self._source.ended:
+            size = min(self._size(), self._room())
             if size <= 0:
                 return
             here = self._source.available(size)
@@ -210,6 +204,11 @@ class Engine:
                 self._drawn += len(items)
                 self._send(first, items)
 
+    def _size(self) -> int:
+        if isinstance(self._sizes, int):
+            return self._sizes
+        return self._sizes.chunk_size(self._source.remaining(), self._workers.n_jobs)
+
     def _room(self) -> int:
         if self._ahead is not None:
             return self._ahead - sum(flight.count for flight in self._flights.values())
@@ -218,18 +217,17 @@ class Engine:
         return 16 * self._workers.n_jobs + 4 * self._given - (self._drawn - self._given)
 
     def _send(self, first: int, items: Items) -> None:
-        place = self._places.pop()
+        number = self._submitted
         try:
-            task = self._tasks.task(first, items, place)
+            task = self._tasks.task(first, items, number)
         except Exception as error:
             self._fail(first, error)
             return
-        number = self._submitted
         self._submitted += 1
-        self._flights[number] = _Flight(first, len(items), place, task)
+        self._flights[number] = _Flight(first, len(items), task)
 
         def done(receipt: Any, error: BaseException | None) -> None:
-            died = error is not None and self._has_died(place)
+            died = error is not None and self._has_died(number)
             self._events.put(Event(number, receipt, error, died))
 
         try:
@@ -263,11 +261,11 @@ class Engine:
         if event.receipt is None:
             self._lose(flight, event)
             return
-        self._places.append(flight.place)
         self._tasks.release(flight.task)
         receipt = event.receipt
         nbytes = len(receipt.results.data) if isinstance(receipt.results, Packed) else 0
-        self._sizer.learn(receipt.count, receipt.seconds, max(nbytes, flight.task.nbytes))
+        if not isinstance(self._sizes, int):
+            self._sizes.saw(receipt.seconds, receipt.count, max(nbytes, flight.task.nbytes))
         if receipt.count:
             self._ready[flight.first] = receipt
             self._on_done(flight.first, receipt.count)
@@ -281,39 +279,37 @@ class Engine:
     # ---- workers that died
 
     def _lose(self, flight: _Flight, event: Event) -> None:
-        running = self._tasks.running(flight.place)
-        items = (
-            range(flight.first, flight.first + flight.count) if running is None else range(running[1], running[1] + 1)
-        )
-        self._lost.append(_Loss(items, running is not None, event.died))
+        index = self._tasks.running().get(event.number or 0, (0, None))[1]
+        items = range(flight.first, flight.first + flight.count) if index is None else range(index, index + 1)
+        self._lost.append(_Loss(items, index is not None, event.died))
         self._lost_because = self._lost_because or event.error
         self._failed_at = self._failed_at or time.monotonic()
 
-    def _has_died(self, place: int) -> bool:
+    def _has_died(self, number: int) -> bool:
         """Whether a chunk was lost with its own worker, and not with another's, seen from a thread of the backend.
 
         Backends end the other workers when these calls return, and a process that was killed takes a moment to be
         gone.
         """
         for _ in range(1 if self._found_dead else _LOOKS):
-            if self._is_dead(place):
+            if number in self._orphans():
                 self._found_dead = True
                 return True
             time.sleep(_LOOK)
         return False
 
-    def _is_dead(self, place: int) -> bool:
-        running = self._tasks.running(place)
-        return running is not None and _is_dead(running[0])
+    def _orphans(self) -> set[int]:
+        """The chunks whose workers are dead."""
+        return {number for number, (pid, _) in self._tasks.running().items() if not is_alive(pid)}
 
     def _look_for_dead(self) -> None:
         """Not every backend says when a worker was killed. One that just finished may be gone too: look twice."""
-        for number, flight in list(self._flights.items()):
-            if self._is_dead(flight.place):
-                if flight.seen_dead:
-                    del self._flights[number]
-                    self._lose(flight, Event(number, died=True, error=RuntimeError("a worker process is gone")))
-                flight.seen_dead = True
+        for number in self._orphans() & self._flights.keys():
+            flight = self._flights[number]
+            if flight.seen_dead:
+                del self._flights[number]
+                self._lose(flight, Event(number, died=True, error=RuntimeError("a worker process is gone")))
+            flight.seen_dead = True
 
     # ---- results
 
@@ -372,18 +368,6 @@ class Engine:
                 return
             if event.number is not None:
                 self._flights.pop(event.number, None)
-
-
-def _is_dead(pid: int) -> bool:
-    """Whether a process of this machine has ended; False where that cannot be said."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except FileNotFoundError:
-        return pid != os.getpid()
-    except OSError:
-        return False
 
 
 def _worker_lost(lost: list[_Loss]) -> WorkerLostError:

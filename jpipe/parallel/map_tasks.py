@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.parallel.item_source import Columns, Items, Snapshot
 from jpipe.parallel.map_worker import Chunk, Receipt, SharedChunk, Work, WorkReference, drop_work, keep_work
-from jpipe.parallel.notes import Notes
 from jpipe.parallel.packing import Packed, Packer
 from jpipe.parallel.remote_error import add_item_note
 from jpipe.parallel.spill import SpillFolder, random_name
+from jpipe.parallel.status_board import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["PackedTasks", "Packing", "SharedTasks", "Task", "Tasks"]
 
@@ -69,14 +69,14 @@ class Tasks(Protocol):
     snapshot: Snapshot | None
     """See `jpipe.parallel.item_source`."""
 
-    def task(self, first: int, items: Items, place: int) -> Task:
-        """The chunk of these items, the first of them number `first`; `place` is for its notes."""
+    def task(self, first: int, items: Items, number: int) -> Task:
+        """Chunk `number`, of these items, the first of them number `first`."""
 
     def release(self, task: Task) -> None:
         """The chunk is done."""
 
-    def running(self, place: int) -> tuple[int, int] | None:
-        """Process id and item of the chunk at that place, None when nobody began it or nobody knows."""
+    def running(self) -> Mapping[int, tuple[int, int]]:
+        """Process id and item by the number of each chunk that was last seen with a worker."""
 
     def stop(self) -> None:
         """Ask the workers to stop after their current item."""
@@ -94,14 +94,14 @@ class SharedTasks:
         self._work = work
         self._stop = threading.Event()
 
-    def task(self, first: int, items: Items, place: int) -> Task:
+    def task(self, first: int, items: Items, number: int) -> Task:
         return Task(SharedChunk(self._work, first, items, self._stop))
 
     def release(self, task: Task) -> None:
         pass
 
-    def running(self, place: int) -> tuple[int, int] | None:
-        return None
+    def running(self) -> Mapping[int, tuple[int, int]]:
+        return {}
 
     def stop(self) -> None:
         self._stop.set()
@@ -121,8 +121,6 @@ class PackedTasks:
         Whether the workers are forks that will have `work` anyhow.
     same_machine
         Whether the workers see this machine's files and processes.
-    places
-        How many chunks may be in flight.
     packing
         How values travel.
     """
@@ -133,7 +131,6 @@ class PackedTasks:
         *,
         inherited: bool,
         same_machine: bool,
-        places: int,
         packing: Packing,
     ) -> None:
         self._folder = SpillFolder(packing.temp_folder)
@@ -144,7 +141,7 @@ class PackedTasks:
         self._shared_files = same_machine or packing.temp_folder is not None
         self._uses: Counter[str] = Counter()
         self._uses_lock = threading.Lock()
-        self._notes = Notes(os.path.join(self._folder.path, "notes"), places) if same_machine else None
+        self._board = Board(self._folder.path) if same_machine else None
         self._constants = self._packer()
         self._stable = self._packer()
         self._changing = self._packer(by_content=True)
@@ -169,16 +166,14 @@ class PackedTasks:
             data = packed.data if path is None else None
             self._reference = WorkReference(self._reference.name, data, path, packed.mapped)
 
-    def task(self, first: int, items: Items, place: int) -> Task:
+    def task(self, first: int, items: Items, number: int) -> Task:
         packed = list(self._blocks(first, items))
-        if self._notes is not None:
-            self._notes.clear(place)
         chunk = Chunk(
             self._reference,
             first,
             tuple(block.data for block in packed),
-            None if self._notes is None else self._notes.path,
-            place if self._notes is not None else 0,
+            None if self._board is None else self._board.path,
+            number,
             self._folder.path if self._shared_files else None,
             self._max_nbytes,
             self._by_value,
@@ -197,20 +192,16 @@ class PackedTasks:
                     with contextlib.suppress(OSError):
                         os.unlink(file)
 
-    def running(self, place: int) -> tuple[int, int] | None:
-        if self._notes is None:
-            return None
-        pid, index = self._notes.read(place)
-        return (pid, index) if pid else None
+    def running(self) -> Mapping[int, tuple[int, int]]:
+        states = [] if self._board is None else self._board.states()
+        return {state.chunk: (state.pid, state.position) for state in states if state.position is not None}
 
     def stop(self) -> None:
-        if self._notes is not None:
-            self._notes.ask_to_stop()
+        if self._board is not None:
+            self._board.ask_to_stop()
 
     def close(self) -> None:
         drop_work(self._reference.name)
-        if self._notes is not None:
-            self._notes.close()
         self._folder.remove()
 
     def _packer(self, by_content: bool = False) -> Packer:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpipe.parallel.notes import Notes
 from jpipe.parallel.packing import Packed, Packer, unpack
 from jpipe.parallel.remote_error import Failure, add_item_note
 from jpipe.parallel.spill import SpillFolder, write_file
+from jpipe.parallel.status_board import CHUNK, POSITION, STOP, ask_to_stop, own_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -149,10 +149,10 @@ class Chunk:
         Index of the first item.
     blocks
         The packed items: each block is a list of items.
-    notes
-        Path of the notes, or None on another machine.
-    place
-        The chunk's place in them.
+    board
+        Folder of the status board, or None on another machine.
+    number
+        The chunk's number on it.
     folder
         Where large results go, or None.
     max_nbytes
@@ -164,8 +164,8 @@ class Chunk:
     work: WorkReference
     first: int
     blocks: tuple[bytes, ...]
-    notes: str | None
-    place: int
+    board: str | None
+    number: int
     folder: str | None
     max_nbytes: int | None
     by_value: bool
@@ -176,7 +176,8 @@ class Chunk:
         def pack(value: Any) -> bytes:
             return packer.pack(value).data
 
-        notes = _open_notes(self.notes)
+        slot = own_slot(self.board)
+        numbers: Any = [0] * 3 if slot is None else slot.numbers
         results: list[Any] = []
         append = results.append
         index = self.first - 1
@@ -186,23 +187,21 @@ class Chunk:
         try:
             work = self.work.load()
             begin = time.perf_counter()
-            numbers, place = notes.numbers, 1 + 2 * self.place
-            numbers[place + 1] = self.first
-            numbers[place] = os.getpid()
+            numbers[CHUNK], numbers[POSITION] = self.number, self.first
             call, after, constants = work.function, work.after, work.constants
             alone = not after and not constants
             for block in self.blocks:
                 for arguments in unpack(block):
-                    if numbers[0]:
+                    if numbers[STOP]:
                         break
                     index += 1
-                    numbers[place + 1] = index
+                    numbers[POSITION] = index
                     # Every microsecond here counts: no `work.call`.
                     append(call(*arguments) if alone else call(*arguments, *after, **constants))
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt) and self.board is not None:
                 # Ctrl-C reaches all processes: none begins another item before the caller is done with stopping.
-                notes.numbers[0] = 1
+                ask_to_stop(self.board)
             function = None if index < self.first else self.work.load().function
             failure = Failure.of(error, max(index, self.first), function, arguments, pack)
         seconds = time.perf_counter() - begin
@@ -269,27 +268,6 @@ def _picklable(results: list[Any], packer: Packer) -> tuple[list[Any], Exception
         except Exception as error:
             return results[:position], error
     raise AssertionError("every result can be pickled alone, but not all together")
-
-
-_opened: dict[str, Notes] = {}
-
-
-class _NoNotes:
-    """Stands for the notes where nobody could read them."""
-
-    def __init__(self) -> None:
-        self.numbers = [0, 0, 0]
-
-
-def _open_notes(path: str | None) -> Any:
-    if path is None:
-        return _NoNotes()
-    notes = _opened.get(path)
-    if notes is None:
-        for old in [old for old in _opened if not os.path.exists(old)]:
-            del _opened[old]
-        notes = _opened[path] = Notes(path)
-    return notes
 
 
 def _drop_after(name: str, path: str) -> None:

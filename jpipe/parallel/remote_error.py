@@ -1,14 +1,13 @@
-"""How the exception of an item gets from a worker to the caller: itself where it can, readable in any case."""
+"""How the exception of an item of a map gets from a worker to the caller: itself where it can, readable in any case."""
 
 from __future__ import annotations
 
-import pickle
 import reprlib
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import StepError
+from jpipe.system.error_record import ErrorRecord, record_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +34,14 @@ class Failure:
     ----------
     index
         Which item.
-    summary
-        Type and message of its exception.
-    traceback
-        The traceback as text, from the user's function on.
-    packed
-        The exception, pickled, when it survives that.
+    record
+        Its exception.
     note
         The item's number and arguments, shortened.
     """
 
     index: int
-    summary: str
-    traceback: str
-    packed: bytes | None
+    record: ErrorRecord
     note: str
 
     @classmethod
@@ -61,20 +54,18 @@ class Failure:
         pack: Callable[[Any], bytes],
     ) -> Failure:
         """Describe an exception where it was raised."""
-        below = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        text = "".join(traceback.format_exception(type(error), error, below))
-        summary = "".join(traceback.format_exception_only(type(error), error)).strip()
-        return cls(index, summary, text, _packed(error, pack), _note(index, function, arguments))
+        return cls(index, record_error(error, dumps=pack), _note(index, function, arguments))
 
     def exception(self) -> BaseException:
         """What to raise in the caller."""
-        error = None if self.packed is None else _unpacked(self.packed)
+        record = self.record
+        error = record.exception()
         if error is None:
             error = StepError(
-                f"item {self.index} failed: {self.summary}",
+                f"item {self.index} failed: {record.error_type}: {record.message}".rstrip(": "),
                 hint="the exception itself cannot be pickled; its traceback in the worker is above",
             )
-        error.__cause__ = RemoteTraceback(self.traceback)
+        error.__cause__ = RemoteTraceback(record.traceback)
         error.add_note(self.note)
         return error
 
@@ -93,21 +84,3 @@ def _note(index: int, function: Any, arguments: tuple[Any, ...]) -> str:
     except Exception:
         shown = "..."
     return f"in item {index}: {name}({shown})"
-
-
-def _packed(error: BaseException, pack: Callable[[Any], bytes]) -> bytes | None:
-    """The pickled exception, if the caller will be able to unpickle it."""
-    try:
-        packed = pack(error)
-        copy = pickle.loads(packed)
-        return packed if type(copy) is type(error) and str(copy) == str(error) else None
-    except Exception:
-        return None
-
-
-def _unpacked(packed: bytes) -> BaseException | None:
-    try:
-        error = pickle.loads(packed)
-    except Exception:
-        return None
-    return error if isinstance(error, BaseException) else None

@@ -1,8 +1,8 @@
-"""What each worker process is doing right now, readable by the main process even after the worker was killed.
+"""What each worker is doing right now, readable by the main process even after the worker was killed.
 
-A run has a folder of its own below the system's temporary folder. Each worker maps one small file in it, named by its
-process and thread, and writes there which chunk and which item of it it is on. A file named ``stop`` asks all workers
-to stop after their current item.
+A run or a map has a folder. Each worker maps one small file in it, named by its process and thread, and writes there
+which chunk and which item of it it is on. A flag in it asks the worker to stop after its current item; a file named
+``stop`` says the same to workers that have yet to come.
 """
 
 from __future__ import annotations
@@ -10,23 +10,17 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import shutil
 import struct
-import tempfile
 import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jpipe.files import RUN_FOLDER
+__all__ = ["CHUNK", "POSITION", "STOP", "Board", "Slot", "SlotState", "ask_to_stop", "own_slot"]
 
-__all__ = ["RunFolder", "Slot", "SlotState", "is_alive"]
-
-_LAYOUT = struct.Struct("<QIIdQ")
-_SIZE = 64
-IDLE = 0xFFFFFFFF
-LEFTOVER_AFTER = 60.0
-"""Folders of dead runs are removed when they were not touched for so long, seconds."""
+STOP, CHUNK, POSITION, DONE, STARTED, PEAK = range(6)
+"""What the integers of a slot are."""
+_LAYOUT = struct.Struct("=8q")
+_IDLE = -1
 
 
 class SlotState(NamedTuple):
@@ -57,97 +51,113 @@ class SlotState(NamedTuple):
 
 
 class Slot:
-    """The worker's side: say what this process is doing."""
+    """The worker's side: say what this thread is doing.
+
+    Attributes
+    ----------
+    numbers : memoryview
+        The integers themselves, for who counts microseconds.
+    """
 
     def __init__(self, folder: str) -> None:
-        self._stop = os.path.join(folder, "stop")
         path = os.path.join(folder, f"{os.getpid()}-{threading.get_ident()}")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            # A hole would have no room on a full disk, and to write into its mapping kills the process.
-            os.write(descriptor, bytes(_SIZE))
-            self._map = mmap.mmap(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
-        self._done = 0
+        self.numbers: Any = _mapped(path, os.O_CREAT).cast("q")
+        # A worker that comes after the flags were set sees the file.
+        self.numbers[STOP] = os.path.exists(os.path.join(folder, "stop"))
 
     def begin(self, chunk: int, position: int, now: float, peak_memory: int) -> None:
         """An item begins."""
-        _LAYOUT.pack_into(self._map, 0, chunk, position, self._done, now, peak_memory)
+        numbers = self.numbers
+        numbers[STARTED], numbers[PEAK] = int(now * 1e9), peak_memory
+        numbers[CHUNK], numbers[POSITION] = chunk, position
 
-    def end(self, chunk: int, now: float, peak_memory: int) -> None:
+    def end(self, peak_memory: int) -> None:
         """The item ended."""
-        self._done += 1
-        _LAYOUT.pack_into(self._map, 0, chunk, IDLE, self._done, now, peak_memory)
+        numbers = self.numbers
+        numbers[POSITION], numbers[PEAK] = _IDLE, peak_memory
+        numbers[DONE] += 1
 
     def should_stop(self) -> bool:
-        """Whether the run was asked to stop."""
-        return os.path.exists(self._stop)
+        """Whether workers were asked to stop."""
+        return bool(self.numbers[STOP])
 
 
-class RunFolder:
-    """The main process's side: a temporary folder with one slot a worker."""
+class Board:
+    """The main process's side.
 
-    def __init__(self) -> None:
-        _remove_leftovers()
-        self.path = Path(tempfile.mkdtemp(prefix=f"{RUN_FOLDER}{os.getpid()}-"))
-        self._numbers: dict[int, int] = {}
+    Parameters
+    ----------
+    path
+        The folder of the slots.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def states(self) -> list[SlotState]:
-        """What every worker of this run was last doing."""
+        """What every worker was last doing."""
         found = []
-        for pid, path in self._slots():
-            raw = path.read_bytes()
-            if len(raw) == _SIZE:
-                chunk, position, done, started, peak = _LAYOUT.unpack_from(raw)
-                found.append(SlotState(pid, chunk, None if position == IDLE else position, done, started, peak))
+        for pid, path in _slots(self.path):
+            with contextlib.suppress(FileNotFoundError):
+                raw = Path(path).read_bytes()
+                if len(raw) == _LAYOUT.size:
+                    _, chunk, position, done, started, peak, *_ = _LAYOUT.unpack(raw)
+                    where = None if position == _IDLE else position
+                    found.append(SlotState(pid, chunk, where, done, started / 1e9, peak))
         return found
-
-    def number_of(self, pid: int) -> int:
-        """A small number for a worker, from 1, in the order in which they were first heard of; 0 for this process."""
-        if pid == os.getpid():
-            return 0
-        return self._numbers.setdefault(pid, len(self._numbers) + 1)
 
     def ask_to_stop(self) -> None:
         """Ask all workers to stop after their current item."""
-        (self.path / "stop").touch()
+        ask_to_stop(self.path)
 
     def forget_workers(self) -> None:
         """Drop the slots of worker processes, which are all gone; threads of this process live on."""
-        for pid, path in self._slots():
+        for pid, path in _slots(self.path):
             if pid != os.getpid():
                 with contextlib.suppress(OSError):  # on Windows, what is left of a worker may still have it open
-                    path.unlink()
-
-    def remove(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def _slots(self) -> list[tuple[int, Path]]:
-        """Process and path of each slot."""
-        named = [(path.name.partition("-"), path) for path in self.path.iterdir()]
-        return [(int(pid), path) for (pid, dash, _), path in named if dash and pid.isdigit()]
+                    os.unlink(path)
 
 
-def _remove_leftovers() -> None:
-    """Remove the folders of runs that were killed."""
+def ask_to_stop(folder: str) -> None:
+    """Ask all workers of a board to stop after their current item."""
     with contextlib.suppress(OSError):
-        for path in Path(tempfile.gettempdir()).glob(f"{RUN_FOLDER}*-*"):
-            pid = path.name.removeprefix(RUN_FOLDER).partition("-")[0]
-            old = time.time() - path.stat().st_mtime > LEFTOVER_AFTER
-            if old and pid.isdigit() and not is_alive(int(pid)):
-                shutil.rmtree(path, ignore_errors=True)
+        Path(folder, "stop").touch()
+        for _, path in _slots(folder):
+            with contextlib.suppress(OSError):
+                _mapped(path).cast("q")[STOP] = 1
 
 
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process on this machine; True where that cannot be asked."""
-    if os.name == "nt":
-        return True
+_known: dict[tuple[str, int], Slot] = {}
+
+
+def own_slot(folder: str | None) -> Slot | None:
+    """This thread's slot on a board; None where that is on another machine."""
+    if folder is None:
+        return None
+    place = folder, threading.get_ident()
+    slot = _known.get(place)
+    if slot is None:
+        for other in [known for known in _known if not os.path.exists(known[0])]:
+            _known.pop(other, None)
+        try:
+            slot = _known[place] = Slot(folder)
+        except OSError:
+            return None
+    return slot
+
+
+def _slots(folder: str) -> list[tuple[int, str]]:
+    """Process and path of each slot."""
+    named = [(name.partition("-"), name) for name in os.listdir(folder)]
+    return [(int(pid), os.path.join(folder, name)) for (pid, dash, _), name in named if dash and pid.isdigit()]
+
+
+def _mapped(path: str, create: int = 0) -> memoryview:
+    descriptor = os.open(path, os.O_RDWR | create | getattr(os, "O_BINARY", 0), 0o600)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        if create:
+            # A hole would have no room on a full disk, and to write into its mapping kills the process.
+            os.write(descriptor, _LAYOUT.pack(0, 0, _IDLE, 0, 0, 0, 0, 0))
+        return memoryview(mmap.mmap(descriptor, _LAYOUT.size))
+    finally:
+        os.close(descriptor)

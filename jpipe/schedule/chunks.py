@@ -17,6 +17,7 @@ from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.model.step_options import StepOptions
+from jpipe.parallel.chunk_size import Pace
 from jpipe.schedule.ready import Item, Ready
 from jpipe.store import PutOptions
 from jpipe.system.by_value import ByValue
@@ -25,41 +26,12 @@ from jpipe.worker.function_reference import SourceStamp, reference_to, source_st
 from jpipe.worker.messages import ItemWork, StepWork, Work
 from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
 
-__all__ = ["Chunk", "ChunkBuilder", "Pace", "StepQueue"]
+__all__ = ["Chunk", "ChunkBuilder", "StepQueue"]
 
-TARGET_SECONDS = 0.3
-GROWTH = 64
-MOST_ITEMS = 20_000
 QUICK = 0.5
 """Items that take less are over before a worker could be given the next, seconds."""
 SPILLED = 1 << 20
 """Arguments whose pickled form is larger go through the store, once, bytes."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """How long items of a step take, as far as seen.
-
-    `seconds` is a mean that follows the last items; None before the first.
-    """
-
-    seconds: float | None = None
-    largest_chunk: int = 1
-
-    def saw(self, seconds: float, items: int) -> None:
-        """`items` items took `seconds` together."""
-        if items:
-            mean = seconds / items
-            self.seconds = mean if self.seconds is None else 0.5 * self.seconds + 0.5 * mean
-            self.largest_chunk = max(self.largest_chunk, items)
-
-    def chunk_size(self, waiting: int, workers: int) -> int:
-        """How many of `waiting` items to take at once, for `workers` workers."""
-        if self.seconds is None:
-            return 1
-        wanted = int(TARGET_SECONDS / max(self.seconds, 1e-6))
-        fair = -(-waiting // (2 * workers))
-        return max(1, min(wanted, fair, self.largest_chunk * GROWTH, MOST_ITEMS))
 
 
 @dataclass(slots=True, eq=False)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from jpipe.parallel.status_board import RunFolder
 from jpipe.schedule.chunks import Chunk, StepQueue
 from jpipe.schedule.lost_workers import Blame, Losses, LossReport
+from jpipe.schedule.run_folder import RunFolder
 from jpipe.schedule.watchdog import Watchdog, end_process
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.system.ownership import is_users
@@ -158,7 +158,7 @@ class InFlight:
         timeout = blame.chunk.queue.options.timeout
         slot = blame.slot
         pid = slot.pid if slot is not None else 0
-        words = last_words(str(self.folder.path), pid)
+        words = last_words(self.folder.path, pid)
         frames = tuple((file, line, name, is_users(file)) for file, line, name in words.frames)
         if blame.kind == "timeout" and timeout is not None:
             seconds = timeout

@@ -244,7 +244,7 @@ class Scheduler:
     def _build(self, entry: StepQueue, items: list[Item]) -> Chunk:
         if self._chunks is None:
             self._store.pin()
-            self._chunks = self._make_builder(str(self._in_flight.folder.path))
+            self._chunks = self._make_builder(self._in_flight.folder.path)
         self._counts.started(entry.step.name)
         return self._chunks.build(entry, items)
 

@@ -6,7 +6,8 @@ import os
 import signal
 from collections.abc import Mapping
 
-from jpipe.parallel.status_board import RunFolder, SlotState
+from jpipe.parallel.process_lifetime import is_alive
+from jpipe.parallel.status_board import Board, SlotState
 from jpipe.schedule.chunks import Chunk
 from jpipe.worker.timeouts import ended_after
 
@@ -31,7 +32,7 @@ class Watchdog:
         By process: the most resident memory that was seen, bytes.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: Board) -> None:
         self._folder = folder
         self.slots: list[SlotState] = []
         self.memory: dict[int, int] = {}
@@ -65,7 +66,7 @@ class Watchdog:
 
     def vanished(self, running: Mapping[int, Chunk]) -> list[SlotState]:
         """The workers on this machine that are over although their chunk is not."""
-        return [slot for slot in self.slots if slot.chunk in running and slot.pid != os.getpid() and _is_over(slot.pid)]
+        return [slot for slot in self.slots if slot.chunk in running and not is_alive(slot.pid)]
 
 
 def end_process(pid: int) -> None:
@@ -74,18 +75,6 @@ def end_process(pid: int) -> None:
         os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     except OSError:
         return
-
-
-def _is_over(pid: int) -> bool:
-    if os.name == "nt":  # there os.kill(pid, 0) would end it
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _resident(pid: int) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 import traceback
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
 
 from jpipe.system.ownership import is_jpipe_file, is_users
 
@@ -72,8 +74,10 @@ class ErrorRecord(NamedTuple):
         return loaded if isinstance(loaded, BaseException) else None
 
 
-def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.0) -> ErrorRecord:
-    """A record of an exception that was just caught."""
+def record_error(
+    error: BaseException, kind: str = "raised", seconds: float = 0.0, dumps: Callable[[Any], bytes] = pickle.dumps
+) -> ErrorRecord:
+    """A record of an exception that was just caught; `dumps` pickles it."""
     summary = _frames(error)
     frames = tuple((f.filename, f.lineno or 0, f.name, is_users(f.filename)) for f in summary)
     return ErrorRecord(
@@ -82,7 +86,7 @@ def record_error(error: BaseException, kind: str = "raised", seconds: float = 0.
         _text(error),
         _formatted(error, summary),
         frames,
-        _survivor(error),
+        _survivor(error, dumps),
         seconds,
         tuple(_causes(error)),
     )
@@ -153,7 +157,7 @@ def _text(error: BaseException) -> str:
 
 def _formatted(error: BaseException, summary: list[traceback.FrameSummary]) -> str:
     try:
-        chain = traceback.format_exception(error)
+        chain = traceback.format_exception(type(error), error, _below_jpipe(error.__traceback__))
         own = traceback.format_list(summary)
         only = traceback.format_exception_only(error)
         plain = error.__cause__ is None and error.__context__ is None
@@ -162,10 +166,21 @@ def _formatted(error: BaseException, summary: list[traceback.FrameSummary]) -> s
         return f"{_type_name(error)}: {_text(error)}"
 
 
-def _survivor(error: BaseException) -> bytes | None:
+def _below_jpipe(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None and is_jpipe_file(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+_ADDRESS = re.compile("0x[0-9a-fA-F]+")
+
+
+def _survivor(error: BaseException, dumps: Callable[[Any], bytes]) -> bytes | None:
     """The pickled exception, when it comes back as what it was: some classes cannot be rebuilt from their arguments."""
     try:
-        pickled = pickle.dumps(error)
-        return pickled if type(pickle.loads(pickled)) is type(error) else None
+        pickled = dumps(error)
+        copy = pickle.loads(pickled)
+        same = type(copy) is type(error) and _ADDRESS.sub("", str(copy)) == _ADDRESS.sub("", str(error))
+        return pickled if same else None
     except Exception:
         return None

@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Self
 
-from jpipe.parallel.status_board import is_alive
+from jpipe.parallel.process_lifetime import is_alive
 
 __all__ = ["CurrentItem", "died_on"]
 

@@ -1,22 +1,19 @@
-"""What a worker process keeps from chunk to chunk: digests of files, its slot, its redirected streams."""
+"""What a worker process keeps from chunk to chunk: digests of files, its redirected streams."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
 from jpipe.files import FileDigests
-from jpipe.parallel.status_board import Slot
 from jpipe.store import Store
 from jpipe.system.input_files import Boundary
 from jpipe.worker.descriptors import Descriptors
 
-__all__ = ["boundary_of", "code_below", "digests_below", "native_streams", "own_slot"]
+__all__ = ["boundary_of", "code_below", "digests_below", "native_streams"]
 
 _folders: dict[str, FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
-_slots: dict[tuple[str, int], Slot] = {}
 _own_code: dict[str, OwnCode] = {}
 _natives: dict[str, Descriptors] = {}
 
@@ -67,21 +64,6 @@ def boundary_of(root: str, cache: str) -> Boundary:
     if known is None:
         known = _boundaries[root, cache] = Boundary(Path(root), Path(cache))
     return known
-
-
-def own_slot(folder: str | None) -> Slot | None:
-    """This thread's slot; None where the run's folder is on another machine."""
-    if folder is None:
-        return None
-    place = folder, threading.get_ident()
-    if place not in _slots:
-        for other in [known for known in _slots if known[0] != folder]:
-            _slots.pop(other, None)
-        try:
-            _slots[place] = Slot(folder)
-        except OSError:
-            return None
-    return _slots[place]
 
 
 def native_streams(folder: str | None) -> Descriptors | None:

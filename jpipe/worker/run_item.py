@@ -19,6 +19,7 @@ from jpipe.model.step_options import StepOptions
 from jpipe.model.value_summary import outcome_of
 from jpipe.parallel.interrupts import came, interruptible
 from jpipe.parallel.process_lifetime import is_worker
+from jpipe.parallel.status_board import own_slot
 from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
 from jpipe.system.audit import Watch, watching
 from jpipe.system.error_record import record_error
@@ -27,7 +28,7 @@ from jpipe.worker.capture import Capture, forget_warnings
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
-from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams, own_slot
+from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
 from jpipe.worker.seeds import seeded
 from jpipe.worker.timeouts import limit
 from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
@@ -84,7 +85,7 @@ class Execution:
         receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
         if self.slot is not None:
             receipt.peak_memory = peak_memory()
-            self.slot.end(self.work.number, started, receipt.peak_memory)
+            self.slot.end(receipt.peak_memory)
         return receipt
 
     def _call(self, item: ItemWork) -> Any:

@@ -186,15 +186,7 @@ def map_in_batches(
         sizes = _sizes(batch_size)
         ahead = _items_ahead(pre_dispatch, workers.n_jobs)
         engine = Engine(
-            workers,
-            tasks,
-            source,
-            _sizes(batch_size),
-            events,
-            ordered=ordered,
-            whole=whole,
-            ahead=ahead,
-            on_done=on_done,
+            workers, tasks, source, sizes, events, ordered=ordered, whole=whole, ahead=ahead, on_done=on_done
         )
         # The engine closes what it was given.
         cleanup.pop_all()

@@ -46,18 +46,18 @@ class PreparedItem:
         The item's number among all items of the step, from 0, and how many there are.
     label
         The item as people tell it from others.
-    key
-        Its key, which is its seed too.
     arguments
         By parameter, the values that a run would give it.
+    item_seed
+        What generators of random numbers are seeded with.
     """
 
     step: Step[..., Any]
     item: int
     items: int
     label: str
-    key: bytes
     arguments: Mapping[str, Any]
+    item_seed: int
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -71,7 +71,7 @@ class PreparedItem:
 
     def seed(self) -> None:
         """Seed `random` and `numpy.random` as a run does."""
-        seeded(self.key)
+        seeded(self.item_seed)
 
 
 def load_item(
@@ -145,10 +145,8 @@ def prepare_item(
     total = pipeline_state.numbers.count_of_step(step)
     number = _failed_item(session, pipeline_state, states, total, step) if item is None else item
     state, index = _located(pipeline_state, states, number, total, step)
-    arguments = _arguments(session, pipeline_state, state, index)
-    key = state.keys[index]
-    assert key is not None
-    return PreparedItem(state.call.step, number, total, label_of(state, index), key, arguments)
+    arguments, item_seed = _arguments(session, pipeline_state, state, index)
+    return PreparedItem(state.call.step, number, total, label_of(state, index), arguments, item_seed)
 
 
 def _failed_item(
@@ -187,12 +185,16 @@ def _without_inputs(pipeline_state: PipelineState, state: CallState) -> UsageErr
     )
 
 
-def _arguments(session: PipelineSession, pipeline_state: PipelineState, state: CallState, index: int) -> dict[str, Any]:
+def _arguments(
+    session: PipelineSession, pipeline_state: PipelineState, state: CallState, index: int
+) -> tuple[dict[str, Any], int]:
+    """The arguments of an item, and its seed."""
     builder = ChunkBuilder(session, pipeline_state)
     step = state.call.step
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:
-        return inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
+        inputs = inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
+        return inputs, work.items[0].seed(work.step)
     except MissingEntry as error:
         raise UsageError(
             f"an input of {label_of(state, index)} is damaged or gone: {error}", hint="jpipe run computes it again"

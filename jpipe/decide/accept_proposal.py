@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
-from jpipe.decide.keys import item_key
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import reasons_of_code
@@ -102,7 +101,8 @@ def _older(
         arguments = list(pipeline_state.arguments_of(state, index).items())
         for family in known:
             is_older = family != state.fingerprint.digest
-            if is_older and pipeline_state.store.family(family).find(item_key(family, arguments)):
+            key = pipeline_state.key_of(state, index, arguments, family)
+            if is_older and pipeline_state.store.family(family).find(key):
                 found.add(family)
                 kept += 1
                 break

@@ -55,6 +55,10 @@ class Digester:
         self._known[place] = value, found
         return found
 
+    def written(self, call: Call, name: str, value: Any) -> bytes:
+        """The digest of an argument, or of a part of one, that holds no result of a step."""
+        return self.argument(call, name, value, name in file_parameters(call))
+
     def elements(self, call: Call, name: str, values: Sequence[Any], is_file: bool = False) -> list[bytes]:
         """The digests of the elements of a list that is mapped over."""
         found = None if is_file or call.step.declared.hash else digest_scalars(values)

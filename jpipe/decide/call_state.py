@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -11,7 +11,7 @@ from jpipe.define.layout import Call
 from jpipe.digest import Code
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
-from jpipe.store import Record, Where
+from jpipe.store import Held, Record, Stored, Where
 
 __all__ = ["CallState", "Status"]
 
@@ -37,6 +37,8 @@ class CallState:
     ----------
     call, fingerprint
         The call, and the code of its step.
+    rules
+        What its step says of how arguments count, as a part of its keys.
     count
         How many items it has; None until its lists are known. A plain call has one.
     status, keys, contents, places
@@ -75,6 +77,7 @@ class CallState:
 
     call: Call
     fingerprint: Fingerprint
+    rules: bytes = b""
     count: int | None = None
     status: bytearray = field(default_factory=bytearray)
     keys: list[bytes | None] = field(default_factory=list)
@@ -108,3 +111,36 @@ class CallState:
     def items(self, *wanted: Status) -> list[int]:
         """The items that are as far as one of `wanted`."""
         return [index for index, status in enumerate(self.status) if status in wanted]
+
+    def size(self, count: int) -> None:
+        """It has so many items, of which nothing is known."""
+        self.count = self.open_items = count
+        self.status = bytearray(count)
+        self.keys = [None] * count
+        self.contents = [None] * count
+        self.places = [None] * count
+
+    def ran(
+        self,
+        index: int,
+        stored: Stored,
+        reads: Sequence[Read],
+        seconds: float,
+        *,
+        is_kept: bool,
+        status: Status = Status.RAN,
+    ) -> None:
+        """An item has this result; `is_kept` where it was recorded."""
+        self.status[index] = status
+        self.contents[index] = stored.content
+        self.places[index] = stored.where
+        self.nbytes += stored.nbytes
+        self.seconds += seconds
+        self.held |= isinstance(stored.where, Held)
+        self.is_complete &= is_kept
+        if stored.code:
+            self.codes[index] = stored.code
+        if not self.call.is_mapped:
+            self.parts, self.part_code = stored.parts, stored.part_code
+        elif reads:
+            self.reads.update(dict.fromkeys(reads))

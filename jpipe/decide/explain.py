@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
-from jpipe.decide.keys import item_key
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import ArgumentChange, Evidence, reasons
 from jpipe.define.layout import Call, Output, needs_of
@@ -94,7 +93,7 @@ class Explainer:
             return own._replace(failed=True)
         arguments = self._pipeline_state.arguments_of(state, index)
         for family in self._families(state):
-            if family != state.fingerprint.digest and self._has_run(family, arguments):
+            if family != state.fingerprint.digest and self._has_run(family, state, index, arguments):
                 return own._replace(earlier=True, changes=self._changes(state, family))
         return self._compared(own, state, index, arguments)
 
@@ -107,8 +106,9 @@ class Explainer:
             known = self._families_of[step] = found
         return known
 
-    def _has_run(self, family: bytes, arguments: Mapping[str, bytes]) -> bool:
-        return bool(self._pipeline_state.store.family(family).find(item_key(family, list(arguments.items()))))
+    def _has_run(self, family: bytes, state: CallState, index: int, arguments: Mapping[str, bytes]) -> bool:
+        key = self._pipeline_state.key_of(state, index, list(arguments.items()), family)
+        return bool(self._pipeline_state.store.family(family).find(key))
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires

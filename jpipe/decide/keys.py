@@ -7,7 +7,9 @@
 
 A key holds no name and no place of a step, so renaming or moving one keeps its results. An item of a mapped call has
 the key of the plain call with the same arguments. An argument that is the result of another call enters by the digest
-of that result.
+of that result. Where more than code and arguments counts, `key_base` stands for the fingerprint::
+
+    base = H("jpipe base 1", fingerprint, what the step says of its arguments, number among equal calls)
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 
-__all__ = ["item_key", "item_keys", "map_key"]
+__all__ = ["item_key", "item_keys", "key_base", "map_key"]
 
 Arguments = Sequence[tuple[str, bytes]]
 
@@ -80,6 +82,24 @@ def map_key(fingerprint: bytes, fixed: Arguments, over: Arguments) -> bytes:
     return blake3(_MAP + fingerprint + b"".join(parts)).digest()
 
 
+def key_base(fingerprint: bytes, rules: bytes, occurrence: bytes = b"") -> bytes:
+    """What keys begin with in place of the fingerprint; the fingerprint itself where nothing else counts.
+
+    Parameters
+    ----------
+    fingerprint
+        Digest of the step's code.
+    rules
+        What the step says of how its arguments count, or nothing.
+    occurrence
+        Which of several equal calls it is; nothing for the first.
+    """
+    if not rules and not occurrence:
+        return fingerprint
+    return blake3(_BASE + fingerprint + len(rules).to_bytes(4, "little") + rules + occurrence).digest()
+
+
+_BASE = b"jpipe base 1\0"
 _ITEM = b"jpipe key 1\0"
 _MAP = b"jpipe map 1\0"
 

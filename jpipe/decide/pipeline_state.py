@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.argument_digests import Digester, file_parameters
+from jpipe.decide.argument_rules import rules_of
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.chained_maps import ElementIndex, is_streamed_to, streams
+from jpipe.decide.equal_items import EqualItems, SharedResult
 from jpipe.decide.item_numbers import ItemNumbers
-from jpipe.decide.keys import item_key, item_keys, map_key
+from jpipe.decide.occurrences import Occurrences
 from jpipe.decide.rebuilder import Decision, decide
-from jpipe.decide.record_lookup import RecordedResults, count_argument
+from jpipe.decide.record_lookup import RecordedResults
 from jpipe.define.layout import Call, Layout, Output, contains_output, needs_of
-from jpipe.digest import Code, combine
+from jpipe.digest import combine
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.model.outcomes import Verdict
-from jpipe.store import Held, NewRecord, Store, Stored
+from jpipe.store import Held, Store, Stored
 
 __all__ = ["PipelineState"]
 
@@ -54,6 +56,8 @@ class PipelineState(RecordedResults):
         Seconds since 1970.
     accepted
         By fingerprint, the older ones whose records the user wants to count too.
+    once
+        Whether equal items run once: then the others are not told of, and take the result of the first.
     on_stale
         Told of items that must run: (state, indices).
     on_cached
@@ -63,8 +67,6 @@ class PipelineState(RecordedResults):
     ----------
     numbers
         The numbers of the items of each step.
-    unpublished
-        Records of mapped calls as wholes, to be filed: (step, fingerprint, record).
     """
 
     def __init__(
@@ -80,14 +82,20 @@ class PipelineState(RecordedResults):
         distrusted: set[bytes] | None = None,
         now: float = 0.0,
         accepted: Mapping[bytes, Sequence[bytes]] | None = None,
+        once: bool = False,
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
     ) -> None:
-        states = {number: CallState(layout.calls[number], fingerprints(layout.calls[number].step)) for number in wanted}
+        calls = [layout.calls[number] for number in sorted(wanted)]
+        states = {
+            call.number: CallState(call, fingerprints(call.step), rules_of(call.step, fingerprinter)) for call in calls
+        }
+        digester = Digester(fingerprinter, files, self.digest_of)
         super().__init__(
-            dict(sorted(states.items())),
+            states,
             store,
             fingerprinter,
+            occurrences=Occurrences(layout, states, fingerprints, digester.written, self.item_keys),
             files=files,
             forced=forced,
             distrusted=distrusted if distrusted is not None else set(),
@@ -97,9 +105,9 @@ class PipelineState(RecordedResults):
         )
         self.layout = layout
         self.numbers = ItemNumbers(layout, self.states)
-        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._on_stale = on_stale
-        self._digester = Digester(fingerprinter, files, self.digest_of)
+        self._equal = EqualItems() if once else None
+        self._digester = digester
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._elements = ElementIndex()
@@ -140,8 +148,8 @@ class PipelineState(RecordedResults):
             if name not in call.over and name not in ignored
         ]
         if not call.is_mapped:
-            self._size(state, 1)
-            state.keys[0] = item_key(state.fingerprint.digest, state.fixed)
+            state.size(1)
+            state.keys[0] = self.key_of(state, 0, state.fixed)
             self._decide(state, [0])
         else:
             self._open_mapped(state)
@@ -150,7 +158,7 @@ class PipelineState(RecordedResults):
         lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
         known = [(name, found) for name, found in lists if found is not None]
         if len(known) == len(lists):
-            state.whole_key = map_key(state.fingerprint.digest, state.fixed, known)
+            state.whole_key = self._key_of_whole(state, known)
             if self._take_whole(state) or self._take_accepted_whole(state, known):
                 self._tell_waiters(state)
                 self._tell_item_waiters(state, range(state.count or 0))
@@ -158,20 +166,13 @@ class PipelineState(RecordedResults):
         counts = [self._source_count(state, name) for name in state.call.over]
         if any(count is None for count in counts):
             return
-        self._size(state, min(count for count in counts if count is not None))
+        state.size(min(count for count in counts if count is not None))
         if state.count == 0:
             self._finish(state)
             return
         for name in state.call.over:
             self._fill_source(state, name)
         self._advance(state, range(state.count or 0))
-
-    def _size(self, state: CallState, count: int) -> None:
-        state.count = state.open_items = count
-        state.status = bytearray(count)
-        state.keys = [None] * count
-        state.contents = [None] * count
-        state.places = [None] * count
 
     def _list_digest(self, call: Call, name: str) -> bytes | None:
         """The digest of a list that is mapped over, if it is known as a whole by now."""
@@ -217,14 +218,7 @@ class PipelineState(RecordedResults):
         ]
         if not ready:
             return
-        over = [(name, [state.sources[name][index] for index in ready]) for name in state.call.over]
-        order = list(state.call.arguments)
-        ignored = set(state.call.step.declared.ignore)
-        counted = [(name, column) for name, column in over if name not in ignored]
-        if counted:
-            keys = item_keys(state.fingerprint.digest, state.fixed, counted, order)  # type: ignore[arg-type]
-        else:
-            keys = [item_key(state.fingerprint.digest, state.fixed)] * len(ready)
+        keys = self._keys_of(state, ready)
         for index, key in zip(ready, keys, strict=True):
             state.keys[index] = key
         self._decide(state, ready)
@@ -266,7 +260,11 @@ class PipelineState(RecordedResults):
             record = decision.record or self._accepted_record(state, index)
             if record is None:
                 state.status[index] = Status.STALE
-                stale.append(index)
+                if self._equal is not None and (equal := self._equal.result(key)) is not None:
+                    state.ran(index, equal.stored, equal.reads, 0.0, is_kept=equal.is_kept, status=Status.CACHED)
+                    cached += 1
+                elif self._equal is None or self._equal.is_first(state, index):
+                    stale.append(index)
                 continue
             self._take(state, index, record)
             seconds += record.seconds
@@ -277,6 +275,9 @@ class PipelineState(RecordedResults):
             self._done(state, [index for index in indices if state.status[index] == Status.CACHED])
         if stale:
             self._on_stale(state, stale)
+            for index in stale:
+                if state.status[index] != Status.STALE:
+                    self.gave_up(state, index)
 
     # -- results come in -----------------------------------------------------------------------------------------
 
@@ -297,21 +298,17 @@ class PipelineState(RecordedResults):
         is_kept
             Whether its result was recorded.
         """
-        state.status[index] = Status.RAN
-        state.contents[index] = stored.content
-        state.places[index] = stored.where
-        state.nbytes += stored.nbytes
-        state.seconds += seconds
-        if isinstance(stored.where, Held):
-            state.held = True
-        state.is_complete &= is_kept
-        if stored.code:
-            state.codes[index] = stored.code
-        if reads and state.call.is_mapped:
-            state.reads.update(dict.fromkeys(reads))
-        if not state.call.is_mapped:
-            state.parts, state.part_code = stored.parts, stored.part_code
+        state.ran(index, stored, reads, seconds, is_kept=is_kept)
         self._agenda.append((self._done, (state, [index])))
+        if self._equal is not None:
+            result = SharedResult(stored, reads, is_kept)
+            for other, position in self._equal.ran(state.keys[index], result):
+                if isinstance(stored.where, Held):
+                    self._on_stale(other, [position])
+                    continue
+                other.ran(position, stored, reads, 0.0, is_kept=is_kept, status=Status.CACHED)
+                self._on_cached(other, 1, 0.0)
+                self._agenda.append((self._done, (other, [position])))
 
     def found(self, state: CallState, index: int) -> bool:
         """Whether another run has filed an item meanwhile; then it is taken, to be followed up with `work_off`."""
@@ -322,7 +319,14 @@ class PipelineState(RecordedResults):
         self._take(state, index, decision.record)
         state.seconds += decision.record.seconds
         self._agenda.append((self._done, (state, [index])))
+        for other, position in self._equal.over(state.keys[index]) if self._equal is not None else ():
+            self._decide(other, [position])
         return True
+
+    def gave_up(self, state: CallState, index: int) -> None:
+        """An item has no result that others may take: what waits for an equal one runs by itself."""
+        for other, position in self._equal.over(state.keys[index]) if self._equal is not None else ():
+            self._on_stale(other, [position])
 
     def work_off(self) -> None:
         """Decide everything that follows from the results that came in."""
@@ -363,7 +367,7 @@ class PipelineState(RecordedResults):
             content, code = state.contents[0], state.codes.get(0, ())
         state.whole = self._completed(content, code)
         if state.call.is_mapped:
-            self._record_whole(state, content, code)
+            self._record_whole(state, self._whole_key(state) if self._may_record_whole(state) else None, content, code)
         self._tell_waiters(state)
         if state.count == 0:
             self._tell_item_waiters(state, ())
@@ -374,24 +378,11 @@ class PipelineState(RecordedResults):
             if not waiter.needs and waiter.count is None:
                 self._agenda.append((self._open, (waiter,)))
 
-    def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
-        """File that these items are what the mapped call gives, so that the next run need not ask for each."""
-        if state.held or not state.is_complete or state.accepted:
-            return
-        key = self._whole_key(state) if self.keeps(state) else None
-        if key is None:
-            return
-        stored = self.store.put(b"".join(key for key in state.keys if key is not None))
-        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
-        arguments = (count_argument(len(state.keys)),)
-        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
-        self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
-
     def _whole_key(self, state: CallState) -> bytes | None:
         """The key of a mapped call as a whole, once all lists are known."""
         if state.whole_key is None:
             lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
             known = [(name, found) for name, found in lists if found is not None]
             if len(known) == len(lists):
-                state.whole_key = map_key(state.fingerprint.digest, state.fixed, known)
+                state.whole_key = self._key_of_whole(state, known)
         return state.whole_key

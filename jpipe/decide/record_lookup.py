@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
-from jpipe.decide.keys import item_key, map_key
+from jpipe.decide.keys import item_key, item_keys, key_base, map_key
+from jpipe.decide.occurrences import Occurrences
 from jpipe.decide.rebuilder import Question, decide
 from jpipe.decide.result_digests import KnownResults
+from jpipe.digest import Code
 from jpipe.files import FileDigests, Read
-from jpipe.store import MissingEntry, Record, Store
+from jpipe.store import MissingEntry, NewRecord, Record, Store
 from jpipe.store.family import Matches
 
 __all__ = ["RecordedResults", "count_argument", "item_count", "unpack_keys"]
 
+Arguments = Sequence[tuple[str, bytes]]
+"""(parameter, digest) of what counts, in the order of the signature."""
 _COUNT = "items"
 _LONGEST_COUNT = 8
 
@@ -36,8 +40,15 @@ class RecordedResults(KnownResults):
         Seconds since 1970.
     accepted
         By fingerprint, the older ones whose records the user wants to count too.
+    occurrences
+        Which of several equal calls an item is.
     on_cached
         Told of items that are fresh: (state, number of items, seconds they once took).
+
+    Attributes
+    ----------
+    unpublished
+        Records of mapped calls as wholes, to be filed: (step, fingerprint, record).
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class RecordedResults(KnownResults):
         store: Store,
         fingerprinter: Any,
         *,
+        occurrences: Occurrences,
         files: FileDigests,
         forced: Iterable[str],
         distrusted: set[bytes],
@@ -54,17 +66,45 @@ class RecordedResults(KnownResults):
         on_cached: Callable[[CallState, int, float], None],
     ) -> None:
         super().__init__(states, store, fingerprinter)
+        self.occurrences = occurrences
         self.files = files
         self.forced = frozenset(forced)
         self.now = now
         self.accepted = accepted
         self._distrusted = distrusted
         self._on_cached = on_cached
+        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._unchanged: dict[Read, bool] = {}
 
     def keeps(self, state: CallState) -> bool:
         """Whether the results of a call are looked up and recorded."""
         return state.call.step.declared.cache and not any(self.states[number].held for number in state.call.needs)
+
+    def key_of(self, state: CallState, index: int, arguments: Arguments, fingerprint: bytes | None = None) -> bytes:
+        """The key of an item with these arguments; of other code where a fingerprint is given."""
+        code = fingerprint or state.fingerprint.digest
+        return item_key(key_base(code, state.rules, self.occurrences.of(state, index)), arguments)
+
+    def item_keys(self, state: CallState) -> Sequence[bytes | None]:
+        """The keys of all items of a call whose lists are known."""
+        self._expand(state)
+        return state.keys
+
+    def _keys_of(self, state: CallState, indices: Sequence[int]) -> list[bytes]:
+        """The keys of items whose elements are known."""
+        ignored = state.call.step.declared.ignore
+        counted = [
+            (name, [state.sources[name][index] for index in indices]) for name in state.call.over if name not in ignored
+        ]
+        if not counted or any(self.occurrences.of(state, index) for index in indices):
+            return [self.key_of(state, index, list(self.arguments_of(state, index).items())) for index in indices]
+        base = key_base(state.fingerprint.digest, state.rules)
+        return item_keys(base, state.fixed, counted, list(state.call.arguments))  # type: ignore[arg-type]
+
+    def _key_of_whole(self, state: CallState, over: Arguments, fingerprint: bytes | None = None) -> bytes:
+        """The key of a mapped call as a whole."""
+        code = fingerprint or state.fingerprint.digest
+        return map_key(key_base(code, state.rules, self.occurrences.of_whole(state)), state.fixed, over)
 
     def question(self, state: CallState, key: bytes | None) -> Question:
         """What is asked of an item with this key."""
@@ -131,7 +171,7 @@ class RecordedResults(KnownResults):
     def _accepted_record(self, state: CallState, index: int) -> Record | None:
         """A record of older code that the user accepted, for the same arguments."""
         for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = item_key(fingerprint, list(self.arguments_of(state, index).items()))
+            key = self.key_of(state, index, list(self.arguments_of(state, index).items()), fingerprint)
             records = self._look_up(state, [key], fingerprint)[0]
             decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
             if decision.record is not None:
@@ -150,7 +190,7 @@ class RecordedResults(KnownResults):
 
     def _take_accepted_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
         for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = map_key(fingerprint, state.fixed, over)
+            key = self._key_of_whole(state, over, fingerprint)
             if self._take_whole(state, (fingerprint, key)):
                 state.accepted_whole = fingerprint, key
                 return True
@@ -193,6 +233,19 @@ class RecordedResults(KnownResults):
             for key, records in zip(keys, found, strict=True)
         )
         return all(decision.record is not None for decision in decisions)
+
+    def _may_record_whole(self, state: CallState) -> bool:
+        return not state.held and state.is_complete and not state.accepted and self.keeps(state)
+
+    def _record_whole(self, state: CallState, key: bytes | None, content: bytes, code: Code) -> None:
+        """File that these items are what the mapped call gives, so that the next run need not ask for each."""
+        if key is None:
+            return
+        stored = self.store.put(b"".join(key for key in state.keys if key is not None))
+        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
+        arguments = (count_argument(len(state.keys)),)
+        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
+        self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
     def _expand(self, state: CallState) -> None:
         """Look the items of a mapped call up that was answered as a whole so far."""

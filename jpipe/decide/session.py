@@ -89,6 +89,10 @@ class Session:
             known = self._fingerprints[id(step)] = step, found
         return known[1]
 
+    def seed_name(self, step: Step[..., Any]) -> str:
+        """What a step was first called, as far as that is known: renaming one does not change its seeds."""
+        return step.own_name
+
     def state_of(self, layout: Layout, wanted: Iterable[int] | None = None, **options: Any) -> PipelineState:
         """What is known of the calls of a layout; `options` are those of `PipelineState`.
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from jpipe.fingerprint.describe import CODE, describe, source_text
 from jpipe.fingerprint.hashing import FORMAT, combine
+from jpipe.fingerprint.identity import identity_node
 from jpipe.fingerprint.nodes.fill import complete
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin, is_step
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
 from jpipe.fingerprint.parts import Fingerprint, PartKind
+from jpipe.fingerprint.randomness import reaches_randomness
 from jpipe.fingerprint.source.parse_cache import ParseCache
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.system import main_module
@@ -61,7 +63,7 @@ class Fingerprinter:
         Parameters
         ----------
         version : str or int, optional
-            Stands in for the code, whatever it says.
+            Stands in for the code, whatever it says; which function it is still counts.
         depends : iterable
             More that counts: objects, modules, paths of files, names of distributions.
         env : iterable of str
@@ -78,7 +80,7 @@ class Fingerprinter:
         chosen = packages if packages is None or isinstance(packages, str) else tuple(packages)
         ignored = frozenset(i.__name__ if isinstance(i, types.ModuleType) else str(i) for i in ignore)
         graph, merkle = self._graph(policy(chosen), ignored)
-        root = graph.value(function, named=False) if version is None else _version_node(graph, version)
+        root = graph.value(function, named=False) if version is None else _version_node(graph, function, version)
         more = [e for k, d in enumerate(depends) for e in self._declared(graph, d, f"depends{k}")]
         more += [(f"environ {name}", graph.environment(name)) for name in sorted(set(env))]
         more += _declared_packages(graph)
@@ -86,7 +88,7 @@ class Fingerprinter:
             root = _with_declared(graph, root, more)
         complete(graph)
         digest = combine(FORMAT, merkle.digest(root))
-        return Fingerprint(digest, lambda: describe(graph, merkle, root))
+        return Fingerprint(digest, lambda: describe(graph, merkle, root), lambda: _draws(graph, function))
 
     def of_object(self, obj: Any) -> bytes:
         """Digest of the code of a function or class that sits inside a value."""
@@ -142,6 +144,13 @@ class Fingerprinter:
         return [(label + "package", graph.package(version))]
 
 
+def _draws(graph: Graph, function: Any) -> bool:
+    """Whether the code of a function may draw random numbers, also where a `version=` stands for it."""
+    number = graph.value(function, named=False)
+    complete(graph)
+    return reaches_randomness(graph, number)
+
+
 def _imported(module: str, qualname: str) -> Any:
     found: Any = sys.modules.get(module) or importlib.import_module(module)
     for name in qualname.split("."):
@@ -149,10 +158,12 @@ def _imported(module: str, qualname: str) -> Any:
     return found
 
 
-def _version_node(graph: Graph, version: str | int) -> int:
-    number = graph.leaf("version", str(version))
-    graph.nodes[number].origin = Origin(PartKind.VERSION, "version", text=str(version))
-    return number
+def _version_node(graph: Graph, function: Any, version: str | int) -> int:
+    identity = identity_node(graph, function)
+    graph.nodes.append(Node())
+    graph.nodes[-1].put(combine("version", str(version)), [("of", identity)])
+    graph.nodes[-1].origin = Origin(PartKind.VERSION, "version", text=str(version))
+    return len(graph.nodes) - 1
 
 
 def _file_node(graph: Graph, path: Path) -> int:

@@ -131,12 +131,23 @@ class Fingerprint:
         32 bytes.
     """
 
-    __slots__ = ("_describe", "_description", "digest")
+    __slots__ = ("_describe", "_description", "_draws", "_is_random", "digest")
 
-    def __init__(self, digest: bytes, describe: Callable[[], Description]) -> None:
+    def __init__(
+        self, digest: bytes, describe: Callable[[], Description], draws: Callable[[], bool] = lambda: False
+    ) -> None:
         self.digest = digest
         self._describe = describe
         self._description: Description | None = None
+        self._draws = draws
+        self._is_random: bool | None = None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the code may draw random numbers: then equal calls of it are replicates."""
+        if self._is_random is None:
+            self._is_random = self._draws()
+        return self._is_random
 
     @property
     def description(self) -> Description:

@@ -198,6 +198,7 @@ class ChunkBuilder:
             returns_file=returns_file(queue.step.function),
             root=str(self._session.root),
             sources=self._sources,
+            seed_name=self._session.seed_name(queue.step),
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:
@@ -213,7 +214,8 @@ class ChunkBuilder:
                 digests.append((name, digest))
         key = state.keys[index]
         assert key is not None
-        return ItemWork(key, self._payload(arguments), shared, tuple(digests), self._pipeline_state.keeps(state))
+        keeps, occurrence = self._pipeline_state.keeps(state), self._pipeline_state.occurrences.of(state, index)
+        return ItemWork(key, self._payload(arguments), shared, tuple(digests), keeps, occurrence)
 
     def _element(self, source: Any, index: int) -> Any:
         return source[index] if type(source) is not Output else _Part(source, index)

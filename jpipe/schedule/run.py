@@ -144,6 +144,7 @@ def _attempt(
         request.targets,
         forced=request.force,
         distrusted=request.distrusted,
+        once=True,
         on_stale=selection.stale,
         on_cached=selection.cached,
     )

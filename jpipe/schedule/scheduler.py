@@ -324,6 +324,7 @@ class Scheduler:
     def _fail(self, entry: StepQueue, place: Item, item: ItemReceipt, worker: int, detail: str = "") -> None:
         state, index = place
         state.status[index] = Status.FAILED
+        self._pipeline_state.gave_up(state, index)
         self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
         self._stopping |= self._gives_up
         if self._limits.fail_fast:

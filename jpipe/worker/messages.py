@@ -12,6 +12,7 @@ from jpipe.system.by_value import ByValue
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.function_reference import FunctionReference, SourceStamp
 from jpipe.worker.process_state import digests_below
+from jpipe.worker.seeds import seed_of
 from jpipe.worker.value_references import Payload
 
 __all__ = ["ItemReceipt", "ItemWork", "Receipt", "StepWork", "Work", "stored_of"]
@@ -47,6 +48,8 @@ class StepWork(NamedTuple):
         The project root.
     sources
         The user's modules as the main process imported them.
+    seed_name
+        What the step was first called: part of the seeds.
     """
 
     name: str
@@ -60,6 +63,7 @@ class StepWork(NamedTuple):
     returns_file: bool
     root: str
     sources: tuple[SourceStamp, ...]
+    seed_name: str
 
 
 class ItemWork(NamedTuple):
@@ -77,6 +81,8 @@ class ItemWork(NamedTuple):
         (parameter, digest) of its arguments, for its record.
     keep
         Whether its result may be recorded; False when an argument has no digest that outlives the run.
+    occurrence
+        Which of several equal calls it is; nothing for the first.
     """
 
     key: bytes
@@ -84,6 +90,11 @@ class ItemWork(NamedTuple):
     shared: int
     digests: tuple[tuple[str, bytes], ...]
     keep: bool = True
+    occurrence: bytes = b""
+
+    def seed(self, step: StepWork) -> int:
+        """What generators of random numbers are seeded with."""
+        return seed_of(step.seed_name, self.digests, self.occurrence)
 
 
 @dataclass(slots=True)

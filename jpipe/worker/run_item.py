@@ -90,7 +90,7 @@ class Execution:
 
     def _call(self, item: ItemWork) -> Any:
         args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
-        seeded(item.key)
+        seeded(item.seed(self.work.step))
         with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
             value = self.step.function(*args, **kwargs)
             return _awaited(value) if hasattr(value, "__await__") else value

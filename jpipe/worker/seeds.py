@@ -1,4 +1,13 @@
-"""One seed for each item, from its key, so that results do not depend on order, workers or backend."""
+"""One seed for each item, so that results do not depend on order, workers or backend.
+
+::
+
+    seed = H("jpipe seed 2", step, occurrence, name, digest, name, digest, ...)   the first 8 bytes; arguments by name
+
+The step enters by the name that it was first known by, never by its code: a line that logs something does not change a
+number. Of equal calls each has a seed of its own. Results of the first rule, where a seed was a part of the key, count
+as before.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +15,23 @@ import importlib
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["preserved", "seed", "seeded"]
+from blake3 import blake3
+
+__all__ = ["preserved", "seed", "seed_of", "seeded"]
+
+_RULE = b"jpipe seed 2\0"
 
 _current = threading.local()
 
 
 def seed() -> int:
-    """An integer for this item, from its key: the same whenever, wherever and in whatever order it runs.
+    """An integer for this item, from its step's name and its arguments: the same wherever it runs, and in what order.
+
+    An edit of the step's code does not change it.
 
     Returns
     -------
@@ -32,9 +47,27 @@ def seed() -> int:
     return getattr(_current, "seed", 0)
 
 
-def seeded(key: bytes) -> None:
-    """Seed `random` and `numpy.random` for the item of this key."""
-    number = int.from_bytes(key[:8], "little") >> 1
+def seed_of(step: str, arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
+    """The seed of an item.
+
+    Parameters
+    ----------
+    step
+        What the step was first called.
+    arguments
+        (parameter, digest) of what counts.
+    occurrence
+        Which of several equal calls it is; nothing for the first.
+    """
+    named = step.encode()
+    parts = [_RULE, len(named).to_bytes(4, "little"), named, len(occurrence).to_bytes(4, "little"), occurrence]
+    for name, digest in sorted(arguments):
+        parts += [name.encode(), b"\0", digest]
+    return int.from_bytes(blake3(b"".join(parts)).digest(8), "little") >> 1
+
+
+def seeded(number: int) -> None:
+    """Seed `random` and `numpy.random` for an item."""
     _current.seed = number
     random.seed(number)
     numpy_random = _numpy_random()

@@ -157,7 +157,8 @@ class Graph:
         self.effect_files: dict[tuple[str, bool], tuple[str, ...]] = {}
         self.effect_numbers: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._memo: dict[Hashable, int] = {}
-        self._kept: list[Any] = []
+        self.objects: dict[int, Any] = {}
+        """By node: the live object that it stands for. Kept, because its id must stay taken."""
         self._opaque: dict[int, bool] = {}
         self.current = -1
         """The node that is being filled."""
@@ -210,14 +211,18 @@ class Graph:
         key = (id(obj), named)
         number = self._memo.get(key)
         if number is None:
-            self._kept.append(obj)  # its id must stay taken
             number = self._queued(key, (obj, named))
+            self.objects[number] = obj
         return number
 
     def subject(self, subject: Subject) -> int:
         """The node of something that is not a live object."""
         number = self._memo.get(subject)
         return self._queued(subject, subject) if number is None else number
+
+    def static_nodes(self) -> dict[int, StaticName | StaticModule]:
+        """The nodes of what is followed in source alone."""
+        return {n: what for what, n in self._memo.items() if isinstance(what, (StaticName, StaticModule))}
 
     def _queued(self, key: Hashable, what: Subject | tuple[Any, bool]) -> int:
         number = self._memo[key] = self._new(b"")

@@ -284,6 +284,12 @@ def _path(value: object) -> Path:
     return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
 
 
+def _folder(value: object) -> Path:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
+        raise ValueError("that is an address, and the cache has to be a folder")
+    return _path(value)
+
+
 def _pairs(value: object) -> dict[str, object]:
     """A table of TOML, texts ``name=value`` from flags, or such pairs with commas between from the environment."""
     if isinstance(value, dict):
@@ -346,7 +352,7 @@ _DECLARED = (
         "An argument of the backend, name=value; may be repeated.",
         ("--backend-option",),
     ),
-    Setting("cache_dir", _path, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
+    Setting("cache_dir", _folder, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
     Setting(
         "keep_going",
         _truth,

@@ -165,7 +165,7 @@ def test_a_torn_or_foreign_line_is_passed_over(study: Project) -> None:
 
 
 def test_so_many_runs_are_kept_and_no_more(tmp_path: Path) -> None:
-    folder = tmp_path / "journals"
+    folder = str(tmp_path / "journals")
     padding = {"padding": "x" * 4000}
     for number in range(3 * KEPT_RUNS):
         row = {"run": f"{number:04}", "when": number, "outcome": "ran" if number % 4 == 0 else "cached", **padding}
@@ -182,7 +182,7 @@ def test_a_run_with_nothing_to_do_costs_one_short_row(tmp_path: Path) -> None:
     best = 1.0
     for number in range(20):
         begun = time.perf_counter()
-        Journal(folder, Opening(f"{number}", "pipeline.py:main", {"k": "1"}, (), commit_of(tmp_path), 1.0)).close()
+        Journal(str(folder), Opening(f"{number}", "pipeline.py:main", {"k": "1"}, (), commit_of(tmp_path), 1.0)).close()
         best = min(best, time.perf_counter() - begun)
     assert best < 0.001
     assert [path.name for path in folder.iterdir()] == ["runs.jsonl"]
@@ -191,8 +191,8 @@ def test_a_run_with_nothing_to_do_costs_one_short_row(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_to_costs_the_journal_and_not_the_run(tmp_path: Path) -> None:
     (tmp_path / "journals").write_text("a file in the place of the folder")
-    Journal(tmp_path / "journals", Opening("1", "p")).close()
-    assert log_of(tmp_path / "journals", "1").items == []
+    Journal(str(tmp_path / "journals"), Opening("1", "p")).close()
+    assert log_of(str(tmp_path / "journals"), "1").items == []
 
 
 def test_the_commit_is_read_without_git(tmp_path: Path) -> None:

@@ -135,9 +135,8 @@ def test_a_forged_seal_does_not_vouch_for_a_blob(store: Store) -> None:
     forger = attackers(store)
     from jpipe.store.disk.seals import Seals, identity_of
 
-    Seals(forger.disk.writer, forger.disk.key).write(
-        str(path.parent), path.name, place.id, identity_of(path.stat()), durable=True
-    )
+    folder, _, name = store.disk.blobs.path(place.id).rpartition("/")
+    Seals(forger.disk.writer, forger.disk.key).write(folder, name, place.id, identity_of(path.stat()), durable=True)
     with pytest.raises(CorruptEntry):
         Store.open(store.root, key=KEY).load(place)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import os
+import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -11,12 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from jpipe.cli.commands import LazyGroup, ReaderLeft
-from jpipe.errors import ExitCode, JpipeError, RunInterrupted, UsageError
+from jpipe.errors import CacheError, ExitCode, JpipeError, RunInterrupted, UsageError
 from jpipe.render.styled_text import Line, line, warn
 from jpipe.render.terminal import Paper
+from jpipe.system.inside import is_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["call", "group", "main"]
 
@@ -76,7 +80,8 @@ def call(arguments: Sequence[str]) -> int:
     except JpipeError as error:
         return _refused(error, arguments)
     except Exception as error:
-        return _bug(error, arguments)
+        known = _as_cache_error(error)
+        return _refused(known, arguments) if known else _bug(error, arguments)
     return int(code or ExitCode.OK)
 
 
@@ -94,6 +99,24 @@ def _as_usage_error(error: click.UsageError) -> UsageError:
     command = error.ctx.command_path if error.ctx is not None else "jpipe"
     message = error.format_message()
     return UsageError(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=f"see {command} --help")
+
+
+def _as_cache_error(error: Exception) -> CacheError | None:
+    """What the system refused in the cache, or for want of descriptors, which is nobody's bug."""
+    for known in _with_contexts(error):
+        if isinstance(known, OSError) and known.errno in (errno.EMFILE, errno.ENFILE):
+            return CacheError(f"{known.strerror}: this process may not open more", hint="ulimit -n 1024  allows more")
+    if not isinstance(error, OSError) or not is_inside(error.filename):
+        return None
+    path = os.path.normpath(error.filename)
+    hint = f"chmod u+rwX {shlex.quote(path)}" if error.errno == errno.EACCES else None
+    return CacheError(f"the cache cannot be used: {path}: {error.strerror}", hint=hint)
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _refused(error: JpipeError, arguments: Sequence[str]) -> int:

@@ -14,7 +14,6 @@ from jpipe.cli.log import journals_of
 from jpipe.errors import ExitCode, NothingSelectedError, did_you_mean
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from jpipe.history.journal_reader import RunRow
 
@@ -62,7 +61,7 @@ def command(
 
 
 def _pair(
-    call: Invocation, folder: Path, rows: list[RunRow], compared: tuple[str, str] | None
+    call: Invocation, folder: str, rows: list[RunRow], compared: tuple[str, str] | None
 ) -> tuple[RunRow, RunRow]:
     from jpipe.decide.run_results import runs_that_differ
     from jpipe.history.journal_reader import find_run

@@ -13,7 +13,6 @@ from jpipe.cli.run import items_of
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from jpipe.history.journal_reader import ItemLog, RunRow
 
@@ -45,7 +44,7 @@ def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_
     return ExitCode.OK
 
 
-def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
+def journals_of(call: Invocation) -> tuple[str, list[RunRow]]:
     """Where the journals are, and the runs of the pipelines that a command line means.
 
     Raises
@@ -73,7 +72,7 @@ def journals_of(call: Invocation) -> tuple[Path, list[RunRow]]:
 
 
 def _chosen(
-    folder: Path, rows: list[RunRow], step: str | None, items: tuple[int, ...], run: str | None
+    folder: str, rows: list[RunRow], step: str | None, items: tuple[int, ...], run: str | None
 ) -> tuple[RunRow, list[ItemLog]]:
     from jpipe.history.journal_reader import find_run, last_log_of, log_of
 

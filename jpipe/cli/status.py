@@ -18,6 +18,7 @@ from jpipe.history.run_index import ROWS, journal_folder
 from jpipe.render.humanize import ago
 from jpipe.render.plan_text import status_line
 from jpipe.render.styled_text import dim, line
+from jpipe.system import inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def command(
 def _last_run(cache: Path, pipeline: str) -> str:
     """When the pipeline ran last and what came of it; nothing where no row tells."""
     try:
-        lines = (journal_folder(cache) / ROWS).read_text("utf-8", "replace").splitlines()
+        lines = inside.read(f"{journal_folder(cache)}/{ROWS}").decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
     for text in reversed(lines):

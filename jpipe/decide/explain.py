@@ -11,7 +11,7 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.decide.rebuilder import ArgumentChange, Evidence, reasons
+from jpipe.decide.rebuilder import ArgumentChange, Evidence, is_expired, reasons
 from jpipe.define.layout import Call, Output, needs_of
 from jpipe.fingerprint import Change
 from jpipe.fingerprint.named_changes import code_changes
@@ -112,7 +112,7 @@ class Explainer:
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires
-        expired = expires is not None and self._pipeline_state.now - record.created >= expires
+        expired = is_expired(record, expires, self._pipeline_state.now)
         files = tuple(read for read in record.reads if not self._pipeline_state.unchanged(read))
         missing = not files and not expired
         return own._replace(earlier=True, files=files, missing=missing, expired_after=expires if expired else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jpipe.decide.explain import texts_of
@@ -87,7 +86,7 @@ def key_parts(session: PipelineSession, step: str, item: int = 0) -> KeyParts:
     raise NothingSelectedError(f"{step} has no item {item}", hint=f"it has {count}, counted from 0")
 
 
-def step_runs(folder: Path, rows: Sequence[RunRow], step: str) -> list[StepRun]:
+def step_runs(folder: str, rows: Sequence[RunRow], step: str) -> list[StepRun]:
     """The last runs in which items of a step ran or failed, the newest first.
 
     Parameters

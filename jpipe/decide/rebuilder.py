@@ -69,10 +69,15 @@ def decide(
     if question.forced:
         return Decision(Verdict.STALE)
     for record in records:
-        expired = question.expires is not None and question.now - record.created >= question.expires
+        expired = is_expired(record, question.expires, question.now)
         if not expired and all(map(unchanged, record.reads)) and is_there(record):
             return Decision(Verdict.FRESH, record)
     return Decision(Verdict.STALE)
+
+
+def is_expired(record: Record, expires: float | None, now: float) -> bool:
+    """Whether a result is too old; one that a wrong clock dated into the future would not be for years."""
+    return expires is not None and abs(now - record.created) >= expires
 
 
 class ArgumentChange(NamedTuple):

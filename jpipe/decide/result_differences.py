@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jpipe.compare.model import EXACT, Change, Tolerance
@@ -99,7 +98,7 @@ class ResultDifferences:
 
 def differences_between(
     store: Store,
-    folder: Path,
+    folder: str,
     rows: Sequence[RunRow],
     pair: tuple[RunRow, RunRow],
     steps: Iterable[str] = (),

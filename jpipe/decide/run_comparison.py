@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jpipe.decide.rebuilder import reasons_of_code
@@ -72,7 +71,7 @@ class Comparison:
         }
 
 
-def compare(folder: Path, rows: Sequence[RunRow], one: RunRow, other: RunRow, history: History) -> Comparison:
+def compare(folder: str, rows: Sequence[RunRow], one: RunRow, other: RunRow, history: History) -> Comparison:
     """What differs between two runs.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jpipe.decide.record_lookup import unpack_keys
@@ -62,12 +61,12 @@ def results_in_run(store: Store, log: RunLog, step: str) -> list[ItemResult]:
     return found
 
 
-def log_with_results(folder: Path, rows: Sequence[RunRow], row: RunRow) -> RunLog:
+def log_with_results(folder: str, rows: Sequence[RunRow], row: RunRow) -> RunLog:
     """The journal that noted what a run gave: its own, or that of an earlier run which gave the same."""
     return log_of(folder, run_with_results(folder, rows, row))
 
 
-def run_with_results(folder: Path, rows: Sequence[RunRow], row: RunRow) -> str:
+def run_with_results(folder: str, rows: Sequence[RunRow], row: RunRow) -> str:
     """The name of the run whose journal noted what a run gave."""
     if row.outcome != "cached" or log_of(folder, row.run).calls:
         return row.run
@@ -82,7 +81,7 @@ def run_with_results(folder: Path, rows: Sequence[RunRow], row: RunRow) -> str:
 
 
 def runs_that_differ(
-    folder: Path, rows: Sequence[RunRow], steps: Iterable[str] = (), until: RunRow | None = None
+    folder: str, rows: Sequence[RunRow], steps: Iterable[str] = (), until: RunRow | None = None
 ) -> tuple[RunRow, RunRow] | None:
     """The last run, and the last one before it that gave something else.
 

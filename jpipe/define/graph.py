@@ -11,6 +11,7 @@ import networkx
 
 from jpipe.define.layout import Layout
 from jpipe.errors import WiringError
+from jpipe.model.mermaid import mermaid_label, printable
 
 __all__ = ["Graph"]
 
@@ -102,7 +103,7 @@ class Graph:
         """The steps in Mermaid's language."""
         number = {name: f"s{position}" for position, name in enumerate(self.steps)}
         lines = ["graph LR"]
-        lines += [f'  {number[name]}["{self._label(name)}"]' for name in self.steps]
+        lines += [f'  {number[name]}["{mermaid_label(self._label(name))}"]' for name in self.steps]
         lines += [f"  {number[a]} --> {number[b]}" for a, b in self.steps.edges]
         return "\n".join(lines) + "\n"
 
@@ -120,4 +121,4 @@ class Graph:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(printable(text), ensure_ascii=False)

@@ -37,13 +37,13 @@ class Fingerprinter:
     ----------
     root : Path
         The project root; names of files are relative to it.
-    parse_cache : Path, optional
+    parse_cache : str or Path, optional
         File that keeps what parsing told, by file stamp. Damage to it costs time only.
     key : bytes, optional
         32 bytes that sign the parse cache.
     """
 
-    def __init__(self, root: Path, parse_cache: Path | None = None, *, key: bytes | None = None) -> None:
+    def __init__(self, root: Path, parse_cache: str | Path | None = None, *, key: bytes | None = None) -> None:
         self._files = SourceFiles(root, ParseCache(parse_cache, key))
         self._packages = Packages()
         self._graphs: dict[tuple[Policy, frozenset[str]], tuple[Graph, Merkle]] = {}

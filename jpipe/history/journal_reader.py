@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from jpipe.errors import NothingSelectedError
 from jpipe.history.journal_writer import SUFFIX
 from jpipe.history.run_index import ROWS
+from jpipe.system import inside
 
 __all__ = ["ItemLog", "RunLog", "RunRow", "find_run", "last_log_of", "log_of", "runs"]
 
@@ -131,7 +131,7 @@ class RunLog:
         return [found[number] for number in sorted(found)]
 
 
-def runs(folder: Path) -> list[RunRow]:
+def runs(folder: str) -> list[RunRow]:
     """The runs that are known, oldest first.
 
     Parameters
@@ -139,10 +139,10 @@ def runs(folder: Path) -> list[RunRow]:
     folder
         `journal_folder` of a cache.
     """
-    rows = [_opened_row(row) for row in _lines(folder / ROWS)]
+    rows = [_opened_row(row) for row in _lines(f"{folder}/{ROWS}")]
     told = {row["run"] for row in rows}
     for name in _unfinished(folder, told):
-        first = next((row for row in _lines(folder / name) if row.get("kind") == "run"), None)
+        first = next((row for row in _lines(f"{folder}/{name}") if row.get("kind") == "run"), None)
         if first is not None:
             rows.append(_opened_row({**first, "outcome": UNFINISHED}))
     rows.sort(key=lambda row: row["when"])
@@ -173,12 +173,12 @@ def find_run(rows: Sequence[RunRow], text: str) -> RunRow:
     return chosen[0]
 
 
-def log_of(folder: Path, run: str) -> RunLog:
+def log_of(folder: str, run: str) -> RunLog:
     """What is kept of a run; empty for one that had nothing to do, or was long ago."""
     log = RunLog()
     if os.sep in run or "/" in run:
         return log
-    for row in _lines(folder / f"{run}{SUFFIX}"):
+    for row in _lines(f"{folder}/{run}{SUFFIX}"):
         step = _text(row, "step")
         match row.get("kind"):
             case "item" | "failure":
@@ -199,7 +199,7 @@ def log_of(folder: Path, run: str) -> RunLog:
 
 
 def last_log_of(
-    folder: Path, rows: Sequence[RunRow], step: str, item: int | None = None
+    folder: str, rows: Sequence[RunRow], step: str, item: int | None = None
 ) -> tuple[RunRow, list[ItemLog]] | None:
     """The last run in which items of a step (or the one item) ran, and what they left."""
     for row in reversed(rows):
@@ -258,21 +258,23 @@ def _take_result(log: RunLog, row: Mapping[str, Any], step: str) -> None:
     log.calls[step] = tuple(c if isinstance(c, str) else None for c in calls) if isinstance(calls, list) else ()
 
 
-def _unfinished(folder: Path, told: set[str]) -> list[str]:
+def _unfinished(folder: str, told: set[str]) -> list[str]:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.name != ROWS)
+        names = sorted(name for name in inside.listdir(folder) if name.endswith(SUFFIX) and name != ROWS)
     except OSError:
         return []
     return [name for name in names if name.removesuffix(SUFFIX) not in told]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: str) -> Iterator[dict[str, Any]]:
     """The objects in a file of JSON lines; torn and foreign lines are passed over."""
     try:
-        file = path.open("rb")
+        descriptor = inside.open(path, os.O_RDONLY)
     except OSError:
         return
-    with file:
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size > inside.MOST:
+            return
         for line in file:
             try:
                 row = json.loads(line)

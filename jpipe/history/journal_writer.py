@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -39,6 +38,7 @@ from jpipe.model.events import (
 )
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
+from jpipe.system import inside
 
 __all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "text_of"]
 
@@ -150,7 +150,7 @@ class Journal:
     Nothing is written before something runs. A cache that cannot be written to costs the journal and not the run.
     """
 
-    def __init__(self, folder: Path, opening: Opening) -> None:
+    def __init__(self, folder: str, opening: Opening) -> None:
         self._folder = folder
         self._opening = opening
         self._file: _Lines | None = None
@@ -253,7 +253,7 @@ class Journal:
 
     def _open(self) -> _Lines:
         if self._file is None:
-            self._file = _Lines(self._folder / f"{self._opening.run}{SUFFIX}")
+            self._file = _Lines(f"{self._folder}/{self._opening.run}{SUFFIX}")
             self._file.write("run", {**self._opening.to_row(), **self._surroundings()}, always=True)
             for kind, row in self._early:
                 self._file.write(kind, row, always=True)
@@ -271,7 +271,7 @@ class Journal:
 class _Lines:
     """A file of JSON lines that stops growing at `_MOST_BYTES`, but for what must be said."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._descriptor: int | None = open_to_append(path)
         self._size = 0
 
@@ -380,10 +380,10 @@ def _bounded(text: str) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
-def _remove_old(folder: Path) -> None:
+def _remove_old(folder: str) -> None:
     """Journals of all but the last runs; a run's name begins with its time."""
     with contextlib.suppress(OSError):
-        found = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.name != ROWS)
+        found = sorted(name for name in inside.listdir(folder) if name.endswith(SUFFIX) and name != ROWS)
         for name in found[:-KEPT_RUNS]:
             with contextlib.suppress(OSError):
-                (folder / name).unlink()
+                inside.unlink(f"{folder}/{name}")

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jpipe.system import inside
+
 __all__ = ["KEPT_RUNS", "ROWS", "append_row", "commit_of", "journal_folder", "json_line", "open_to_append"]
 
 KEPT_RUNS = 100
@@ -21,14 +23,14 @@ ROWS = "runs.jsonl"
 _TRIM_ABOVE = 256 << 10
 
 
-def journal_folder(cache: Path) -> Path:
+def journal_folder(cache: Path) -> str:
     """Where the journals of a cache are."""
-    return cache / "v1" / "notes" / "journals"
+    return inside.inside(cache, "v1", "notes", "journals")
 
 
-def append_row(folder: Path, row: Mapping[str, Any]) -> None:
+def append_row(folder: str, row: Mapping[str, Any]) -> None:
     """Add the row of a run; a file of rows that has grown too long is cut."""
-    path = folder / ROWS
+    path = f"{folder}/{ROWS}"
     descriptor = open_to_append(path)
     if descriptor is None:
         return
@@ -76,29 +78,29 @@ def json_line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
 
 
-def open_to_append(path: Path) -> int | None:
+def open_to_append(path: str) -> int | None:
     """A descriptor for adding to a file of a cache; None where that cannot be had."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
-        return os.open(path, flags, 0o600)
+        return inside.open(path, flags, 0o600)
     except FileNotFoundError:
         pass
     except OSError:
         return None
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        return os.open(path, flags, 0o600)
+        inside.mkdir(os.path.dirname(path), 0o700)
+        return inside.open(path, flags, 0o600)
     except OSError:
         return None
 
 
-def _trim(path: Path) -> None:
+def _trim(path: str) -> None:
     """Keep the last rows of runs that did something, and the last of those that did not."""
     with contextlib.suppress(OSError):
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = inside.read(path).splitlines(keepends=True)
         idle = [line for line in lines if b'"outcome":"cached"' in line]
         kept = set(idle[-KEPT_RUNS:]) | set([line for line in lines if b'"outcome":"cached"' not in line][-KEPT_RUNS:])
-        beside = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        beside = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
+        with os.fdopen(inside.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.writelines(line for line in lines if line in kept)
-        beside.replace(path)
+        inside.replace(beside, path)

@@ -37,7 +37,7 @@ class SlotState(NamedTuple):
     done
         How many items it finished in this run.
     started
-        When the item began, seconds since 1970.
+        When the item began, by the monotonic clock, which all processes of a machine have in common.
     peak_memory
         Its peak resident memory when it last said something, bytes.
     """

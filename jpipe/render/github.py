@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jpipe.model.events import Event, Failure, ItemFailed, RunEnded, StepEnded
+from jpipe.model.mermaid import mermaid_label
 from jpipe.model.outcomes import Outcome
 from jpipe.render.failure_text import grouped
 from jpipe.render.humanize import took
@@ -103,14 +104,10 @@ def _graph(standing: Standing) -> list[str]:
         ended = standing.step(step).ended
         many = f" ×{ended.items:,}" if ended and ended.items > 1 else ""
         state = f":::{ended.outcome.value}" if ended else ""
-        lines.append(f'  s{number}["{_label(step)}{many}"]{state}')
+        lines.append(f'  s{number}["{mermaid_label(step)}{many}"]{state}')
     lines += [f"  s{numbers[need]} --> s{numbers[step]}" for step, taken in needs.items() for need in taken]
     lines += [f"  classDef {outcome.value} fill:{color},color:#000" for outcome, color in _COLORS.items()]
     return [*lines, "```", ""]
-
-
-def _label(step: str) -> str:
-    return step.replace("#", "#35;").replace('"', "#quot;")
 
 
 def _data(text: str) -> str:

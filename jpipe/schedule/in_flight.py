@@ -126,7 +126,7 @@ class InFlight:
             return
         self._looked = now
         self._watchdog.look()
-        for slot in self._watchdog.overdue(self._running, time.time()):
+        for slot in self._watchdog.overdue(self._running, now):
             self.losses.overdue(slot.chunk)
             pool = self._running[slot.chunk].pool
             if pool is not None and pool.is_local and pool.tells_losses and not pool.shares_memory:
@@ -165,7 +165,7 @@ class InFlight:
             message = f"took longer than its timeout of {timeout:g} s"
             error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
         else:
-            seconds = max(0.0, time.time() - slot.started) if slot is not None else 0.0
+            seconds = max(0.0, time.monotonic() - slot.started) if slot is not None else 0.0
             message = words.crash or "its worker process was killed"
             error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
         peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)

@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from jpipe.decide.call_state import CallState
 from jpipe.store import Store
+from jpipe.system import inside
 
 __all__ = ["tidy"]
 
@@ -53,14 +54,13 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
 
 def _is_due(store: Store) -> bool:
     """Whether the last prune was more than a day ago; then it counts as done."""
-    mark = store.root / "v1" / "pruned"
-    now = time.time()
+    mark = inside.inside(store.root, "v1", "pruned")
     with contextlib.suppress(OSError):
-        if abs(now - mark.stat().st_mtime) < PRUNED_EVERY:
+        if abs(time.time() - inside.lstat(mark).st_mtime) < PRUNED_EVERY:
             return False
     try:
-        mark.touch()
-        os.utime(mark, (now, now))
+        os.close(inside.open(mark, os.O_WRONLY | os.O_CREAT, 0o600))
+        inside.utime(mark)
     except OSError:
         return False
     return True

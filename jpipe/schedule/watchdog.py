@@ -52,7 +52,7 @@ class Watchdog:
         running
             Chunks in flight, by number; those of a step with a timeout have one item.
         now
-            Seconds since 1970.
+            By the monotonic clock, which all processes of a machine have in common.
         """
         found = []
         for slot in self.slots:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from bisect import bisect_right
@@ -229,7 +228,7 @@ class Family:
 
     def _set_aside(self, name: str) -> None:
         """Move a damaged pack out of the way; its results are computed again."""
-        quarantine = os.path.join(self.folder, *[os.pardir] * 3, "quarantine")
+        quarantine = f"{self.folder.rsplit('/', 3)[0]}/quarantine"
         with contextlib.suppress(OSError):
             system.replace(f"{self.folder}/{name}", f"{quarantine}/{name}")
 

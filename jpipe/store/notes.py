@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from jpipe.store.disk import system
 from jpipe.store.format.blob import blob_id
-from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.format.memory_map import read_small
 from jpipe.store.on_disk import Disk
 
 __all__ = ["NoteKind", "forget_note", "note_names", "read_note", "write_note"]
@@ -50,15 +50,9 @@ def read_note(disk: Disk, kind: NoteKind, name: bytes) -> bytes | None:
     """The content of a note; None if there is none, or none that this user's key has signed."""
     folder, file = _place(disk, kind, name)
     try:
-        descriptor = system.open(f"{folder}/{file}", system.READ)
+        data = read_small(f"{folder}/{file}")
     except OSError:
         return None
-    try:
-        data = read_exactly(descriptor, system.fstat(descriptor).st_size, 0)
-    except OSError:
-        return None
-    finally:
-        system.close_read(descriptor)
     if data[:_SIGNED_AT] != _MAGIC or len(data) < _DATA_AT:
         return None
     signature, content = data[_SIGNED_AT:_DATA_AT], data[_DATA_AT:]
@@ -75,9 +69,9 @@ def forget_note(disk: Disk, kind: NoteKind, name: bytes) -> None:
 def note_names(disk: Disk, kind: NoteKind) -> Iterator[bytes]:
     """The names of all notes of a kind."""
     for outer in system.scan(disk.folder.path("notes", kind.value)):
-        for inner in system.scan(outer.path) if outer.is_dir(follow_symlinks=False) else ():
+        for inner in system.scan(outer.path) if outer.is_folder else ():
             name = blob_id(outer.name, inner.name)
-            if name is not None and inner.is_file(follow_symlinks=False):
+            if name is not None and inner.is_file:
                 yield name
 
 

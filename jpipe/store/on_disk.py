@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from jpipe.store.disk.publish import Writer
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.family import SUFFIX
 from jpipe.store.format.blob import Blobs, blob_id
+from jpipe.system.inside import Entry
 
 __all__ = ["Disk"]
 
@@ -38,27 +38,27 @@ class Disk(NamedTuple):
     def families(self) -> Iterator[tuple[bytes, str]]:
         """(digest, folder) of every family; links and names that are none of jpipe's are passed over."""
         for outer in system.scan(self.folder.path("families")):
-            if len(outer.name) != 2 or not outer.is_dir(follow_symlinks=False):
+            if len(outer.name) != 2 or not outer.is_folder:
                 continue
             for inner in system.scan(outer.path):
                 digest = blob_id(outer.name, inner.name)
-                if digest is not None and inner.is_dir(follow_symlinks=False):
+                if digest is not None and inner.is_folder:
                     yield digest, inner.path
 
-    def packs(self, folder: str) -> Iterator[os.DirEntry[str]]:
+    def packs(self, folder: str) -> Iterator[Entry]:
         """The packs in the folder of a family."""
         for entry in system.scan(folder):
-            if entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+            if entry.name.endswith(SUFFIX) and entry.is_file:
                 yield entry
 
-    def blob_files(self) -> Iterator[tuple[bytes, bool, os.DirEntry[str]]]:
+    def blob_files(self) -> Iterator[tuple[bytes, bool, Entry]]:
         """(id, is it the seal?, file) of every blob and seal."""
         for outer in system.scan(self.folder.path("blobs")):
-            if len(outer.name) != 2 or not outer.is_dir(follow_symlinks=False):
+            if len(outer.name) != 2 or not outer.is_folder:
                 continue
             for entry in system.scan(outer.path):
                 blob = blob_id(outer.name, entry.name.removesuffix(".seal"))
-                if blob is not None and entry.is_file(follow_symlinks=False):
+                if blob is not None and entry.is_file:
                     yield blob, entry.name.endswith(".seal"), entry
 
     def relative(self, path: str) -> str:

@@ -112,9 +112,9 @@ class Store:
         return Path(self.disk.folder.root)
 
     @property
-    def parsed(self) -> Path:
+    def parsed(self) -> str:
         """Where what parsing told of the user's source files is kept."""
-        return self.root / "v1" / "parsed"
+        return self.disk.folder.path("parsed")
 
     def family(self, digest: bytes) -> Family:
         """The records of a fingerprint; the same object for the life of this store."""

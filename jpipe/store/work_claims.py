@@ -14,6 +14,7 @@ Like every claim this saves work and nothing else: where the table cannot be wri
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -22,8 +23,9 @@ from dataclasses import dataclass, field
 
 from jpipe.store.disk import system
 from jpipe.store.disk.locks import Holder, Lock
-from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.format.memory_map import read_exactly, read_small
 from jpipe.store.on_disk import Disk
+from jpipe.system import inside
 
 __all__ = ["Turns"]
 
@@ -154,7 +156,7 @@ class Turns:
     def holder(self, owner: bytes) -> Holder | None:
         """Who the run is that computes an item."""
         try:
-            return Holder(**json.loads(_content(self._owner_file(owner))))
+            return Holder(**json.loads(read_small(self._owner_file(owner))))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -198,6 +200,8 @@ class Turns:
             if state.st_ino != table.file or state.st_size < table.size:
                 table.file, table.size = state.st_ino, 0
                 table.others = {}
+            if state.st_size > inside.MOST:
+                raise OSError(errno.EFBIG, "it is too large for what it should be", table.path)
             raw = read_exactly(descriptor, state.st_size - table.size, table.size)
         finally:
             system.close_read(descriptor)
@@ -223,7 +227,7 @@ class Turns:
 
     def _is_alive(self, owner: bytes) -> bool:
         path = self._owner_file(owner)
-        if not os.path.exists(path):
+        if not system.exists(path):
             return False
         lock = Lock.take(path)
         if lock is None:
@@ -233,11 +237,3 @@ class Turns:
 
     def _owner_file(self, owner: bytes) -> str:
         return f"{self._folder}/run-{owner.hex()}"
-
-
-def _content(path: str) -> bytes:
-    descriptor = system.open(path, system.READ)
-    try:
-        return read_exactly(descriptor, system.fstat(descriptor).st_size, 0)
-    finally:
-        system.close_read(descriptor)

@@ -12,6 +12,7 @@ from typing import Any
 
 from jpipe.files import FileDigests, Read
 from jpipe.system.input_files import Boundary
+from jpipe.system.inside import busy
 from jpipe.system.ownership import is_users
 
 __all__ = ["Watch", "watching"]
@@ -94,7 +95,7 @@ def watching() -> Iterator[Watch]:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watches:
+    if not _watches or busy.now:
         return
     if event == "open":
         path, mode, flags = arguments

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from jpipe.parallel.process_lifetime import is_alive
+from jpipe.system import inside
 
 __all__ = ["CurrentItem", "died_on"]
 
@@ -33,7 +34,7 @@ class CurrentItem:
     """
 
     def __init__(self, cache: Path) -> None:
-        self._path = _folder(cache) / f"{os.getpid()}{_HERE}"
+        self._path = f"{_folder(cache)}/{os.getpid()}{_HERE}"
         self._map: mmap.mmap | None = None
 
     def begin(self, key: bytes) -> None:
@@ -54,7 +55,8 @@ class CurrentItem:
         if self._map is not None:
             self._map.close()
             self._map = None
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                inside.unlink(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -67,21 +69,23 @@ def died_on(cache: Path) -> frozenset[bytes]:
     """The keys of the items that processes which are gone were doing; their notes are removed."""
     keys = set()
     with contextlib.suppress(OSError):
-        for path in _folder(cache).glob(f"*{_HERE}"):
-            pid = path.name.removesuffix(_HERE)
-            if pid.isdigit() and not is_alive(int(pid)):
-                keys.add(path.read_bytes()[:_KEY])
-                path.unlink(missing_ok=True)
+        for name in inside.listdir(_folder(cache)):
+            pid = name.removesuffix(_HERE)
+            if pid != name and pid.isdigit() and not is_alive(int(pid)):
+                path = f"{_folder(cache)}/{name}"
+                keys.add(inside.read(path, most=_KEY))
+                inside.unlink(path)
     return frozenset(key for key in keys if len(key) == _KEY and key != _IDLE)
 
 
-def _folder(cache: Path) -> Path:
-    return cache / "v1" / "notes" / "current"
+def _folder(cache: Path) -> str:
+    return inside.inside(cache, "v1", "notes", "current")
 
 
-def _mapped(path: Path) -> mmap.mmap:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+def _mapped(path: str) -> mmap.mmap:
+    with contextlib.suppress(FileExistsError):
+        inside.mkdir(os.path.dirname(path), 0o700)
+    descriptor = inside.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, _IDLE)  # a hole would have no room on a full disk, and to write into it kills the process
         return mmap.mmap(descriptor, _KEY)

@@ -67,7 +67,7 @@ class Execution:
         if is_worker():
             forget_peak()
         if self.slot is not None:
-            self.slot.begin(self.work.number, position, started, peak_memory())
+            self.slot.begin(self.work.number, position, time.monotonic(), peak_memory())
         try:
             with own_folder():
                 with watching() as watch:

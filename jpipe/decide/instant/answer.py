@@ -9,6 +9,7 @@ This module is all that an instant answer imports: it stays on the standard libr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 from blake3 import blake3
 
 from jpipe.store.disk.signing import SigningKey
+from jpipe.system import inside
 
 __all__ = ["Asked", "Facts", "recall", "write"]
 
@@ -55,7 +57,7 @@ class Asked:
     @property
     def place(self) -> str:
         """Where the note is."""
-        return os.path.join(self.cache, "v1", "answers", self.name)
+        return inside.inside(self.cache, "v1", "answers", self.name)
 
 
 class Facts:
@@ -99,15 +101,14 @@ class Facts:
 def recall(asked: Asked) -> dict[str, Any] | None:
     """The answer that was left for what is asked, if everything that it depends on is as it was; else None."""
     try:
-        with open(asked.place, "rb") as file:
-            raw = file.read()
+        raw = inside.read(asked.place)
         content = raw[32:]
         if not raw or _sign(asked, content, SigningKey.load()) != raw[:32]:
             return None
         note = json.loads(content)
     except Exception:  # whatever is wrong with a note, the usual way is right
         return None
-    if note["until"] < time.time() or not _holds(note):
+    if not 0 <= note["until"] - time.time() <= RENEWED_AFTER or not _holds(note):
         return None
     answer: dict[str, Any] = note["answer"]
     return answer
@@ -122,18 +123,18 @@ def write(asked: Asked, facts: Facts, answer: dict[str, Any], key: SigningKey) -
         When it cannot be written.
     """
     content = json.dumps({**facts.to_json(), "answer": answer}, separators=(",", ":")).encode()
-    os.makedirs(os.path.dirname(asked.place), mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        inside.mkdir(os.path.dirname(asked.place), 0o700)
     beside = f"{asked.place}.{os.getpid()}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(inside.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(_sign(asked, content, key) + content)
-    os.replace(beside, asked.place)
+    inside.replace(beside, asked.place)
 
 
 def forget(asked: Asked) -> None:
     """Remove the answer to what is asked, if there is one."""
     try:
-        os.unlink(asked.place)
+        inside.unlink(asked.place)
     except OSError:
         return
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
 from jpipe.fingerprint.hashing import FORMAT, combine
+from jpipe.system import inside
 
 _CHECK = 32
 _MAKERS = [
@@ -48,14 +49,14 @@ class ParseCache:
 
     Parameters
     ----------
-    path : Path or None
-        The file; None keeps nothing.
+    path : str or Path or None
+        The file, as `jpipe.system.inside` knows it where it is in a cache; None keeps nothing.
     key : bytes, optional
         32 bytes that sign the checksum, so that only their owner can write entries that are believed.
     """
 
-    def __init__(self, path: Path | None, key: bytes | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | Path | None, key: bytes | None = None) -> None:
+        self.path = None if path is None else os.fspath(path)
         self._key = key
         self._head = b""
         try:
@@ -72,7 +73,7 @@ class ParseCache:
         if self.path is None:
             return {}
         try:
-            raw = self.path.read_bytes()
+            raw = inside.read(self.path)
         except OSError:
             return {}
         start = len(self._head)
@@ -104,14 +105,17 @@ class ParseCache:
             return
         payload = marshal.dumps(self._entries)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=self.path.name, suffix=".new", dir=self.path.parent)
+            with contextlib.suppress(FileExistsError):
+                inside.mkdir(os.path.dirname(self.path), 0o700)
+            temporary = f"{self.path}.{os.getpid()}-{os.urandom(4).hex()}.new"
+            handle = inside.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError:
             return
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(self._head + self._checksum(payload) + payload)
-            os.replace(temporary, self.path)
+            inside.replace(temporary, self.path)
             self._grown = False
         except OSError:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                inside.unlink(temporary)

@@ -36,7 +36,7 @@ def merge_small(disk: Disk, family: bytes) -> bool:
     apart once, however often its pack is merged.
     """
     folder = disk.family_folder(family)
-    sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in disk.packs(folder)}
+    sizes = {entry.name: entry.stat().st_size for entry in disk.packs(folder)}
     small = sorted((size, name) for name, size in sizes.items() if size < _SMALL)
     if len(small) <= _MANY:
         return False

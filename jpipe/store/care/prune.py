@@ -164,7 +164,7 @@ def _blob_sizes(disk: Disk) -> tuple[dict[bytes, int], dict[bytes, float]]:
     used: dict[bytes, float] = {}
     for blob, _, entry in disk.blob_files():
         with contextlib.suppress(FileNotFoundError):
-            status = entry.stat(follow_symlinks=False)
+            status = entry.stat()
             sizes[blob] = sizes.get(blob, 0) + status.st_size
             used[blob] = max(used.get(blob, 0.0), status.st_mtime)
     return sizes, used
@@ -191,12 +191,12 @@ def _tidy(disk: Disk, before: float) -> None:
     for path in _dead_files(disk, before):
         unlink(path)
     aside = list(system.scan(disk.folder.path("quarantine")))
-    aside.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_ctime)
+    aside.sort(key=lambda entry: entry.stat().st_ctime)
     for entry in aside[:-1]:
         unlink(entry.path)
     for entry in list(system.scan(disk.folder.path("locks"))):
         with contextlib.suppress(OSError):
-            kept = entry.name.endswith(".turns") and entry.stat(follow_symlinks=False).st_mtime >= before
+            kept = entry.name.endswith(".turns") and entry.stat().st_mtime >= before
             if not kept and (lock := Lock.take(entry.path)):
                 lock.release(remove=True)
 
@@ -208,7 +208,7 @@ def _dead_files(disk: Disk, before: float) -> Iterator[str]:
         named_host, _, pid = owner.rpartition("-")
         with contextlib.suppress(OSError):
             dead = named_host == host and pid.isdigit() and not _is_alive(int(pid))
-            if dead or entry.stat(follow_symlinks=False).st_mtime < before:
+            if dead or entry.stat().st_mtime < before:
                 yield entry.path
 
 

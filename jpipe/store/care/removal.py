@@ -26,7 +26,7 @@ def unlink(path: str) -> bool:
     try:
         system.unlink(path)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or error.errno in system.READ_ONLY:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in system.READ_ONLY:
             return False
         raise
     return True
@@ -66,7 +66,7 @@ def remove_blobs(disk: Disk, blobs: set[bytes], before: float) -> int:
         path = disk.blobs.path(blob)
         try:
             status = system.lstat(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         used = status.st_mtime
         with contextlib.suppress(OSError):
@@ -108,9 +108,9 @@ def _clear_everything(disk: Disk) -> None:
 
 def _empty(folder: str) -> None:
     for entry in list(system.scan(folder)):
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_folder:
             _empty(entry.path)
             with contextlib.suppress(OSError):
-                os.rmdir(entry.path)
+                system.rmdir(entry.path)
         else:
             unlink(entry.path)

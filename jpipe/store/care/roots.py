@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from jpipe.store.disk import system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
-from jpipe.store.format.memory_map import read_exactly
+from jpipe.store.format.memory_map import read_small
 from jpipe.store.on_disk import Disk
 
 __all__ = ["Reached", "living_since", "mark_reached", "pin", "reached"]
@@ -59,7 +59,7 @@ def mark_reached(disk: Disk, pipeline: bytes, run: bytes, families: Mapping[byte
     name = run.hex()
     signature = disk.key.sign(_PURPOSE, body)
     disk.writer.replace(folder, name, [_HEAD.pack(_MAGIC, signature), body])
-    runs = sorted(system.scan(folder), key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns)
+    runs = sorted(system.scan(folder), key=lambda entry: entry.stat().st_mtime_ns)
     for entry in runs[:-KEPT_RUNS]:
         if entry.name != name:
             with contextlib.suppress(FileNotFoundError):
@@ -70,7 +70,7 @@ def reached(disk: Disk) -> Reached:
     """What the noted runs of all pipelines reached."""
     found = Reached()
     for pipeline in system.scan(disk.folder.path("roots")):
-        for run in system.scan(pipeline.path) if pipeline.is_dir(follow_symlinks=False) else ():
+        for run in system.scan(pipeline.path) if pipeline.is_folder else ():
             with contextlib.suppress(OSError, struct.error):
                 _read(disk, run.path, found)
     return found
@@ -94,7 +94,7 @@ def living_since(disk: Disk) -> float | None:
     oldest: float | None = None
     for entry in list(system.scan(disk.folder.path("pins"))):
         with contextlib.suppress(OSError):
-            started = entry.stat(follow_symlinks=False).st_mtime
+            started = entry.stat().st_mtime
             lock = Lock.take(entry.path)
             if lock is None:
                 oldest = started if oldest is None else min(oldest, started)
@@ -111,11 +111,7 @@ def _packed(family: bytes, keys: Iterable[bytes] | None) -> bytes:
 
 
 def _read(disk: Disk, path: str, found: Reached) -> None:
-    descriptor = system.open(path, system.READ)
-    try:
-        data = read_exactly(descriptor, os.fstat(descriptor).st_size, 0)
-    finally:
-        system.close_read(descriptor)
+    data = read_small(path)
     magic, signature = _HEAD.unpack_from(data)
     body = data[_HEAD.size :]
     if magic != _MAGIC or not disk.key.signed(signature, _PURPOSE, body):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from jpipe.store.disk import system
 from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
 from jpipe.store.on_disk import Disk
+from jpipe.system.inside import Entry as FolderEntry
 
 __all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "measure", "pack_files"]
 
@@ -62,14 +62,14 @@ def pack_files(disk: Disk) -> Iterator[PackFile]:
     for family, folder in disk.families():
         for entry in disk.packs(folder):
             with contextlib.suppress(FileNotFoundError):
-                status = entry.stat(follow_symlinks=False)
+                status = entry.stat()
                 segments, foreign = _segments(disk, family, entry)
                 blobs = [blob for segment in segments for blob in segment.blobs()]
                 counted = None if foreign or not segments else segments
                 yield PackFile(family, entry.path, entry.name, status.st_size, status.st_mtime, counted, foreign, blobs)
 
 
-def _segments(disk: Disk, family: bytes, entry: os.DirEntry[str]) -> tuple[list[Segment], bool]:
+def _segments(disk: Disk, family: bytes, entry: FolderEntry) -> tuple[list[Segment], bool]:
     """The segments of a pack, none if it is torn, and whether it is foreign."""
     try:
         return read_pack(entry.path, family, entry.name, disk.key), False
@@ -108,11 +108,11 @@ def measure(disk: Disk) -> Size:
     for _, folder in disk.families():
         for entry in disk.packs(folder):
             with contextlib.suppress(FileNotFoundError):
-                nbytes += entry.stat(follow_symlinks=False).st_size
+                nbytes += entry.stat().st_size
                 packs += 1
     for _, is_seal, file in disk.blob_files():
         with contextlib.suppress(FileNotFoundError):
-            nbytes += file.stat(follow_symlinks=False).st_size
+            nbytes += file.stat().st_size
             blobs += not is_seal
     for room in ("notes", "roots", "quarantine", "tmp"):
         nbytes += _below(disk.folder.path(room))
@@ -123,8 +123,8 @@ def _below(folder: str) -> int:
     total = 0
     for entry in system.scan(folder):
         with contextlib.suppress(FileNotFoundError):
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_folder:
                 total += _below(entry.path)
             else:
-                total += entry.stat(follow_symlinks=False).st_size
+                total += entry.stat().st_size
     return total

@@ -78,29 +78,46 @@ def _check_blobs(disk: Disk, problems: list[Problem], repair: bool) -> tuple[set
     nbytes = 0
     for blob, is_seal, entry in list(disk.blob_files()):
         with contextlib.suppress(FileNotFoundError):
-            nbytes += entry.stat(follow_symlinks=False).st_size
+            nbytes += entry.stat().st_size
             if is_seal:
                 continue
-            try:
-                disk.blobs.check(blob)
+            state = _state_of(disk, blob)
+            if state == "sound":
                 sound.add(blob)
-            except MissingEntry:
+            elif state == "damaged":
                 problems.append(Problem("damaged blob", disk.relative(entry.path)))
                 if repair:
                     disk.blobs.set_aside(blob)
     return sound, nbytes
 
 
+def _state_of(disk: Disk, blob: bytes) -> str:
+    """What a blob is; looked at twice before it counts as damaged, for a run may have put a new one in its place."""
+    for _ in range(2):
+        try:
+            disk.blobs.check(blob)
+            return "sound"
+        except MissingEntry:
+            if not system.exists(disk.blobs.path(blob)):
+                return "missing"
+    return "damaged"
+
+
 def _check_pack(disk: Disk, pack: PackFile, blobs: set[bytes], problems: list[Problem], repair: bool) -> int:
     """How many records of a pack count."""
     path = disk.relative(pack.path)
     if pack.segments is None:
+        if not system.exists(pack.path):
+            return 0
         problems.append(Problem("foreign pack" if pack.foreign else "torn pack", path, harmless=pack.foreign))
         if repair and not pack.foreign:
             unlink(pack.path)
         return 0
     damaged = _damaged_values(pack)
-    missing = set(pack.blobs) - blobs
+    # What was written since the blobs were gone through is looked at now; a pack that is gone meanwhile names nothing.
+    new = {blob for blob in set(pack.blobs) - blobs if _state_of(disk, blob) == "sound"}
+    blobs |= new
+    missing = set(pack.blobs) - blobs if system.exists(pack.path) else set()
     if damaged:
         problems.append(Problem("damaged value", path))
         if repair:
@@ -144,7 +161,7 @@ def _strays(disk: Disk) -> Iterator[str]:
 
 def _files_below(folder: str) -> Iterator[str]:
     for entry in system.scan(folder):
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_folder:
             yield from _files_below(entry.path)
         else:
             yield entry.path

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shlex
 import stat
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from jpipe.errors import CacheFolderError, NewerFormatError
 from jpipe.store.disk import system
+from jpipe.system.inside import inside
 
 __all__ = ["FORMAT", "Folder", "make_again", "make_folder", "open_folder"]
 
@@ -32,7 +34,8 @@ _FILES = {
     "CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a jpipe cache.\n",
 }
 _FORMAT_LINE = f"jpipe cache {FORMAT}\n"
-_ROOMS = ("families", "blobs", "notes", "roots", "locks", "pins", "tmp", "quarantine")
+ROOMS = ("families", "blobs", "notes", "roots", "locks", "pins", "tmp", "quarantine")
+_REAL = (*ROOMS, "answers")
 _IGNORED = {"lost+found", ".DS_Store"}
 
 
@@ -44,7 +47,7 @@ class Folder(NamedTuple):
     root
         Its real path.
     base
-        Where this format's files are: ``root/v1``.
+        Where this format's files are: ``root/v1``, marked as a place whose links are not followed.
     shared
         Whether a group may write to it.
     """
@@ -87,8 +90,9 @@ def open_folder(folder: Path, *, create: bool, shared: bool) -> Folder:
     NewerFormatError
         If a newer jpipe made it.
     """
+    _refuse_addresses(folder)
     root = os.path.realpath(folder)
-    checked = Folder(root, f"{root}/v{FORMAT}", shared)
+    checked = Folder(root, inside(root, f"v{FORMAT}"), shared)
     version = _version(root)
     if version is None:
         if not create and not os.path.isdir(root):
@@ -100,20 +104,30 @@ def open_folder(folder: Path, *, create: bool, shared: bool) -> Folder:
             f"the cache at {root} was written by a newer jpipe (format {version}, this one knows {FORMAT})",
             hint="upgrade jpipe, or use another folder with --cache-dir",
         )
-    elif not os.path.lexists(checked.base):
+    elif not system.exists(checked.base):
         _make(checked)
     _refuse_unsafe(checked)
     return checked
 
 
+def _refuse_addresses(folder: Path) -> None:
+    """``s3://bucket/study`` would become a folder ``s3:``, here, and nobody would look for results there."""
+    for above in (folder, *folder.parents):
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", above.name) and not above.exists():
+            raise CacheFolderError(
+                f"the cache has to be a folder, and {folder} looks like an address ({above.name}//…)",
+                hint="give a folder of this machine or of a file system that is mounted here",
+            )
+
+
 def _version(root: str) -> int | None:
     """The format that a cache says it has; None where it does not say so, or nothing that makes sense."""
     try:
-        with os.fdopen(system.open(f"{root}/format", system.READ), "rb") as file:
+        with os.fdopen(system.open(inside(root, "format"), system.READ), "rb") as file:
             words = file.read(64).split()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.EINVAL, errno.ELOOP):
+            return None
         raise CacheFolderError(f"the cache at {root} cannot be read: {error.strerror or error}") from None
     if len(words) == 3 and words[:2] == [b"jpipe", b"cache"] and words[2].isdigit() and int(words[2]) >= FORMAT:
         return int(words[2])
@@ -123,7 +137,7 @@ def _version(root: str) -> int | None:
 def _refuse_strangers(root: str) -> None:
     """A folder without a `format` file is jpipe's only if all that is in it is what jpipe puts there first."""
     try:
-        names = set(system.listdir(root)) - _IGNORED
+        names = set(system.listdir(inside(root))) - _IGNORED
     except FileNotFoundError:
         return
     except NotADirectoryError:
@@ -142,7 +156,7 @@ def _refuse_strangers(root: str) -> None:
 
 def _is_our_readme(root: str) -> bool:
     try:
-        with os.fdopen(system.open(f"{root}/README", system.READ), "rb") as file:
+        with os.fdopen(system.open(inside(root, "README"), system.READ), "rb") as file:
             return b"jpipe" in file.read(4096)
     except OSError:
         return False
@@ -151,7 +165,7 @@ def _is_our_readme(root: str) -> bool:
 def _has_rooms(root: str) -> bool:
     """Whether the folder of this format holds what jpipe puts there: then a strange README is a damaged one."""
     try:
-        return set(_ROOMS) <= set(system.listdir(f"{root}/v{FORMAT}"))
+        return set(ROOMS) <= set(system.listdir(inside(root, f"v{FORMAT}")))
     except OSError:
         return False
 
@@ -190,7 +204,7 @@ def _make_cache(folder: Folder) -> None:
     if not system.WINDOWS and os.lstat(folder.root).st_uid == os.geteuid():
         os.chmod(folder.root, folder.folder_mode)
     make_folder(folder.base, folder.folder_mode)
-    for room in _ROOMS:
+    for room in ROOMS:
         make_folder(folder.path(room), folder.folder_mode)
     for name, text in {**_FILES, "format": _FORMAT_LINE}.items():
         _write_once(folder.root, name, text)
@@ -209,42 +223,46 @@ def make_folder(path: str, mode: int) -> None:
 
 
 def _write_once(root: str, name: str, text: str) -> None:
-    if os.path.lexists(f"{root}/{name}") and not (name == "format" and _version(root) is None):
+    if system.exists(inside(root, name)) and not (name == "format" and _version(root) is None):
         return
-    beside = f"{root}/.jpipe-{os.getpid()}-{os.urandom(6).hex()}"
+    beside = inside(root, f".jpipe-{os.getpid()}-{os.urandom(6).hex()}")
     descriptor = system.open(beside, system.CREATE, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()
             system.fsync(descriptor)
-        system.replace(beside, f"{root}/{name}")
+        system.replace(beside, inside(root, name))
     except BaseException:
         system.unlink(beside)
         raise
 
 
 def _refuse_unsafe(folder: Folder) -> None:
-    """What OpenSSH asks of its own folders: nobody but the user and root can change what is in there."""
-    if system.WINDOWS:
-        return
-    for path in filter(os.path.lexists, (folder.root, folder.base)):
-        status = _folder_status(path)
-        _refuse_owner(path, status, folder.shared)
-        _refuse_mode(path, status, 0o002 if folder.shared else 0o022)
+    """What OpenSSH asks of its own folders: real ones, and nobody but the user and root can change what is in there."""
+    for path in filter(system.exists, (folder.root, folder.base, *map(folder.path, _REAL))):
+        shown = os.path.normpath(path)
+        status = _folder_status(path, shown)
+        if not system.WINDOWS:
+            _refuse_owner(shown, status, folder.shared)
+            _refuse_mode(shown, status, 0o002 if folder.shared else 0o022)
     parent = os.path.dirname(folder.root)
-    while parent != (above := os.path.dirname(parent)):
+    while not system.WINDOWS and parent != (above := os.path.dirname(parent)):
         _refuse_parent(parent)
         parent = above
 
 
-def _folder_status(path: str) -> os.stat_result:
+def _folder_status(path: str, shown: str) -> os.stat_result:
     try:
         status = system.lstat(path)
     except OSError as error:
-        raise CacheFolderError(f"the cache cannot be used: {path}: {error.strerror or error}") from None
+        raise CacheFolderError(f"the cache cannot be used: {shown}: {error.strerror or error}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise CacheFolderError(f"{path} should be a folder and is not", hint=f"rm {shlex.quote(path)}")
+        is_link = stat.S_ISLNK(status.st_mode)
+        raise CacheFolderError(
+            f"{shown} should be a folder and is not" + (": it is a link, which could lead anywhere" if is_link else ""),
+            hint=f"rm {shlex.quote(shown)}",
+        )
     return status
 
 
@@ -264,6 +282,10 @@ def _refuse_owner(path: str, status: os.stat_result, shared: bool) -> None:
 
 
 def _refuse_mode(path: str, status: os.stat_result, forbidden: int) -> None:
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise CacheFolderError(
+            f"{path} cannot be read (mode {stat.S_IMODE(status.st_mode):o})", hint=f"chmod u+rwx {shlex.quote(path)}"
+        )
     if status.st_mode & forbidden:
         letters = "go-w" if forbidden & 0o020 else "o-w"
         raise CacheFolderError(

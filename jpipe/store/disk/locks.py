@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from jpipe.store.disk import system
 from jpipe.store.disk.publish import Writer
+from jpipe.system import inside
 
 __all__ = ["Claim", "Holder", "Lock", "claim"]
 
@@ -98,7 +99,7 @@ def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> 
 
 def _holder(path: str) -> Holder | None:
     try:
-        return Holder(**json.loads(Path(path).read_bytes()))
+        return Holder(**json.loads(inside.read(path)))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -126,8 +126,7 @@ class Writer:
             if path is None:
                 return None
             try:
-                # Python follows the link only if it is given a folder, which an absolute path makes the system ignore.
-                system.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+                system.link(descriptor, path)
             except FileExistsError:
                 return None
             return system.fstat(descriptor)
@@ -203,7 +202,7 @@ def _take_name(beside: str, path: str) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if os.path.lexists(path):
+        if system.exists(path):
             return False
         system.rename(beside, path)
     return True

@@ -21,6 +21,7 @@ __all__ = ["SigningKey"]
 
 _BYTES = 32
 _VARIABLE = "JPIPE_KEY_FILE"
+_READ = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class SigningKey:
         Parameters
         ----------
         path
-            The key file. Default: ``JPIPE_KEY_FILE``, else ``jpipe/key`` in the user's configuration folder.
+            The key file. Default: ``JPIPE_KEY_FILE``, which has to be there, else ``jpipe/key`` in the user's
+        configuration folder.
 
         Raises
         ------
@@ -79,8 +81,18 @@ class SigningKey:
         try:
             return cls(_read(file, shared), shared)
         except FileNotFoundError:
-            _create(file)
-            return cls(_read(file, shared), shared)
+            if shared:
+                raise CacheError(
+                    f"{_VARIABLE} names the signing key {file}, and there is no such file",
+                    hint=f"unset {_VARIABLE}; or make a new key: head -c 32 /dev/urandom > {_quoted(file)}",
+                ) from None
+        except OSError as error:
+            raise CacheError(
+                f"the signing key {file} cannot be read: {error.strerror or error}",
+                hint=f"set {_VARIABLE} to a key file that you can read",
+            ) from None
+        _create(file)
+        return cls(_read(file, shared), shared)
 
 
 def _default_path() -> Path:
@@ -92,7 +104,7 @@ def _default_path() -> Path:
 
 
 def _read(file: Path, shared: bool) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(file, os.O_RDONLY | _READ)
     with os.fdopen(descriptor, "rb") as opened:
         _refuse_unsafe(file, os.fstat(descriptor), shared)
         secret = opened.read(_BYTES + 1)

@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from jpipe.system import inside
+
 __all__: list[str] = []
 
 WINDOWS = os.name == "nt"
@@ -21,32 +23,35 @@ DISK_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), err
 READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 """Numbers of the errors that say that one may not write here."""
 
-READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-CREATE = (
-    os.O_RDWR
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-TABLE = os.O_WRONLY | os.O_CREAT | (CREATE & ~(os.O_RDWR | os.O_CREAT | os.O_EXCL))
-LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_USUAL = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+READ = os.O_RDONLY | _USUAL
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _USUAL
+TABLE = os.O_WRONLY | os.O_CREAT | _USUAL
+LOCK = os.O_RDWR | os.O_CREAT | _USUAL
 UNNAMED = (os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC) if hasattr(os, "O_TMPFILE") else None
 
-open = os.open  # noqa: A001 -- the names are those of `os`
+open = inside.open  # noqa: A001 -- the names are those of `os`
 close = os.close
 write = os.write
 fstat = os.fstat
-lstat = os.lstat
-link = os.link
-rename = os.rename
-replace = os.replace
-unlink = os.unlink
-mkdir = os.mkdir
-rmdir = os.rmdir
-utime = os.utime
-listdir = os.listdir
+lstat = inside.lstat
+link = inside.link
+rename = inside.rename
+replace = inside.replace
+unlink = inside.unlink
+mkdir = inside.mkdir
+rmdir = inside.rmdir
+utime = inside.utime
+listdir = inside.listdir
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything of that name."""
+    try:
+        lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 def close_read(descriptor: int) -> None:
@@ -70,11 +75,10 @@ def sync_folder(path: str) -> None:
         close_read(descriptor)
 
 
-def scan(folder: str) -> Iterator[os.DirEntry[str]]:
+def scan(folder: str) -> Iterator[inside.Entry]:
     """The entries of `folder`; none if it is not there or not a real folder."""
     try:
-        with os.scandir(folder) as entries:
-            yield from entries
+        yield from inside.entries(folder)
     except (FileNotFoundError, NotADirectoryError):
         return
 

@@ -232,7 +232,7 @@ class Blobs:
         try:
             system.utime(path + ".seal")
         except OSError:
-            return os.path.lexists(path)
+            return system.exists(path)
         return True
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from jpipe.store.disk import system
 from jpipe.store.format.dirty_pages import was_written
+from jpipe.system import inside
 
-__all__ = ["SCARCE", "Mode", "map_file", "read_exactly", "read_file"]
+__all__ = ["SCARCE", "Mode", "map_file", "read_exactly", "read_file", "read_small"]
 
 Mode = Literal["c", "r"] | None
 _ACCESS = {"c": mmap.ACCESS_COPY, "r": mmap.ACCESS_READ}
@@ -79,6 +80,18 @@ def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
         pieces.append(system.pread(descriptor, min(length - done, _READ_AT_ONCE), offset + done))
         done += len(pieces[-1])
     return b"".join(pieces)
+
+
+def read_small(path: str) -> bytes:
+    """The content of a file that is read as a whole; an error where it is larger than any such file."""
+    descriptor = system.open(path, system.READ)
+    try:
+        size = system.fstat(descriptor).st_size
+        if size > inside.MOST:
+            raise OSError(errno.EFBIG, "it is too large for what it should be", path)
+        return read_exactly(descriptor, size, 0)
+    finally:
+        system.close_read(descriptor)
 
 
 def _mapped(descriptor: int, size: int, mode: Literal["c", "r"]) -> mmap.mmap:

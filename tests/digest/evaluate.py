@@ -30,6 +30,11 @@ def told(thing: object) -> str:
     return complete(found.content, found.code, fingerprint.of_reference).hex()
 
 
+def constant(thing: object) -> str:
+    """What the fingerprint of code says of a value under one of its names."""
+    return fingerprint.of_object(thing).hex()
+
+
 def stable(expression: str) -> list[str]:
     thing = value(expression)
     before = told(thing)
@@ -53,6 +58,11 @@ def main(side: str) -> dict[str, object]:
         "equal": [told(value(pair[side == "right"])) for pair in cases.EQUAL],
         "stable": [stable(expression) for expression in cases.STABLE],
         "different": [[told(value(expression)) for expression in group] for group in cases.DIFFERENT],
+        "constants": {
+            "equal": [constant(value(pair[side == "right"])) for pair in cases.EQUAL],
+            "different": [[constant(value(expression)) for expression in group] for group in cases.DIFFERENT],
+            "refused": [constant(value(expression)) for expression, _ in cases.REFUSED],
+        },
         "refused": [refused(expression) for expression, _ in cases.REFUSED],
     }
 

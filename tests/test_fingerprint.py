@@ -20,6 +20,7 @@ import pytest
 
 import jpipe
 from jpipe.fingerprint import ChangeKind, Fingerprinter, PartKind, difference
+from jpipe.system.ownership import owns
 
 _CHILD = """
 import json, sys
@@ -409,9 +410,9 @@ def test_code_inside_values(load: Callable[[str], ModuleType], tmp_path: Path) -
     fingerprinter = Fingerprinter(tmp_path)
     before = fingerprinter.of_object(old.Model)
     assert fingerprinter.of_reference("sample", "Model") == before
-    assert fingerprinter.is_own(old.Model)
-    assert fingerprinter.is_own(old.make(1))
-    assert not fingerprinter.is_own(os.path.join)
+    assert owns(old.Model)
+    assert owns(old.make(1))
+    assert not owns(os.path.join)
     assert fingerprinter.of_object(old.make(1)) != fingerprinter.of_object(old.make(2))
     new = load(text.replace("return 1", "return 2"))
     assert Fingerprinter(tmp_path).of_object(new.Model) != before

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jpipe.digest.canonical import SCALARS, Node, Refused, Tag, field, scalar, short
 from jpipe.digest.cycles import encode_group
 from jpipe.digest.plain import CONTAINERS, encodings
+from jpipe.system import main_module
+from jpipe.system.ownership import owns_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +26,6 @@ class Fingerprints(Protocol):
 
     def of_object(self, thing: Any, /) -> bytes:
         """The fingerprint of a live function, class or module."""
-
-    def is_own(self, thing: Any, /) -> bool:
-        """Whether it is the user's own code, not the standard library's or an installed package's."""
 
 
 class Reduce(Protocol):
@@ -59,7 +58,7 @@ class Encoder:
     reduce
         How a value is taken apart.
     fingerprint
-        Called once, when code is met for the first time.
+        What knows about code that is not found by its name.
     hashers
         By type: the user's functions that return what counts of a value.
     buffers
@@ -73,12 +72,16 @@ class Encoder:
         By class and names of attributes, what comes before the attributes' values; `instances` fills it.
     cyclic
         Whether a group of objects that contain each other was met.
+    as_is
+        Whether values count as they are in this process, not as they would come out of `pickle`.
     """
+
+    as_is = False
 
     def __init__(
         self,
         reduce: Reduce,
-        fingerprint: Callable[[], Fingerprints],
+        fingerprint: Fingerprints | None,
         hashers: Mapping[type, Callable[[Any], Any]],
         buffers: Mapping[tuple[int, int], bytes],
     ) -> None:
@@ -98,10 +101,15 @@ class Encoder:
         self._callable: dict[type, bool] = {}
         self._kept: list[Any] = []  # an id means something only as long as its object lives
 
-    @property
-    def fingerprint(self) -> Fingerprints:
-        """What knows about code."""
-        return self._fingerprint()
+    def fingerprint(self, thing: Any) -> bytes:
+        """The encoding of a piece of code that is not found by its name."""
+        if self._fingerprint is None:
+            raise Refused(thing, "is not found by its name, and only a fingerprint tells it from other code")
+        return Tag.CODE + self._fingerprint.of_object(thing)
+
+    def note_code(self, module: str, name: str) -> None:
+        """List a class, function or value of the user's own that the encoding refers to by name."""
+        self.code.add((main_module.known_as(module), name))
 
     def forget(self) -> None:
         """List code afresh; what was encoded before may hold code that would be missing from the new list."""
@@ -109,8 +117,8 @@ class Encoder:
         self._kept.clear()
         self.code = set()
 
-    def of_class(self, kind: type) -> bytes | Node:
-        """A class taken apart; asked for with every instance."""
+    def of_class(self, kind: type) -> Any:
+        """The class of an instance: its encoding, else what stands for it among what is inside the instance."""
         found = self._classes.get(kind)
         if found is None:
             outer, self.code = self.code, set()
@@ -124,7 +132,7 @@ class Encoder:
         found = self._callable.get(kind)
         if found is None:
             calls = any("__call__" in vars(base) for base in kind.__mro__)
-            found = self._callable[kind] = calls and not self.fingerprint.is_own(kind)
+            found = self._callable[kind] = calls and not owns_class(kind)
         return found
 
     def encode(self, root: Any) -> bytes:

@@ -13,18 +13,35 @@ from weakref import WeakKeyDictionary
 from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, short
 from jpipe.digest.references import refer
 from jpipe.system import main_module
+from jpipe.system.ownership import owns, owns_class, owns_function, owns_module
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from jpipe.digest.engine import Encoder
 
-__all__ = ["reduce_enum", "reduce_instance", "reduce_state"]
+__all__ = ["held_code", "reduce_enum", "reduce_instance", "reduce_state"]
 
 # Caches that libraries keep inside instances; the hash that attrs keeps depends on PYTHONHASHSEED.
 _CACHES = frozenset({"__networkx_cache__", "_attrs_cached_hash"})
 
 _PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
+_OWN_PICKLING = frozenset({*_PICKLING, "__getnewargs__", "__getnewargs_ex__"})
+_BUILT_IN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (dict, lambda value: dict(dict.items(value))),
+    (list, lambda value: list(list.__iter__(value))),
+    (tuple, lambda value: tuple(tuple.__iter__(value))),
+    ((set, frozenset), frozenset),
+    (int, int.__int__),
+    (float, float.__float__),
+    (complex, lambda value: complex(value.real, value.imag)),
+    (str, str.__str__),
+    (bytes, bytes),
+    (BaseException, lambda value: value.args),
+)
+"""How to get at the content of an instance whose class derives from a built-in one."""
+_MOST_SEARCHED = 300
+_DEEPEST_SEARCH = 3
 _UNUSUAL = frozenset({"__getnewargs__", "__getnewargs_ex__", "__call__", "__slots__"})
 
 _SETS: tuple[Any, ...] = (set.__reduce__, frozenset.__reduce__)
@@ -99,6 +116,8 @@ def reduce_instance(value: Any, encoder: Encoder) -> bytes | Node:
             "has no content, and which object it is means nothing in another process",
             "use None, a string or a member of an Enum instead",
         )
+    if encoder.as_is and _says_itself_what_it_pickles(kind):
+        return _reduce_as_is(value, encoder)
     if issubclass(kind, (set, frozenset)) and kind.__reduce__ in _SETS:
         return reduce_state(value, "set", frozenset(value), encoder)
     reduced = _ask(value, kind)
@@ -117,6 +136,27 @@ def reduce_state(value: Any, what: str, base: Any, encoder: Encoder) -> Node:
     state = object.__getstate__(value)
     if state is not None:
         _add_state(layout, state, type(value))
+    return layout.node()
+
+
+def _says_itself_what_it_pickles(kind: type) -> bool:
+    """Whether code of the user's decides what is kept of an instance."""
+    registered: Any = copyreg.dispatch_table.get(kind)
+    if registered is not None and owns(registered):
+        return True
+    return any(owns_class(base) and not _OWN_PICKLING.isdisjoint(vars(base)) for base in kind.__mro__)
+
+
+def _reduce_as_is(value: Any, encoder: Encoder) -> Node:
+    """An instance by what is in memory: its class, the content of a built-in base, its attributes and slots."""
+    kind = type(value)
+    layout = _Layout("as is", kind, encoder)
+    layout.add("base", [content(value) for base, content in _BUILT_IN if issubclass(kind, base)][:1], _nameless)
+    state = object.__getstate__(value)
+    if state is not None:
+        _add_state(layout, state, kind)
+    if callable(value) and not all(map(owns_class, kind.__mro__[:-1])):  # a base in C may hide what it wraps
+        layout.add("code", held_code(value), _nameless)
     return layout.node()
 
 
@@ -172,8 +212,8 @@ def _reduce_global(value: Any, name: str, encoder: Encoder) -> bytes:
     for candidate in (module, type(value).__module__, "numpy", "scipy.special"):
         if isinstance(candidate, str) and _in_module(candidate, name) is value:
             known = main_module.known_as(candidate)
-            if candidate == "__main__" or encoder.fingerprint.is_own(sys.modules[candidate]):
-                encoder.code.add((known, name))
+            if candidate == "__main__" or owns_module(sys.modules[candidate]):
+                encoder.note_code(candidate, name)
             return refer(known, name)
     raise Refused(value, f"pickles as the name {name!r}, under which it is not found")
 
@@ -208,7 +248,7 @@ def _lay_out(value: Any, reduced: tuple[Any, ...], encoder: Encoder) -> Node:
     if setter is not None:
         layout.add("setter", [setter], _nameless)
     if encoder.may_hide_code(kind):
-        layout.add("code", _hidden_code(value, encoder), _nameless)
+        layout.add("code", held_code(value), _nameless)
     return layout.node()
 
 
@@ -250,13 +290,32 @@ def _cached(kind: type) -> frozenset[str]:
     return names
 
 
-def _hidden_code(value: Any, encoder: Encoder) -> list[Any]:
-    """The user's functions inside a callable of an installed package, which may pickle as mere names of them."""
-    near = gc.get_referents(value)
-    near += [held for inner in near if type(inner) in (dict, tuple, list) for held in gc.get_referents(inner)]
-    found = {
-        (held.__module__ or "", held.__qualname__, held.__code__.co_firstlineno): held
-        for held in near
-        if type(held) is types.FunctionType and encoder.fingerprint.is_own(held)
-    }
+def held_code(value: Any) -> list[Any]:
+    """The user's functions and classes that an object refers to, as the garbage collector sees it.
+
+    What a library's object pickles may be mere names of them, or nothing (a `toolz.curry`, a `wrapt` proxy).
+    """
+    found: dict[tuple[str, str, int], Any] = {}
+    seen, stack = {id(value)}, [(value, 0)]
+    while stack and len(seen) < _MOST_SEARCHED:
+        current, depth = stack.pop()
+        for item in gc.get_referents(current):
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            if type(item) is types.FunctionType:
+                if owns_function(item):
+                    found[item.__module__ or "", item.__qualname__, item.__code__.co_firstlineno] = item
+                elif depth < _DEEPEST_SEARCH:
+                    stack += [(cell, depth + 1) for cell in item.__closure__ or ()]
+            elif issubclass(type(item), type):
+                if owns_class(item):
+                    found[str(item.__module__), item.__qualname__, 0] = item
+            elif depth < _DEEPEST_SEARCH and not _is_namespace(item):
+                stack.append((item, depth + 1))
     return [found[key] for key in sorted(found)]
+
+
+def _is_namespace(item: Any) -> bool:
+    """A module or its globals: from there everything could be reached."""
+    return type(item) is types.ModuleType or (type(item) is dict and "__builtins__" in item)

@@ -13,6 +13,7 @@ from jpipe.digest import plain, references, standard
 from jpipe.digest.arrays import numpy_rule
 from jpipe.digest.arrow import arrow_rule
 from jpipe.digest.frames import pandas_rule
+from jpipe.digest.generators import generator_rule
 from jpipe.digest.instances import reduce_enum, reduce_instance
 from jpipe.digest.polars import polars_rule
 from jpipe.digest.references import wrapper_rule
@@ -47,6 +48,7 @@ _EXACT: dict[type, Rule] = {
     staticmethod: references.reduce_wrapped,
     classmethod: references.reduce_wrapped,
     property: references.reduce_wrapped,
+    functools.cached_property: references.reduce_cached_property,
     functools._lru_cache_wrapper: references.reduce_cached,
     **standard.RULES,
 }
@@ -54,7 +56,8 @@ _EXACT: dict[type, Rule] = {
 # By the first part of the module's name of a class: what gives the rule for classes from there, or None.
 _PACKAGES: dict[str, Callable[[type, type], Rule | None]] = {
     **dict.fromkeys(("decimal", "fractions", "uuid", "zoneinfo"), standard.standard_rule),
-    "numpy": numpy_rule,
+    "numpy": lambda kind, base: generator_rule(kind, base) or numpy_rule(kind, base),
+    "random": generator_rule,
     "pandas": pandas_rule,
     "polars": polars_rule,
     "pyarrow": arrow_rule,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.canonical import Node, Tag, field
 from jpipe.system import main_module
+from jpipe.system.ownership import is_step, owns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from jpipe.digest.engine import Encoder
 
 __all__ = [
-    "is_step",
     "reduce_bound",
     "reduce_builtin",
     "reduce_cached",
+    "reduce_cached_property",
     "reduce_class",
     "reduce_code",
     "reduce_descriptor",
@@ -44,8 +45,8 @@ def reduce_class(kind: type, encoder: Encoder) -> bytes | Node:
     found = _named(kind, encoder)
     if found is not None:
         return found
-    if _is_own(kind, kind.__module__, encoder):
-        return Tag.CODE + encoder.fingerprint.of_object(kind)
+    if _is_own(kind, kind.__module__):
+        return encoder.fingerprint(kind)
     names = (kind.__module__, kind.__qualname__, tuple(sorted(vars(kind))), tuple(getattr(kind, "_fields", ())))
     return Node(Tag.KIND + field(("class", names, len(kind.__bases__))), kind.__bases__)
 
@@ -56,8 +57,8 @@ def reduce_function(function: types.FunctionType, encoder: Encoder) -> bytes | N
     if found is not None:
         return found
     # Where it was written, not what `functools.wraps` says: a wrapper of a package's is not the user's.
-    if _is_own(function, function.__globals__.get("__name__"), encoder):
-        return Tag.CODE + encoder.fingerprint.of_object(function)
+    if _is_own(function, function.__globals__.get("__name__")):
+        return encoder.fingerprint(function)
     inside = [
         _code(function.__code__),
         [_cell(cell) for cell in function.__closure__ or ()],
@@ -88,10 +89,9 @@ def reduce_wrapped(wrapper: Any, _encoder: Encoder) -> Node:
     return Node(Tag.KIND + field(("wrapped", type(wrapper).__name__)), inside)
 
 
-def is_step(thing: Any) -> bool:
-    """Whether it is a step or a pipeline of jpipe's, which stands for the function that it marks."""
-    kind = type(thing)
-    return kind.__name__ in ("Step", "Pipeline") and kind.__module__.partition(".")[0] == "jpipe"
+def reduce_cached_property(wrapper: Any, _encoder: Encoder) -> Node:
+    """A property that remembers, outside its class; its lock and its docstring say nothing."""
+    return Node(Tag.KIND + field("cached_property"), [wrapper.func])
 
 
 def reduce_step(step: Any, _encoder: Encoder) -> Node:
@@ -141,8 +141,8 @@ def reduce_descriptor(descriptor: Any, _encoder: Encoder) -> Node:
 
 def reduce_module(module: types.ModuleType, encoder: Encoder) -> bytes:
     """A module: the user's own by what it says, others by name."""
-    if encoder.fingerprint.is_own(module):
-        return Tag.CODE + encoder.fingerprint.of_object(module)
+    if owns(module):
+        return encoder.fingerprint(module)
     return Tag.KIND + field(("module", module.__name__))
 
 
@@ -162,6 +162,8 @@ def wrapper_rule(kind: type, base: type) -> Callable[[Any, Encoder], Node] | Non
 
 def _named(thing: Any, encoder: Encoder) -> bytes | None:
     """The reference of what is found under its own qualified name, else None."""
+    if encoder.as_is:
+        return None
     module = getattr(thing, "__module__", None)
     name = getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
@@ -169,16 +171,16 @@ def _named(thing: Any, encoder: Encoder) -> bytes | None:
     found = _look_up(main_module.names_of(module), name)
     if found is not thing and not (is_step(found) and found.function is thing):
         return None
-    if _is_own(thing, module, encoder):
-        encoder.code.add((main_module.known_as(module), name))
+    if _is_own(thing, module):
+        encoder.note_code(module, name)
     return refer(main_module.known_as(module), name)
 
 
-def _is_own(thing: Any, module: Any, encoder: Encoder) -> bool:
+def _is_own(thing: Any, module: Any) -> bool:
     """Whether it is the user's code; so is all that was typed in, or run from a string, which has no file."""
-    if module == "__main__" or encoder.fingerprint.is_own(thing):
+    if module == "__main__" or owns(thing):
         return True
-    return module in sys.modules and encoder.fingerprint.is_own(sys.modules[module])
+    return module in sys.modules and owns(sys.modules[module])
 
 
 def _look_up(names: Mapping[str, Any], name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -64,7 +63,8 @@ def digest(
     value
         Anything; ``docs/reference/digests.md`` says what counts of which type.
     fingerprint
-        What knows about code. Default: a `jpipe.fingerprint.Fingerprinter`, made when code is met.
+        What knows about code that is not found by its name, such as a lambda: a `jpipe.fingerprint.Fingerprinter`.
+        Without it such code is refused.
     hashers
         By type, the user's own function that returns what counts of a value of that type or of a class derived from it.
     parts
@@ -82,7 +82,7 @@ def digest(
     """
     if not hashers and type(value) in SCALARS:
         return ValueDigest(blake3(PREFIX + scalar(value)).digest())
-    encoder = Encoder(reduce, _Once(fingerprint), hashers or _NOTHING, buffers or _NOTHING)
+    encoder = Encoder(reduce, fingerprint, hashers or _NOTHING, buffers or _NOTHING)
     try:
         if parts and _has_parts(value, encoder):
             return _with_parts(value, encoder)
@@ -97,22 +97,6 @@ def digest_scalars(values: Sequence[Any]) -> list[bytes] | None:
     if not SCALARS.issuperset(map(type, values)):
         return None
     return [blake3(PREFIX + encoding).digest() for encoding in scalars(values)]
-
-
-class _Once:
-    """The given source of fingerprints, or one made at the first question."""
-
-    __slots__ = ("_given",)
-
-    def __init__(self, given: Fingerprints | None) -> None:
-        self._given = given
-
-    def __call__(self) -> Fingerprints:
-        if self._given is None:
-            from jpipe.fingerprint import Fingerprinter  # most values hold no code, and need no parser
-
-            self._given = Fingerprinter(Path.cwd())
-        return self._given
 
 
 def _has_parts(value: Any, encoder: Encoder) -> bool:

@@ -14,7 +14,7 @@ from jpipe.fingerprint.describe import CODE, describe, source_text
 from jpipe.fingerprint.hashing import FORMAT, combine
 from jpipe.fingerprint.identity import identity_node
 from jpipe.fingerprint.nodes.fill import complete
-from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin, is_step
+from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
 from jpipe.fingerprint.parts import Fingerprint, PartKind
@@ -22,7 +22,6 @@ from jpipe.fingerprint.randomness import reaches_randomness
 from jpipe.fingerprint.source.parse_cache import ParseCache
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.system import main_module
-from jpipe.system.ownership import is_kind, owns_class, owns_function, owns_module
 
 GONE = combine("gone")
 """Digest of code that a value refers to but that cannot be found any more."""
@@ -107,18 +106,6 @@ class Fingerprinter:
         if obj is None:
             return GONE
         return self.of_object(obj)
-
-    def is_own(self, obj: Any) -> bool:
-        """Is this function, class, module or instance made of the user's own code?"""
-        while is_step(obj):
-            obj = obj.function
-        if is_kind(obj, types.MethodType):
-            obj = obj.__func__
-        if is_kind(obj, types.FunctionType):
-            return owns_function(obj)
-        if is_kind(obj, types.ModuleType):
-            return owns_module(obj)
-        return owns_class(obj if is_kind(obj, type) else type(obj))
 
     def save(self) -> None:
         """Keep what parsing told for the next process."""

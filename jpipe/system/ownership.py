@@ -55,10 +55,10 @@ class Installation(NamedTuple):
 def this_installation() -> Installation:
     """The running interpreter's; `sysconfig` would say the same and takes longer to import than all of this."""
     prefixes = list(dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)))
-    packages = [*site.getsitepackages(prefixes), site.getusersitepackages()]
+    packages = [*site.getsitepackages(prefixes), site.getusersitepackages(), *sys.path]
     return Installation(
         tuple(folder_forms([os.path.dirname(os.__file__)])),
-        # On Windows the whole prefix is among them.
+        # On Windows the whole prefix is among them, and on the path is much else.
         tuple(folder_forms(path for path in packages if os.path.basename(path) in _INSTALL_FOLDERS)),
         tuple(folder_forms([OWN_FOLDER])),
     )
@@ -211,6 +211,24 @@ def owns_class(cls: type) -> bool:
 def owns_function(function: types.FunctionType) -> bool:
     """True for a function whose source is the user's own."""
     return owns_file(function.__code__.co_filename)
+
+
+def owns(obj: object) -> bool:
+    """True for a function, class, module or instance made of the user's own code; a step is the function it marks."""
+    while is_step(obj):
+        obj = obj.function  # type: ignore[attr-defined]
+    if is_kind(obj, types.MethodType):
+        obj = obj.__func__  # type: ignore[attr-defined]
+    if is_kind(obj, types.FunctionType):
+        return owns_function(obj)  # type: ignore[arg-type]
+    if is_kind(obj, types.ModuleType):
+        return owns_module(obj)  # type: ignore[arg-type]
+    return owns_class(obj if is_kind(obj, type) else type(obj))  # type: ignore[arg-type]
+
+
+def is_step(obj: object) -> bool:
+    """True for what jpipe's decorators make of a function of the user's: it stands for that function."""
+    return is_jpipe_module(type(obj).__module__) and callable(getattr(obj, "function", None))
 
 
 def module_file(module: types.ModuleType) -> str | None:

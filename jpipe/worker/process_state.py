@@ -37,10 +37,6 @@ class OwnCode:
         """As in `Fingerprinter`."""
         return self._loaded().of_object(obj)  # type: ignore[no-any-return]
 
-    def is_own(self, obj: Any) -> bool:
-        """As in `Fingerprinter`."""
-        return self._loaded().is_own(obj)  # type: ignore[no-any-return]
-
 
 def code_below(root: str, store: Store) -> OwnCode:
     """What fingerprints code inside results, for a project root and a cache that knows what its files say."""

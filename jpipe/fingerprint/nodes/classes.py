@@ -124,7 +124,9 @@ class _OwnClass:
         if not self.is_dataclass:
             return
         for k, field in enumerate(self.cls.__dict__["__dataclass_fields__"].values()):
-            flags = (field.init, field.repr, field.hash, field.compare, field.kw_only, field._field_type.name)
+            # Of a ClassVar `kw_only` is MISSING, whose text is an address.
+            kw_only = field.kw_only is True
+            flags = (field.init, field.repr, field.hash, field.compare, kw_only, field._field_type.name)
             self.label.append(f"{field.name}:{'' if self.source else _type_name(field.type)}:{flags}")
             for which in ("default", "default_factory"):
                 value = getattr(field, which)

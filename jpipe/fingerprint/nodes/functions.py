@@ -8,7 +8,7 @@ import types
 from typing import Any
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.graph import Constant, Edge, Effects, Graph, Node, Origin, WholeProject
+from jpipe.fingerprint.nodes.graph import LEAVES, Constant, Edge, Effects, Graph, Node, Origin, WholeProject
 from jpipe.fingerprint.nodes.import_effects import effect_files
 from jpipe.fingerprint.nodes.references import (
     BUILTINS,
@@ -21,7 +21,6 @@ from jpipe.fingerprint.nodes.references import (
 )
 from jpipe.fingerprint.parts import REMEDIES, BlindSpot, PartKind, Unseen
 from jpipe.fingerprint.source.bytecode import code_digest, names_in
-from jpipe.fingerprint.source.plain_bytes import LEAVES
 from jpipe.fingerprint.source.template import Reference, Template, Trait
 from jpipe.system.ownership import (
     STANDARD_MODULES,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from jpipe.digest.canonical import SCALARS, scalar
+from jpipe.digest.live import Live
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.packages import Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
-from jpipe.fingerprint.source.plain_bytes import LEAVES, leaf_bytes
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.fingerprint.source.template import Reference, Trait
-from jpipe.system.ownership import is_jpipe_module
+from jpipe.system.ownership import is_step
 
 Edge = tuple[str, int]
 """`(label, node)`."""
@@ -39,6 +40,10 @@ class Constant(NamedTuple):
     value: Any
     file: str | None
     line: int | None
+
+
+LEAVES = SCALARS | {type(NotImplemented)}
+"""Types of values that lead nowhere."""
 
 
 class Node:
@@ -145,6 +150,7 @@ class Graph:
 
     def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy, ignored: frozenset[str]) -> None:
         self.files = files
+        self.values = Live()
         self.packages = packages
         self.allowed = allowed
         self.ignored = ignored
@@ -205,7 +211,7 @@ class Graph:
             False when a function is only called, so that its name does not count.
         """
         if type(obj) in LEAVES:
-            return self.leaf(leaf_bytes(obj))
+            return self.leaf(b"scalar", b"NotImplemented" if obj is NotImplemented else scalar(obj))
         while is_step(obj):
             obj = obj.function
         key = (id(obj), named)
@@ -262,8 +268,3 @@ class Graph:
         else:
             memo.update(dict.fromkeys(seen, False))
         return answer
-
-
-def is_step(obj: Any) -> bool:
-    """True for jpipe's own wrappers (steps, pipelines), which stand for the function inside."""
-    return is_jpipe_module(type(obj).__module__) and callable(getattr(obj, "function", None))

@@ -32,7 +32,10 @@ def fill_module(graph: Graph, node: Node, module: types.ModuleType) -> None:
         node.put(combine("jpipe"))
         return
     if not owns_module(module):
-        node.put(combine("foreign module"), [("package", graph.package(graph.packages.module_version(module)))])
+        node.put(
+            combine("foreign module", module.__name__),
+            [("package", graph.package(graph.packages.module_version(module)))],
+        )
         return
     node.put(combine("module"))
     names = []

@@ -9,11 +9,10 @@ import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jpipe.fingerprint.nodes.graph import Constant, Definition, Edge, Graph
+from jpipe.fingerprint.nodes.graph import LEAVES, Constant, Definition, Edge, Graph
 from jpipe.fingerprint.nodes.import_effects import namespace_of
 from jpipe.fingerprint.nodes.static_imports import follow_import
 from jpipe.fingerprint.source.outline import FromImport
-from jpipe.fingerprint.source.plain_bytes import LEAVES
 from jpipe.fingerprint.source.template import Reference, Template
 from jpipe.system.ownership import is_jpipe_module, is_kind, owns_class, owns_file, owns_function, owns_module
 

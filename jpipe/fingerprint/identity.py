@@ -8,10 +8,10 @@ from typing import Any
 
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.nodes.functions import cells_of
-from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, is_step
+from jpipe.fingerprint.nodes.graph import Edge, Graph, Node
 from jpipe.fingerprint.source.bytecode import code_digest
 from jpipe.system import main_module
-from jpipe.system.ownership import is_kind
+from jpipe.system.ownership import is_kind, is_step
 
 
 def identity_node(graph: Graph, function: Any) -> int:

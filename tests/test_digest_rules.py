@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jpipe.digest import combine, complete, digest
+from jpipe.fingerprint import Fingerprinter
 from jpipe.errors import UndigestibleError
 
 
@@ -38,7 +39,7 @@ class Model:
 
 
 def content(value: Any, **options: Any) -> bytes:
-    return digest(value, **options).content
+    return digest(value, fingerprint=Fingerprinter(Path.cwd()), **options).content
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_a_derived_class_of_one_written_in_c_is_refused_although_it_has_attribut
         pass
 
     with pytest.raises(UndigestibleError, match="Guard"):
-        digest(Guard())
+        content(Guard())
 
 
 def test_a_class_that_cannot_be_found_by_its_name_counts_by_what_it_says() -> None:
@@ -254,7 +255,7 @@ def test_objects_that_are_rebuilt_from_ever_new_objects_are_refused() -> None:
             return Endless, (Endless(),)
 
     with pytest.raises(UndigestibleError, match="levels deep"):
-        digest(Endless())
+        content(Endless())
 
 
 def test_combined_values_differ_in_kind_order_and_length() -> None:

@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jpipe.digest import combine, complete, digest
-from jpipe.fingerprint import Fingerprinter
 from jpipe.errors import UndigestibleError
+from jpipe.fingerprint import Fingerprinter
 
 
 @dataclass

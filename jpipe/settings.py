@@ -18,7 +18,7 @@ __all__ = ["SETTINGS", "Setting", "Settings", "settings_for"]
 
 _PREFIX = "JPIPE_"
 _NOT_SETTINGS = frozenset({"JPIPE_KEY_FILE"})
-"""Variables of that prefix which other rooms read; they are no settings."""
+"""Variables of that prefix which other rooms read; they are not settings."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -160,7 +160,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
             continue
         if variable not in by_variable:
             raise ConfigurationError(
-                f"the environment variable {variable} is no setting of jpipe", hint=_near(variable, by_variable)
+                f"the environment variable {variable} is not a setting of jpipe", hint=_near(variable, by_variable)
             )
         setting = by_variable[variable]
         value = _checked(setting, text, ConfigurationError, f"{variable}={text}")
@@ -203,11 +203,14 @@ def _table(file: Path) -> dict[str, object]:
         tool = tomllib.loads(data.decode()).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{file.name} is no valid TOML: {error}", location=_toml_error_line(file, str(error)), hint="mend that line"
+            f"{file.name} is not valid TOML: {error}",
+            location=_toml_error_line(file, str(error)),
+            hint="mend that line",
         ) from None
     table = tool.get("jpipe", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise ConfigurationError(f"tool.jpipe in {file} is no table", hint="write [tool.jpipe] and settings below it")
+        hint = "write [tool.jpipe] and settings below it"
+        raise ConfigurationError(f"tool.jpipe in {file} is not a table", hint=hint)
     return table
 
 
@@ -261,9 +264,9 @@ def _jobs(value: object) -> int:
     try:
         number = int(str(value)) if not isinstance(value, (bool, float)) else 0
     except ValueError:
-        raise ValueError("that is no number of workers") from None
+        raise ValueError("that is not a number of workers") from None
     if number == 0:
-        raise ValueError("there is no run with no workers" if str(value) == "0" else "that is no number of workers")
+        raise ValueError("a run needs at least one worker" if str(value) == "0" else "that is not a number of workers")
     return number
 
 
@@ -276,7 +279,7 @@ def _truth(value: object) -> bool:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("that is no name")
+        raise ValueError("that is not a name")
     return value.strip()
 
 
@@ -299,7 +302,7 @@ def _pairs(value: object) -> dict[str, object]:
     for text in texts:
         name, equals, content = str(text).partition("=")
         if not equals or not name.strip().isidentifier():
-            raise ValueError(f"{text!r} is no pair")
+            raise ValueError(f"{text!r} is not a pair")
         pairs[name.strip()] = _literal(content.strip())
     return pairs
 

@@ -99,14 +99,14 @@ def test_a_stronger_source_turns_the_opposite_off(here: Path) -> None:
     ("text", "message", "hint", "line"),
     [
         ("[tool.jpipe]\n\njob = 2\n", "no setting 'job'", "did you mean jobs?", 3),
-        ("[tool.jpipe]\njobs = 'many'\n", "jobs = many: that is no number of workers", "write a whole number", 2),
-        ("[tool.jpipe]\njobs = 2.5\n", "jobs = 2.5: that is no number of workers", "write a whole number", 2),
+        ("[tool.jpipe]\njobs = 'many'\n", "jobs = many: that is not a number of workers", "write a whole number", 2),
+        ("[tool.jpipe]\njobs = 2.5\n", "jobs = 2.5: that is not a number of workers", "write a whole number", 2),
         ("[tool.jpipe]\njobs = true\n", "jobs = True", "write a whole number", 2),
         ("[tool.other]\njobs = 1\n[tool.jpipe]\nprogress = 'bar'\n", "progress = bar", "did you mean bars?", 4),
         ("[tool.jpipe]\nkeep_going = 'perhaps'\n", "neither true nor false", "write true or false", 2),
-        ("[tool.jpipe]\ncache_dir = 3\n", "cache_dir = 3: that is no name", "the path of a folder", 2),
+        ("[tool.jpipe]\ncache_dir = 3\n", "cache_dir = 3: that is not a name", "the path of a folder", 2),
         ("[tool.jpipe.sweep]\nx = 1\n", "no setting 'sweep'", "there are", 1),
-        ("[tool]\njpipe = 3\n", "is no table", "write [tool.jpipe]", None),
+        ("[tool]\njpipe = 3\n", "is not a table", "write [tool.jpipe]", None),
         ("[tool.jpipe]\njobs = \n", "no valid TOML", "mend that line", 2),
     ],
 )
@@ -124,11 +124,11 @@ def test_a_wrong_setting_in_pyproject_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("variable", "text", "message", "hint"),
     [
-        ("JPIPE_JOBS", "x", "JPIPE_JOBS=x: that is no number of workers", "write a whole number"),
+        ("JPIPE_JOBS", "x", "JPIPE_JOBS=x: that is not a number of workers", "write a whole number"),
         ("JPIPE_JOBS", "0", "JPIPE_JOBS=0", "write a whole number"),
         ("JPIPE_JOB", "2", "JPIPE_JOB is no setting", "did you mean JPIPE_JOBS?"),
         ("JPIPE_COLOR", "allways", "JPIPE_COLOR=allways", "did you mean always?"),
-        ("JPIPE_BACKEND_OPTIONS", "a", "'a' is no pair", "write name=value"),
+        ("JPIPE_BACKEND_OPTIONS", "a", "'a' is not a pair", "write name=value"),
     ],
 )
 def test_a_wrong_variable_is_named(here: Path, variable: str, text: str, message: str, hint: str) -> None:

@@ -541,7 +541,7 @@ def test_options_that_do_not_exist_or_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError) as caught:
         step(retrys=3)
     assert caught.value.hint == "did you mean 'retries'?"
-    with pytest.raises(UsageError, match="timeout='soon' is no duration"):
+    with pytest.raises(UsageError, match="timeout='soon' is not a duration"):
         step(timeout="soon")
     with pytest.raises(UsageError, match="n_jobs=0"):
         step(n_jobs=0)

@@ -76,7 +76,7 @@ ASKED: dict[str, tuple[list[str], int, list[str]]] = {
     "value in a tuple": (["--set", "ks=1,x"], 2, ["ks='1,x' is no tuple"]),
     "bool": (["--set", "fast=perhaps"], 2, ["write true or false"]),
     "literal": (["--set", "how=c"], 2, ["choose from a, b"]),
-    "no name": (["--set", "3"], 2, ["that is no NAME=VALUE"]),
+    "no name": (["--set", "3"], 2, ["that is not NAME=VALUE"]),
     "jobs 0": (["-j", "0"], 2, ["0"]),
     "jobs many": (["-j", "many"], 2, ["many"]),
 }

@@ -84,8 +84,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     (int | None, "many", "is none of int, None"),
     (Literal["a", "b"], "c", "choose from a, b"),
     (tuple[int, str], "1", "it takes 2 values, not 1"),
-    (dict[str, int], "[1]", "'[1]' is no dict"),
-    (dict, "{", "x='{' is no dict"),
+    (dict[str, int], "[1]", "'[1]' is not a dict"),
+    (dict, "{", "x='{' is not a dict"),
     (list[int], "1,y", "x='1,y' is no list[int]"),
 ]
 

@@ -57,7 +57,7 @@ class Invocation:
 
     @cached_property
     def pipeline(self) -> Pipeline[..., Any]:
-        """The pipeline, imported; what its file prints meanwhile is no part of what the command gives."""
+        """The pipeline, imported; what its file prints meanwhile is not part of what the command gives."""
         from jpipe.define import loader
 
         with contextlib.redirect_stdout(sys.stderr):
@@ -116,7 +116,7 @@ def _pairs(sets: Sequence[str]) -> dict[str, str]:
     for text in sets:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise UsageError(f"--set {text}: that is no NAME=VALUE", hint="write for instance --set ks=8,16,32")
+            raise UsageError(f"--set {text}: that is not NAME=VALUE", hint="write for instance --set ks=8,16,32")
         if name.strip() in texts:
             raise UsageError(f"--set {name.strip()} is given twice", hint=f"one list: --set {name.strip()}=8,16,32")
         texts[name.strip()] = value

@@ -137,7 +137,7 @@ def items_of(texts: tuple[str, ...]) -> tuple[int, ...]:
         try:
             start, end = int(first), int(last if dash else first)
         except ValueError:
-            raise UsageError(f"--item {part}: that is no number of an item", hint="write 7, 0-4 or 3,9,12") from None
+            raise UsageError(f"--item {part} is not the number of an item", hint="write 7, 0-4 or 3,9,12") from None
         items |= dict.fromkeys(range(start, end + 1))
     return tuple(items)
 

@@ -138,7 +138,7 @@ class KnownResults:
 
 
 def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:
-    """What is said of a result that is there and cannot be unpickled: to make it again in the same way is no help."""
+    """What is said of a result that is there and cannot be unpickled: making it again in the same way does not help."""
     step = output.call.step.name
     return CacheMiss(
         f"{describe(output)}: {error}",

@@ -49,7 +49,7 @@ def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, A
             values[name] = _value(text, annotation, known[name].default)
         except (ValueError, TypeError, SyntaxError, KeyError) as error:
             raise UsageError(
-                f"{name}={text!r} is no {_spelled(annotation)}", hint=f"pipeline {pipeline.name}: {error}"
+                f"{name}={text!r} is not a {_spelled(annotation)}", hint=f"pipeline {pipeline.name}: {error}"
             ) from None
     return values
 
@@ -109,7 +109,7 @@ def _value(text: str, annotation: Any, default: Any) -> Any:
     if origin is dict or annotation is dict:
         value = ast.literal_eval(text)
         if not isinstance(value, dict):
-            raise ValueError(f"{text!r} is no dict")
+            raise ValueError(f"{text!r} is not a dict")
         return value
     return _scalar(text, annotation)
 

@@ -55,7 +55,7 @@ def difference(old: Sequence[Part], new: Sequence[Part]) -> list[Change]:
     """What changed from `old` to `new`.
 
     Edited parts come first, then rebound names, then parts that are newly or no longer used. A part that was only
-    renamed or moved is no change. Where no part changed but how they are put together, the parts whose text differs
+    renamed or moved is not a change. Where no part changed but how they are put together, the parts whose text differs
     are named.
     """
     pairs, gone, come = _paired(old, new)

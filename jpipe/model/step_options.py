@@ -206,7 +206,7 @@ def parse_bytes(value: int | str, name: str = "size") -> int:
     try:
         return int(float(text[: len(text) - len(unit)]) * _UNITS[unit])
     except (ValueError, OverflowError):
-        raise UsageError(f"{name}={value!r} is no size", hint="write bytes, or '600K', '1M', '1.5G'") from None
+        raise UsageError(f"{name}={value!r} is not a size", hint="write bytes, or '600K', '1M', '1.5G'") from None
 
 
 def parse_duration(value: float | str, name: str = "duration") -> float:
@@ -229,5 +229,6 @@ def parse_duration(value: float | str, name: str = "duration") -> float:
     except (ValueError, KeyError):
         seconds = -1.0
     if seconds < 0:
-        raise UsageError(f"{name}={value!r} is no duration", hint="write seconds, or '90s', '10min', '12h', '1d', '2w'")
+        hint = "write seconds, or '90s', '10min', '12h', '1d', '2w'"
+        raise UsageError(f"{name}={value!r} is not a duration", hint=hint)
     return seconds

@@ -275,13 +275,13 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         """Nothing: the store makes its folders when it writes."""
 
     def _open_item(self, f: Any, mode: str) -> Any:
-        raise NotImplementedError("items of this store are no files")
+        raise NotImplementedError("items of this store are not files")
 
     def _item_exists(self, location: str) -> bool:
-        raise NotImplementedError("items of this store are no files")
+        raise NotImplementedError("items of this store are not files")
 
     def _move_item(self, src: str, dst: str) -> None:
-        raise NotImplementedError("items of this store are no files")
+        raise NotImplementedError("items of this store are not files")
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(location="{self.location}")'

@@ -91,7 +91,7 @@ _main: Descriptors | None = None
 def keep_screen() -> None:
     """Have `sys.stdout` and `sys.stderr` of this process write to the screen beside the descriptors 1 and 2.
 
-    Only where nobody has replaced them, and not on Windows, whose consoles are no descriptors.
+    Only where nobody has replaced them, and not on Windows, whose consoles are not descriptors.
     """
     global _main
     out, err = sys.__stdout__, sys.__stderr__

@@ -1,4 +1,4 @@
-"""The nodes that are no objects: whole modules, definitions of opaque globals, effects, names followed in source."""
+"""The nodes that are not objects: whole modules, definitions of opaque globals, effects, names followed in source."""
 
 from __future__ import annotations
 

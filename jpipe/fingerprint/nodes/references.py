@@ -84,7 +84,7 @@ Place = tuple[dict[str, Any], str]
 def _follow_attributes(
     graph: Graph, obj: Any, place: Place | None, attributes: tuple[str, ...], called: bool, label: str
 ) -> list[Edge]:
-    """Walk through modules of the user's; the first thing that is no module is what the reference means."""
+    """Walk through modules of the user's; the first thing that is not a module is what the reference means."""
     rest = list(attributes)
     while rest and is_kind(obj, types.ModuleType):
         if not owns_module(obj):

@@ -219,7 +219,7 @@ def make_folder(path: str, mode: int) -> None:
         system.mkdir(path, mode)
     except FileExistsError:
         if not stat.S_ISDIR(system.lstat(path).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "it holds something that is no folder", path) from None
+            raise NotADirectoryError(errno.ENOTDIR, "something in it is not a folder", path) from None
 
 
 def _write_once(root: str, name: str, text: str) -> None:

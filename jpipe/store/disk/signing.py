@@ -73,7 +73,7 @@ class SigningKey:
         Raises
         ------
         CacheError
-            If others can read or change the file, or if it is no key; the hint has the command that mends it.
+            If others can read or change the file, or if it is not a key; the hint has the command that mends it.
         """
         named = os.environ.get(_VARIABLE)
         shared = path is None and bool(named)
@@ -110,7 +110,7 @@ def _read(file: Path, shared: bool) -> bytes:
         secret = opened.read(_BYTES + 1)
     if len(secret) != _BYTES:
         raise CacheError(
-            f"{file} is no jpipe key: it must hold exactly {_BYTES} bytes",
+            f"{file} is not a jpipe key: it must hold exactly {_BYTES} bytes",
             hint=f"remove it to get a new one (what is cached counts as missing then): rm {_quoted(file)}",
         )
     return secret

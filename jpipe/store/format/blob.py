@@ -45,7 +45,7 @@ def blob_name(blob: bytes) -> tuple[str, str]:
 
 
 def blob_id(folder: str, name: str) -> bytes | None:
-    """The id of the blob in the file `name`; None for a file that is no blob."""
+    """The id of the blob in the file `name`; None for a file that is not a blob."""
     if len(folder) != 2 or len(name) != 62:
         return None
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import enum
 import typing
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from jpipe import pipeline
@@ -18,6 +22,17 @@ from jpipe.errors import UsageError
 class Colour(enum.Enum):
     RED = "r"
     GREEN = 2
+
+
+@dataclasses.dataclass
+class Settings:
+    lr: float
+    names: tuple[str, ...] = ()
+
+
+class Point(typing.NamedTuple):
+    x: int
+    y: int
 
 
 class Place:
@@ -31,6 +46,9 @@ class Place:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Place) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 READ: list[tuple[Any, str, Any]] = [
@@ -62,6 +80,33 @@ READ: list[tuple[Any, str, Any]] = [
     (tuple[int, str], "1,2", (1, "2")),
     (dict[str, int], "{'a': 1}", {"a": 1}),
     (bytes, "b'x'", b"x"),
+    (list[str], '"x,y",z', ["x,y", "z"]),
+    (list[str], "1,2", ["1", "2"]),
+    (list[int], "8", [8]),
+    (str, "a,b", "a,b"),
+    (str | None, "a,b", "a,b"),
+    (int | str, "7", 7),
+    (bool | str, "true", True),
+    (list[tuple[int, int]], "[(1,2),(3,4)]", [(1, 2), (3, 4)]),
+    (list[tuple[int, int]], "(1,2),(3,4)", [(1, 2), (3, 4)]),
+    (list[list[float]], "[[1],[2,3]]", [[1.0], [2.0, 3.0]]),
+    (dict[str, float], '{"lr": 1}', {"lr": 1.0}),
+    (dict[str, float], "{lr = 0.3}", {"lr": 0.3}),
+    (dict[str, list[int]], '{"a": [1, 2]}', {"a": [1, 2]}),
+    (datetime.date, "2026-10-11", datetime.date(2026, 10, 11)),
+    (datetime.datetime, "2026-10-11T12:00Z", datetime.datetime(2026, 10, 11, 12, tzinfo=datetime.UTC)),
+    (datetime.timedelta, "PT1H", datetime.timedelta(hours=1)),
+    (Decimal, "0.10", Decimal("0.10")),
+    (Settings, '{"lr": 0.3}', Settings(0.3)),
+    (Settings, "{lr = 1, names = ['a']}", Settings(1.0, ("a",))),
+    (Settings | None, "none", None),
+    (list[Settings], '[{"lr": 1}]', [Settings(1.0)]),
+    (Point, "1,2", Point(1, 2)),
+    (list[Place], "a,b", [Place("a"), Place("b")]),
+    (list[Colour], "RED,2", [Colour.RED, Colour.GREEN]),
+    (dict[Colour, int], "{'r': 1}", {Colour.RED: 1}),
+    (list[int | None], "1,none", [1, None]),
+    (Literal["1", "2"], "1", "1"),
 ]
 GUESSED: list[tuple[Any, str, Any]] = [
     # default -> text -> value
@@ -75,18 +120,35 @@ GUESSED: list[tuple[Any, str, Any]] = [
     (None, "[1, 2]", [1, 2]),
     (None, "some text", "some text"),
 ]
+KEPT: list[tuple[Any, Any, str, Any]] = [
+    # annotation, default -> text -> value
+    (tuple[float, ...], (1, 10, 100), "1,10", (1, 10)),
+    (tuple[float, ...], (1, 10), "1,10", (1, 10)),
+    (Sequence[float], (1, 10), "1, 10.0", (1, 10)),
+    (list[float], [1, 2], "2,3", [2, 3.0]),
+    (float, 1, "1.0", 1),
+    (float, True, "1", 1.0),
+    (int | float, 0.5, "0.5", 0.5),
+]
 REFUSED: list[tuple[Any, str, str]] = [
     # annotation -> text -> what is said
-    (bool, "perhaps", "write true or false"),
-    (None, "3", "write none"),
-    (int, "1.5", "x='1.5' is no int"),
-    (Colour, "BLUE", "x='BLUE' is no Colour"),
-    (int | None, "many", "is none of int, None"),
-    (Literal["a", "b"], "c", "choose from a, b"),
-    (tuple[int, str], "1", "it takes 2 values, not 1"),
-    (dict[str, int], "[1]", "'[1]' is not a dict"),
-    (dict, "{", "x='{' is not a dict"),
-    (list[int], "1,y", "x='1,y' is no list[int]"),
+    (bool, "perhaps", "x=perhaps: expected bool"),
+    (None, "3", "x=3: expected None"),
+    (int, "1.5", "x=1.5: expected int"),
+    (int, "true", "x=true: expected int"),
+    (float, "yes", "x=yes: expected float"),
+    (Colour, "BLUE", "x=BLUE: expected Colour"),
+    (int | None, "many", "x=many: expected int | None"),
+    (Literal["a", "b"], "c", "Input should be 'a' or 'b'"),
+    (tuple[int, str], "1", "x=1: expected tuple[int, str]"),
+    (tuple[int, int], "1,2,3", "x=1,2,3: expected tuple[int, int]"),
+    (dict[str, int], "[1]", "x=[1]: expected dict[str, int]"),
+    (dict, "{", "x={: expected dict"),
+    (list[int], "1,y", "[1] Input should be a valid integer"),
+    (Settings, '{"lr": "high"}', "['lr'] Input should be a valid number"),
+    (Settings, '{"rate": 1}', "['lr'] Field required"),
+    (datetime.date, "soon", "x=soon: expected date"),
+    (np.ndarray, "1,2", "x=1,2: expected ndarray"),
 ]
 
 
@@ -111,6 +173,12 @@ def test_without_an_annotation_the_default_does(default: Any, text: str, value: 
     assert (type(found), found) == (type(value), value)
 
 
+@pytest.mark.parametrize(("annotation", "default", "text", "value"), KEPT)
+def test_what_equals_the_default_stays_the_defaults_own(annotation: Any, default: Any, text: str, value: Any) -> None:
+    found = parse(taking(annotation, default), {"x": text})["x"]
+    assert repr(found) == repr(value)
+
+
 @pytest.mark.parametrize(("annotation", "text", "said"), REFUSED)
 def test_text_that_does_not_fit_is_refused_with_the_reason(annotation: Any, text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -124,7 +192,7 @@ def test_annotations_that_name_what_is_not_there_are_passed_over() -> None:
 
 
 def test_text_that_no_default_explains_is_refused() -> None:
-    with pytest.raises(UsageError, match="x='many' is no value for this parameter"):
+    with pytest.raises(UsageError, match="x=many: expected float"):
         parse(taking(None, 0.5, annotated=False), {"x": "many"})
 
 

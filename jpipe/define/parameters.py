@@ -1,23 +1,22 @@
-"""Turn the text of ``--set name=value`` into parameters of a pipeline, by its annotations."""
+"""Values of a pipeline's parameters from text or files, converted by its annotations."""
 
 from __future__ import annotations
 
-import ast
+import collections.abc
 import enum
 import inspect
-import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jpipe.define.parameter_text import meanings
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import UsageError, did_you_mean
 
-__all__ = ["parse"]
+__all__ = ["check", "convert", "parse"]
 
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
+_NOTHING = inspect.Parameter.empty
 
 
 def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -30,28 +29,23 @@ def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, A
     texts
         By parameter name, as written on the command line: ``{"ks": "8,16", "fast": "yes"}``.
 
+    Returns
+    -------
+    dict
+        By parameter name. What equals the default, or an element of it, is the default's own object: a ``1`` that
+        meets ``float`` does not become another value than the ``1`` of the default.
+
     Raises
     ------
     UsageError
         For a parameter that the pipeline does not have, and for text that its annotation refuses.
     """
-    known = pipeline.parameters.parameters
-    hints = _hints(pipeline)
-    values = {}
-    for name, text in texts.items():
-        if name not in known:
-            raise UsageError(
-                f"pipeline {pipeline.name} has no parameter {name!r}",
-                hint=did_you_mean(name, known, f"its parameters are {', '.join(known) or 'none'}"),
-            )
-        annotation = hints.get(name, inspect.Parameter.empty)
-        try:
-            values[name] = _value(text, annotation, known[name].default)
-        except (ValueError, TypeError, SyntaxError, KeyError) as error:
-            raise UsageError(
-                f"{name}={text!r} is not a {_spelled(annotation)}", hint=f"pipeline {pipeline.name}: {error}"
-            ) from None
-    return values
+    return {name: _converted(pipeline, name, text, list(meanings(text))) for name, text in _known(pipeline, texts)}
+
+
+def convert(pipeline: Pipeline[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of parameters given as values of a file, such as TOML; as `parse` otherwise."""
+    return {name: _converted(pipeline, name, value, [value]) for name, value in _known(pipeline, values)}
 
 
 def check(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> None:
@@ -62,136 +56,162 @@ def check(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> None:
     UsageError
         Naming the parameter that is unknown or missing.
     """
+    for name, parameter in pipeline.parameters.parameters.items():
+        open_ended = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if name not in dict(_known(pipeline, parameters)) and parameter.default is _NOTHING and not open_ended:
+            raise UsageError(
+                f"pipeline {pipeline.name} needs the parameter {name!r}",
+                hint=f"give it: --set {name}=..., or a default",
+            )
+    list(_known(pipeline, parameters))
+
+
+def _known(pipeline: Pipeline[..., Any], given: Mapping[str, Any]) -> list[tuple[str, Any]]:
     known = pipeline.parameters.parameters
-    for name in parameters:
+    for name in given:
         if name not in known:
             raise UsageError(
                 f"pipeline {pipeline.name} has no parameter {name!r}",
                 hint=did_you_mean(name, known, f"its parameters are {', '.join(known) or 'none'}"),
             )
-    for name, parameter in known.items():
-        open_ended = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        if name not in parameters and parameter.default is inspect.Parameter.empty and not open_ended:
-            raise UsageError(
-                f"pipeline {pipeline.name} needs the parameter {name!r}",
-                hint=f"give it: --set {name}=..., or a default",
-            )
+    return list(given.items())
+
+
+def _converted(pipeline: Pipeline[..., Any], name: str, given: Any, candidates: list[Any]) -> Any:
+    default = pipeline.parameters.parameters[name].default
+    annotation = _hints(pipeline).get(name, _NOTHING)
+    if annotation is _NOTHING:
+        annotation = _kind_of(default)
+    if annotation is str and isinstance(given, str):
+        return given
+    adapter, refusals = _adapter(annotation), []
+    for candidate in candidates:
+        try:
+            value = adapter(candidate)
+        except ValueError as error:
+            refusals.append(_told(error))
+            continue
+        if not _counts_as_number(candidate, value):
+            return _like_default(value, default, annotation)
+    raise UsageError(
+        f"{name}={given if isinstance(given, str) else repr(given)}: expected {_spelled(annotation)}",
+        hint=f"pipeline {pipeline.name}: {refusals[0] if refusals else 'true and false are not numbers'}",
+    )
 
 
 def _hints(pipeline: Pipeline[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(pipeline.function)
-    except Exception:
+        return typing.get_type_hints(pipeline.function, include_extras=True)
+    except Exception:  # names that are not there, or annotations that raise
         return {n: a for n, a in pipeline.function.__annotations__.items() if not isinstance(a, str)}
 
 
-def _value(text: str, annotation: Any, default: Any) -> Any:
-    if annotation is inspect.Parameter.empty or annotation is Any:
-        return _guess(text, default)
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return _value(text, arguments[0], default)
-    if origin in (typing.Union, types.UnionType):
-        return _first_that_fits(text, arguments)
-    if origin is typing.Literal:
-        return _literal(text, arguments)
-    if origin in (list, set, frozenset, Sequence, typing.Sequence) or annotation in (list, set, frozenset):
-        kind = (
-            origin
-            if isinstance(origin, type) and origin in (list, set, frozenset)
-            else annotation
-            if annotation in (list, set, frozenset)
-            else list
-        )
-        return kind(_value(part, arguments[0] if arguments else Any, None) for part in _split(text))
-    if origin is tuple or annotation is tuple:
-        return _tuple(text, arguments)
-    if origin is dict or annotation is dict:
-        value = ast.literal_eval(text)
-        if not isinstance(value, dict):
-            raise ValueError(f"{text!r} is not a dict")
-        return value
-    return _scalar(text, annotation)
+def _kind_of(default: Any) -> Any:
+    """What a default says of the values that its parameter takes."""
+    if isinstance(default, bool) or type(default) is str:
+        return type(default)
+    if isinstance(default, (int, float)):
+        return int | float if isinstance(default, int) else float
+    if isinstance(default, (list, tuple)) and not hasattr(default, "_fields"):
+        element = _kind_of(default[0]) if default else Any
+        return list[element] if isinstance(default, list) else tuple[element, ...]  # type: ignore[valid-type]
+    return Any
 
 
-def _scalar(text: str, kind: Any) -> Any:
-    if kind is bool:
-        if text.lower() in _TRUE | _FALSE:
-            return text.lower() in _TRUE
-        raise ValueError("write true or false")
-    if kind is None or kind is type(None):
-        if text.lower() in ("none", "null", ""):
-            return None
-        raise ValueError("write none")
-    if kind in (str, int, float, complex, Path):
-        return kind(text)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind[text] if text in kind.__members__ else kind(_guess(text, None))
-    if isinstance(kind, type) and callable(getattr(kind, "__fspath__", None)):
-        return kind(text)
-    return ast.literal_eval(text)
+def _adapter(annotation: Any) -> typing.Callable[[Any], Any]:
+    if annotation in (Any, object):
+        return lambda value: value
+    import pydantic  # only commands that are given parameters wait for it
 
-
-def _tuple(text: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    parts = _split(text)
-    if not arguments:
-        return tuple(_guess(part, None) for part in parts)
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_value(part, arguments[0], None) for part in parts)
-    if len(parts) != len(arguments):
-        raise ValueError(f"it takes {len(arguments)} values, not {len(parts)}")
-    return tuple(_value(part, kind, None) for part, kind in zip(parts, arguments, strict=True))
-
-
-def _split(text: str) -> list[str]:
-    text = text.strip()
-    if text[:1] + text[-1:] in ("[]", "()", "{}"):
-        text = text[1:-1]
-    return [part.strip().strip("'\"") for part in text.split(",") if part.strip()]
-
-
-def _first_that_fits(text: str, kinds: tuple[Any, ...]) -> Any:
-    # None first, text last: everything is text, and "none" would be too.
-    ordered = sorted(kinds, key=lambda kind: (kind is str, kind is not type(None)))
-    for kind in ordered:
-        try:
-            return _value(text, kind, None)
-        except (ValueError, TypeError, SyntaxError, KeyError):
-            continue
-    raise ValueError(f"{text!r} is none of {', '.join(map(_spelled, kinds))}")
-
-
-def _literal(text: str, choices: tuple[Any, ...]) -> Any:
-    for choice in choices:
-        if str(choice) == text:
-            return choice
-    raise ValueError(f"choose from {', '.join(map(str, choices))}")
-
-
-def _guess(text: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        return _scalar(text, bool)
-    if isinstance(default, (int, float, str)) and not isinstance(default, bool):
-        try:
-            return type(default)(text)
-        except ValueError:
-            if isinstance(default, int):
-                return float(text)
-            raise
-    if isinstance(default, (tuple, list)):
-        element = type(default[0]) if default else Any
-        return type(default)(_value(part, element, None) for part in _split(text))
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        adapter = pydantic.TypeAdapter(_prepared(annotation), config={"arbitrary_types_allowed": True})
+    except pydantic.PydanticUserError:  # a type that has its own configuration
+        adapter = pydantic.TypeAdapter(_prepared(annotation))
+    return adapter.validate_python
+
+
+def _prepared(annotation: Any) -> Any:
+    """The annotation with paths of any class made from text, and members of an enum taken by their names too."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Literal, collections.abc.Callable):
+        return annotation
+    if arguments:
+        prepared = tuple(_prepared(argument) for argument in arguments)
+        if typing.get_origin(annotation) is typing.Annotated:
+            return typing.Annotated[(prepared[0], *arguments[1:])]
+        return annotation if prepared == arguments else _rebuilt(annotation, prepared)
+    if not isinstance(annotation, type):
+        return annotation
+    from_text: Any = None
+    if issubclass(annotation, enum.Enum):
+        from_text = _member_of(annotation)
+    elif callable(getattr(annotation, "__fspath__", None)) and not issubclass(annotation, Path):
+        from_text = annotation
+    if from_text is None:
+        return annotation
+    from pydantic import BeforeValidator
+
+    prepare = BeforeValidator(lambda value: from_text(value) if isinstance(value, str) else value)
+    return typing.Annotated[annotation, prepare]
+
+
+def _member_of(kind: type[enum.Enum]) -> Any:
+    members: Mapping[str, Any] = kind.__members__
+    return lambda name: members.get(name, name)
+
+
+def _rebuilt(annotation: Any, arguments: tuple[Any, ...]) -> Any:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, type(int | str)):
+        return typing.Union[arguments]  # noqa: UP007 - as many as there are
+    generic: Any = origin
+    return generic[arguments if len(arguments) > 1 else arguments[0]]
+
+
+def _counts_as_number(candidate: Any, value: Any) -> bool:
+    """Whether true or false became a number, which converters allow and nobody means."""
+    if isinstance(candidate, (list, tuple)) and isinstance(value, (list, tuple)) and len(candidate) == len(value):
+        return any(map(_counts_as_number, candidate, value))
+    return isinstance(candidate, bool) and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _like_default(value: Any, default: Any, annotation: Any) -> Any:
+    """`value` with the default's own objects where they are equal, so that a call with it is the call that it was."""
+    plain = (list, tuple)
+    if type(value) in plain and type(default) in plain:
+        taken = [next((own for own in default if _is_equal(element, own)), element) for element in value]
+        origin = typing.get_origin(annotation) or annotation
+        kind = type(value) if origin in plain else type(default)
+        is_default = kind is type(default) and len(taken) == len(default) and all(map(_is, taken, default))
+        return default if is_default else kind(taken)
+    return default if _is_equal(value, default) else value
+
+
+def _is(one: Any, other: Any) -> bool:
+    return one is other
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
+    if isinstance(one, bool) is not isinstance(other, bool) or not (numbers or type(one) is type(other)):
+        return False
+    try:
+        return (one == other) is True
+    except Exception:  # an object of the user's may compare as it likes
+        return False
+
+
+def _told(error: ValueError) -> str:
+    """The first complaint of a converter, with the place that it is about."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    first = errors(include_url=False)[0]
+    place = "".join(f"[{key!r}]" for key in first["loc"] if isinstance(key, int) or str(key).isidentifier())
+    return f"{place} {first['msg']}".strip()
 
 
 def _spelled(annotation: Any) -> str:
-    if annotation is inspect.Parameter.empty:
-        return "value for this parameter"
-    return (
-        annotation.__name__
-        if isinstance(annotation, type) and not typing.get_args(annotation)
-        else str(annotation).replace("typing.", "")
-    )
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("NoneType", "None")

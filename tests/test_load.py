@@ -72,7 +72,7 @@ ASKED: dict[str, tuple[list[str], int, list[str]]] = {
     "step": (["ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
     "forced step": (["-f", "ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
     "parameter": (["--set", "k=1"], 2, ["no parameter 'k'", "ks"]),
-    "value": (["--set", "n=many"], 2, ["n='many' is no int"]),
+    "value": (["--set", "n=many"], 2, ["n=many: expected int"]),
     "value in a tuple": (["--set", "ks=1,x"], 2, ["ks='1,x' is no tuple"]),
     "bool": (["--set", "fast=perhaps"], 2, ["write true or false"]),
     "literal": (["--set", "how=c"], 2, ["choose from a, b"]),

@@ -242,7 +242,7 @@ BAD_FILES = {
         (("tabel",), 2, "did you mean 'table'?"),
         (("--set", "m=3"), 2, "no parameter 'm'"),
         (("--set", "n=x"), 2, "n=x: expected int"),
-        (("--set", "n"), 2, "no NAME=VALUE"),
+        (("--set", "n"), 2, "not NAME=VALUE"),
         (("--set", "n=1", "--set", "n=2"), 2, "given twice"),
         (("-j", "0"), 2, "--jobs 0"),
         (("-j", "many"), 2, "--jobs many"),

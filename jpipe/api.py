@@ -141,7 +141,18 @@ def run(
         make_plan=lambda: plan_of(session, pipeline_state),
         load_value=load_value,
         load_step=lambda step: load_step(pipeline_state, step),
+        write_html=lambda path: _write_html(Path(path), session, name),
     )
+
+
+def _write_html(path: Path, session: PipelineSession, run: str) -> None:
+    from jpipe.history.journal_reader import find_run, runs
+    from jpipe.render.commands import Commands
+    from jpipe.report.write_report import report_html, write_file
+
+    folder = journal_folder(session.store.root)
+    rows = [row for row in runs(folder) if row.pipeline == session.identity]
+    write_file(path, report_html(session.store, folder, rows, find_run(rows, run), Commands(known=())))
 
 
 def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> Run:

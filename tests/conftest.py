@@ -212,6 +212,12 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "my projét")
 
 
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project for the tests of one file, which only look at what it holds."""
+    return Project(tmp_path_factory.mktemp("shared") / "my projét")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No colour, setting or key of whoever runs the tests; workers import the same jpipe as the tests."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "debug": "Run one item with its real inputs under the debugger.",
     "accept": "Keep the old results of a step despite an edit.",
     "diff": "Say what an edit did to the results.",
+    "report": "Write what a run did and gave as one HTML page.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

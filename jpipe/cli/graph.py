@@ -1,4 +1,4 @@
-"""``jpipe graph``: the steps and what each needs, as text, Mermaid, Graphviz or JSON."""
+"""``jpipe graph``: the steps and what each needs, as text, picture, page, Mermaid, Graphviz or JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_BY_SUFFIX = {".mmd": "mermaid", ".mermaid": "mermaid", ".md": "markdown", ".dot": "dot", ".gv": "dot", ".json": "json"}
+_BY_SUFFIX = {
+    ".svg": "svg",
+    ".png": "png",
+    ".html": "html",
+    ".htm": "html",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".md": "markdown",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".json": "json",
+}
 
 
 @click.command("graph")
@@ -25,7 +36,7 @@ _BY_SUFFIX = {".mmd": "mermaid", ".mermaid": "mermaid", ".md": "markdown", ".dot
 @click.option("--mermaid", "form", flag_value="mermaid", help="Write Mermaid, which GitHub draws.")
 @click.option("--dot", "form", flag_value="dot", help="Write Graphviz's language.")
 @click.option("--json", "form", flag_value="json", help="Write JSON.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file; .mmd, .md, .dot, .gv or .json says the form.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file, whose ending says the form.")
 @flags.settings("cache_dir")
 @flags.SET
 def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, output: str | None, **options: Any) -> int:
@@ -34,6 +45,12 @@ def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, out
     form = form or _form_of(output)
     from jpipe import api
 
+    if output is not None and form in ("svg", "png", "html"):
+        from jpipe.report.graph_file import write_graph
+
+        plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
+        write_graph(Path(output), plan, form)
+        return ExitCode.OK
     if form is None:
         from jpipe.render.graph_text import graph_lines
 
@@ -58,7 +75,7 @@ def _form_of(output: str | None) -> str | None:
         return None
     form = _BY_SUFFIX.get(Path(output).suffix.lower())
     if form is None:
-        raise UsageError(f"-o {output}: no form goes by that ending", hint="end it in .mmd, .md, .dot, .gv or .json")
+        raise UsageError(f"-o {output}: no form goes by that ending", hint=f"end it in {', '.join(_BY_SUFFIX)}")
     return form
 
 

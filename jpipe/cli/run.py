@@ -34,6 +34,8 @@ __all__ = ["command", "items_of"]
 @click.option("-v", "--verbose", is_flag=True, help="Tell of each item.")
 @click.option("-s", "--show-output", is_flag=True, help="Show what steps print.")
 @click.option("--json", "as_json", is_flag=True, help="Write events to stdout, a JSON object a line.")
+@click.option("--report", metavar="FILE", help="Write what the run did and gave as one HTML page.")
+@click.option("--trace", metavar="FILE", help="Write when which worker did what, for Chrome's tracing.")
 def command(words: tuple[str, ...], sets: tuple[str, ...], dry_run: bool, **options: Any) -> int:
     """Bring a pipeline up to date: run what has to run, take the rest from the cache.
 
@@ -57,6 +59,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             observers, close = _observers(call, options)
             tell_again(answer, observers, workers_of(call.settings.jobs or -1), begun)
             close()
+            _report(call, None, options)
             return 0
     from jpipe.worker.descriptors import keep_screen
 
@@ -89,7 +92,20 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
         )
     finally:
         close()
+    _report(call, run.name, options)
     return int(run.exit_code)
+
+
+def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None:
+    """Write the pages that were asked for of a run; without a name, the last."""
+    if not (options["report"] or options["trace"]):
+        return
+    from jpipe.cli.log import journals_of
+    from jpipe.cli.report import write_reports
+    from jpipe.history.journal_reader import find_run
+
+    folder, rows = journals_of(call)
+    write_reports(call, folder, rows, find_run(rows, name or "-1"), options["report"] or "", options["trace"] or "")
 
 
 def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any]:

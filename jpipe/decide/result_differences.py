@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,6 +54,8 @@ class StepDifference(NamedTuple):
         How many are the same, and how many are within the tolerance.
     only_old, only_new
         Labels of the items that only one of the runs has a result of.
+    unread
+        How many differ and were not looked at.
     """
 
     step: str
@@ -62,6 +64,7 @@ class StepDifference(NamedTuple):
     within: int = 0
     only_old: tuple[str, ...] = ()
     only_new: tuple[str, ...] = ()
+    unread: int = 0
 
     @property
     def differs(self) -> bool:
@@ -103,6 +106,7 @@ def differences_between(
     pair: tuple[RunRow, RunRow],
     steps: Iterable[str] = (),
     tolerance: Tolerance = EXACT,
+    enough: Callable[[], bool] = lambda: False,
 ) -> ResultDifferences:
     """What differs between the results of two runs.
 
@@ -118,19 +122,23 @@ def differences_between(
         Only these; default all.
     tolerance
         How far apart numbers may be.
+    enough
+        Asked before results are read: whether the others shall only be counted.
     """
     wanted = set(steps)
     before, after = (log_with_results(folder, rows, row) for row in pair)
     names = [name for name in dict.fromkeys([*after.filed, *before.filed]) if not wanted or name in wanted]
     runs = compare(folder, rows, *pair, History(store))
-    return ResultDifferences(runs, tuple(_of_step(store, before, after, name, tolerance) for name in names))
+    return ResultDifferences(runs, tuple(_of_step(store, before, after, name, tolerance, enough) for name in names))
 
 
-def _of_step(store: Store, before: RunLog, after: RunLog, step: str, tolerance: Tolerance) -> StepDifference:
+def _of_step(
+    store: Store, before: RunLog, after: RunLog, step: str, tolerance: Tolerance, enough: Callable[[], bool]
+) -> StepDifference:
     old, new = results_in_run(store, before, step), results_in_run(store, after, step)
     only_old, only_new = [], []
     items: list[ItemDifference] = []
-    unchanged = within = 0
+    unchanged = within = unread = 0
     for one, other in _paired([r for r in old if r.content], [r for r in new if r.content]):
         if other is None:
             only_old += [one.label] if one else []
@@ -138,13 +146,15 @@ def _of_step(store: Store, before: RunLog, after: RunLog, step: str, tolerance: 
             only_new.append(other.label)
         elif one.content == other.content:
             unchanged += 1
+        elif enough():
+            unread += 1
         else:
             changes, gone = _changes(store, one, other, tolerance)
             if changes or gone or not any(tolerance):
                 items.append(ItemDifference(other.number, other.label, tuple(changes), gone))
             else:
                 within += 1
-    return StepDifference(step, tuple(items), unchanged, within, tuple(only_old), tuple(only_new))
+    return StepDifference(step, tuple(items), unchanged, within, tuple(only_old), tuple(only_new), unread)
 
 
 def _changes(store: Store, old: ItemResult, new: ItemResult, tolerance: Tolerance) -> tuple[list[Change], bool]:

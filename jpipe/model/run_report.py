@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,7 @@ class Run:
         make_plan: Callable[[], Plan],
         load_value: Callable[[], Any],
         load_step: Callable[[str], list[Any]],
+        write_html: Callable[[str | os.PathLike[str]], None],
     ) -> None:
         self.pipeline = pipeline
         self.name = name
@@ -68,6 +70,7 @@ class Run:
         self._make_plan = make_plan
         self._load_value = load_value
         self._load_step = load_step
+        self._write_html = write_html
         self._value: list[Any] = []
 
     @property
@@ -123,6 +126,21 @@ class Run:
         if self.failures:
             error = _error_of(self.failures[0], len(self.failures))
             raise error from self._errors[0].exception()
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write what the run did and gave as one HTML page, which needs no network and no server.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Raises
+        ------
+        UsageError
+            When it cannot be written.
+        """
+        self._write_html(path)
 
     @property
     def exit_code(self) -> ExitCode:

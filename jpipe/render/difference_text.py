@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jpipe.history.journal_reader import RunRow
     from jpipe.render.commands import Commands
 
-__all__ = ["difference_lines"]
+__all__ = ["difference_lines", "step_lines"]
 
 _MOST_ITEMS = 30
 _MOST_CHANGES = 12
@@ -39,7 +39,7 @@ def difference_lines(found: ResultDifferences, commands: Commands) -> list[Line]
             lines += [line("  ", name(step.step), ": ", first), *(line("    ", one) for one in others)]
     for difference in found.steps:
         if difference.differs:
-            lines += [(), *_step(difference)]
+            lines += [(), *step_lines(difference)]
     lines.append(())
     lines.append(_unchanged(found))
     log = commands.text("diff", "STEP", parameters=False)
@@ -59,7 +59,8 @@ def _or_none(text: str | None) -> str:
     return "(none)" if text is None else text
 
 
-def _step(step: StepDifference) -> list[Line]:
+def step_lines(step: StepDifference) -> list[Line]:
+    """What differs in the results of one step."""
     common = len(step.items) + step.unchanged + step.within
     differ = "differs" if len(step.items) == 1 else "differ"
     head = [line(name(step.step), f"   {len(step.items):,} of {counted(common, 'item')} {differ}")] if common else []

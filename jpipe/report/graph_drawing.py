@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -186,7 +187,7 @@ def _outline(state: State, x: float, y: float, width: float) -> str:
 def _curve(points: Sequence[tuple[float, float]], sideways: bool) -> str:
     """A smooth line that leaves and arrives along the way of the drawing, and passes layers straight."""
     text = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
-    for number, ((x, y), (u, v)) in enumerate(zip(points, points[1:], strict=False)):
+    for number, ((x, y), (u, v)) in enumerate(itertools.pairwise(points)):
         if number % 2:  # from the upper to the lower side of a layer
             text += f"L{u:.1f} {v:.1f}"
         elif sideways:

@@ -84,11 +84,11 @@ def clustered(boxes: Sequence[Box], most: int) -> list[Box]:
         So many are left as they are.
     """
     found = list(boxes)
-    for group in (_siblings, _chains, _siblings, _chains, _levels):
+    for group in (_siblings, _chains, _siblings, _chains):
         if len(found) <= most:
-            break
+            return found
         found = _merged(found, group(found))
-    return found
+    return found if len(found) <= most else _merged(found, _levels(found, most))
 
 
 def _siblings(boxes: Sequence[Box]) -> dict[str, str]:
@@ -108,15 +108,14 @@ def _chains(boxes: Sequence[Box]) -> dict[str, str]:
     return group
 
 
-def _levels(boxes: Sequence[Box]) -> dict[str, str]:
-    """Steps that stand equally far from the beginning: what is left where nothing else groups them."""
+def _levels(boxes: Sequence[Box], most: int) -> dict[str, str]:
+    """Steps that stand about equally far from the beginning: what is left where nothing else groups them."""
     level: dict[str, int] = {}
-    first: dict[int, str] = {}
-    group = {}
     for box in boxes:
-        level[box.name] = 1 + max((level.get(need, 0) for need in box.needs), default=0)
-        group[box.name] = first.setdefault(level[box.name], box.name)
-    return group
+        level[box.name] = 1 + max((level.get(need, 0) for need in box.needs), default=-1)
+    bands = min(most, max(level.values()) + 1)
+    first: dict[int, str] = {}
+    return {name: first.setdefault(at * bands // (max(level.values()) + 1), name) for name, at in level.items()}
 
 
 def _takers(boxes: Sequence[Box]) -> dict[str, list[str]]:

@@ -33,12 +33,11 @@ def graph_svg(boxes: Sequence[Box], title: str, *, critical: Collection[str] = (
     """
     drawing = drawn(boxes, critical)
     width, height = f"{drawing.width:.0f}", f"{drawing.height:.0f}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="jp-graph" role="{"group" if links else "img"}" '
-        f'aria-label="{legible(title)}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="{_FONT}">',
-        *map(_element, drawing.edges),
-    ]
+    role = "group" if links else "img"
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    named = f'role="{role}" aria-label="{legible(title)}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="jp-graph" {named} {size} font-family="{_FONT}">'
+    parts = [head, *map(_element, drawing.edges)]
     for number, (elements, tip) in enumerate(drawing.boxes):
         inside = f"<title>{legible(tip)}</title>" + "".join(map(_element, elements))
         parts.append(f'<a href="#step-{number}">{inside}</a>' if links else f"<g>{inside}</g>")

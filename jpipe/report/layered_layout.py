@@ -1,14 +1,15 @@
 """Where the boxes of a graph stand: a layered drawing (Sugiyama's), top to bottom.
 
-Written here because no library fits: Graphviz and its wrappers want a system package, dagre and elkjs a JavaScript engine
-(and scripts do not run where notebooks and READMEs show a picture), grandalf is no longer kept, and networkx only
-orders layers without avoiding crossings. The steps are the textbook's: layers by the longest path, points where an edge
-passes a layer, barycentre sweeps against crossings, then positions as near to the neighbours as the order lets them.
+Written here because no library fits: Graphviz wants a system package, dagre and elkjs a JavaScript engine (and scripts
+do not run where notebooks and READMEs show a picture), grandalf is no longer kept, and networkx orders layers without a
+look at crossings. The steps are the textbook's: layers by the longest path, points where an edge passes a layer,
+barycentre sweeps against crossings, then positions as near to the neighbours as the order lets them.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ def _neighbours(
     above: dict[_Node, list[_Node]] = {}
     below: dict[_Node, list[_Node]] = {}
     for chain in chains.values():
-        for one, other in zip(chain, chain[1:], strict=False):
+        for one, other in itertools.pairwise(chain):
             below.setdefault(one, []).append(other)
             above.setdefault(other, []).append(one)
     return above, below
@@ -143,7 +144,7 @@ def _by_barycentre(
 
 def _crossings(layers: Sequence[Sequence[_Node]], below: Mapping[_Node, list[_Node]]) -> int:
     count = 0
-    for upper, lower in zip(layers, layers[1:], strict=False):
+    for upper, lower in itertools.pairwise(layers):
         place = {node: at for at, node in enumerate(lower)}
         passed: list[int] = []
         for node in upper:
@@ -187,7 +188,7 @@ def _settle(
 ) -> None:
     """Place one layer: least squares under the order, by pooling neighbours that would overlap."""
     offsets = [0.0]
-    for one, other in zip(layer, layer[1:], strict=False):
+    for one, other in itertools.pairwise(layer):
         offsets.append(offsets[-1] + (widths[one] + widths[other]) / 2 + _GAP)
     pools: list[tuple[float, float, int]] = []  # (weighted sum, weight, members)
     for node, offset in zip(layer, offsets, strict=True):

@@ -338,7 +338,7 @@ def test_the_graph_is_written_in_every_form(project: Project, form: str) -> None
     elif form == "html":
         harmless(Page(raw.decode()), 1)
     elif form == "mmd":
-        assert b'"b"' not in raw, "a quotation mark ends a label of Mermaid's"
+        assert b'["a "b"' not in raw, "a quotation mark ends a label of Mermaid's"
 
 
 def test_idle_time_is_what_no_item_took() -> None:

@@ -41,7 +41,7 @@ def command(words: tuple[str, ...], run: str, output: str | None, trace: str | N
     return ExitCode.OK
 
 
-def write_reports(call: Invocation, folder: Path, rows: list[RunRow], row: RunRow, page: str, trace: str) -> None:
+def write_reports(call: Invocation, folder: str, rows: list[RunRow], row: RunRow, page: str, trace: str) -> None:
     """Write the report of a run, its timeline, or both, and say so."""
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
     sys.path.insert(0, str(call.file.resolve().parent))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jpipe.decide.run_results import run_with_results
@@ -90,7 +89,7 @@ class RunDocument(NamedTuple):
     packages: tuple[str, ...]
 
 
-def document_of(folder: Path, rows: Sequence[RunRow], row: RunRow, history: History) -> RunDocument:
+def document_of(folder: str, rows: Sequence[RunRow], row: RunRow, history: History) -> RunDocument:
     """Gather what is known of a run.
 
     Parameters

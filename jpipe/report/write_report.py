@@ -28,7 +28,7 @@ _CHARACTERS = 500_000
 
 
 def report_html(
-    store: Store, folder: Path, rows: Sequence[RunRow], row: RunRow, commands: Commands, *, script: str = ""
+    store: Store, folder: str, rows: Sequence[RunRow], row: RunRow, commands: Commands, *, script: str = ""
 ) -> str:
     """The report of a run.
 
@@ -54,7 +54,7 @@ def report_html(
     return run_page(document, results, differences, commands, script=script)
 
 
-def write_trace(path: Path, store: Store, folder: Path, rows: Sequence[RunRow], row: RunRow) -> None:
+def write_trace(path: Path, store: Store, folder: str, rows: Sequence[RunRow], row: RunRow) -> None:
     """Write the timeline of a run as Chrome's tracing and Perfetto read it."""
     document = document_of(folder, rows, row, History(store))
     write_file(path, json.dumps(chrome_trace(document.bars, row.pipeline.rpartition(":")[2])))
@@ -86,7 +86,7 @@ def _timer() -> Callable[[], bool]:
     return has_time
 
 
-def _differences(store: Store, folder: Path, rows: Sequence[RunRow], row: RunRow) -> ResultDifferences | None:
+def _differences(store: Store, folder: str, rows: Sequence[RunRow], row: RunRow) -> ResultDifferences | None:
     alike = [one for one in rows if one.pipeline == row.pipeline]
     pair = runs_that_differ(folder, alike, until=row)
     if pair is None:

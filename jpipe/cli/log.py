@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
-from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.invocation import invocation
+from jpipe.cli.kept_runs import journals_of
 from jpipe.cli.run import items_of
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from jpipe.history.journal_reader import ItemLog, RunRow
 
-__all__ = ["command", "journals_of"]
+__all__ = ["command"]
 
 
 @click.command("log")
@@ -42,33 +43,6 @@ def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_
 
     call.out.write(*log_lines(row, found, call.commands, whole=bool(call.steps), tb=call.settings.tb))
     return ExitCode.OK
-
-
-def journals_of(call: Invocation) -> tuple[str, list[RunRow]]:
-    """Where the journals are, and the runs of the pipelines that a command line means.
-
-    Raises
-    ------
-    NothingSelectedError
-        When there are none.
-    """
-    from jpipe.history.journal_reader import runs
-    from jpipe.history.run_index import journal_folder
-    from jpipe.system.project import find_root
-
-    folder = journal_folder(call.cache_dir)
-    file = call.file.resolve()
-    root = find_root(file)
-    name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
-    everything = runs(folder)
-    rows = [row for row in everything if row.pipeline.rpartition(":")[0] == name]
-    if not rows and call.place.file is None:
-        rows = everything
-    if call.place.pipeline is not None:
-        rows = [row for row in rows if row.pipeline.rpartition(":")[2] == call.place.pipeline]
-    if not rows:
-        raise NothingSelectedError("there is no run yet", hint=f"{call.commands.text('run')} makes one")
-    return folder, rows
 
 
 def _chosen(

@@ -100,7 +100,7 @@ def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None
     """Write the pages that were asked for of a run; without a name, the last."""
     if not (options["report"] or options["trace"]):
         return
-    from jpipe.cli.log import journals_of
+    from jpipe.cli.kept_runs import journals_of
     from jpipe.cli.report import write_reports
     from jpipe.history.journal_reader import find_run
 

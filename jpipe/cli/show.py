@@ -17,6 +17,7 @@ from jpipe.cli.run import items_of
 from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
 from jpipe.render.humanize import counted
 from jpipe.render.styled_text import dim, line
+from jpipe.render.value_text import value_text
 
 if TYPE_CHECKING:
     from jpipe.history.last_run import History
@@ -43,7 +44,7 @@ def command(words: tuple[str, ...], items: tuple[str, ...], as_json: bool, **opt
         click.echo(json.dumps(plain[0] if len(values) == 1 else plain, indent=2))
         return ExitCode.OK
     for number, value in list(values.items())[:_MOST_ITEMS]:
-        text = _text(value, call.out.width)
+        text = value_text(value, call.out.width)
         label = f"{call.steps[0]}[{number}]"
         click.echo(text if len(values) == 1 else f"{label}\n{text}" if "\n" in text else f"{label} {text}")
     if len(values) > _MOST_ITEMS:
@@ -83,17 +84,6 @@ def _chosen(values: list[Any], items: tuple[int, ...], step: str) -> dict[int, A
         known = counted(len(values), "item")
         raise NothingSelectedError(f"{step} has {known}, counted from 0: there is no item {missing[0]}")
     return {item: values[item] for item in items}
-
-
-def _text(value: Any, width: int) -> str:
-    """Tables, arrays and text as they print themselves; lists, tuples, dicts and dataclasses laid out."""
-    if isinstance(value, str):
-        return value
-    if type(value).__module__.split(".")[0] in ("pandas", "polars", "numpy", "pyarrow", "xarray"):
-        return str(value)
-    from rich.pretty import pretty_repr
-
-    return pretty_repr(value, max_width=width, max_length=1000, max_string=10_000)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from jpipe.compare.figures import is_figure
 from jpipe.compare.tables import Table, is_table, table_of
 from jpipe.model.value_summary import summary_of
 from jpipe.render.humanize import size
+from jpipe.render.value_text import value_text
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import histogram_svg, image_tag, png_bytes, sparkline_svg
 
@@ -63,9 +64,7 @@ def _drawn(value: Any) -> str:
         return _numbers([float(one) for one in value[:1000]], f"{type(value).__name__} of {len(value):,}")
     if isinstance(value, (list, tuple)) and 0 < len(value) <= _MOST_PARTS and any(map(_is_large, value)):
         return "".join(f'<div class="jp-part">{_drawn(part)}</div>' for part in value)
-    from rich.pretty import pretty_repr
-
-    return _text(pretty_repr(value, max_width=60, max_length=20, max_string=200, max_depth=4))
+    return _text(value_text(value, 60, most=20, longest=200, deepest=4))
 
 
 def _is_large(value: Any) -> bool:

@@ -200,6 +200,7 @@ STUDY = """
 
     @step(name="</script><script>alert(1)</script>")
     def table(texts: list) -> pd.DataFrame:
+        texts = [text for text in texts if text.isprintable()]  # Arrow refuses lone surrogates
         return pd.DataFrame({{"</td><script>": texts, "n": range(len(texts))}}).set_index("</td><script>")
 
 
@@ -232,15 +233,18 @@ def study(shared_project: Project) -> Project:
     result = project.run("-k", "-j2", "--report", "report.html", "--trace", "trace.json", json=False)
     assert result.exit_code == 1
     assert "wrote report.html" in result.stderr
+    assert project.command("report", "--run", "1", "-o", "first.html").exit_code == 0
     return project
 
 
 def test_the_page_of_a_hostile_pipeline_shows_everything_as_text(study: Project) -> None:
+    first = Page((study.root / "first.html").read_text("utf-8"))
+    harmless(first, 2)
+    assert [one for one in HOSTILE[:40] if shown(one) not in first.text] == []
     text = (study.root / "report.html").read_text("utf-8")
     page = Page(text)
     harmless(page, 2)
     assert len(text) < 1_000_000
-    assert [one for one in HOSTILE[:60:7] if shown(one) not in page.text] == []
     for told in ("<b>each</b>", "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "ValueError"):
         assert told in page.text
     (data,) = [one for one in text.split("<script")[1:] if 'id="jpipe-data"' in one]
@@ -275,7 +279,6 @@ def test_the_timeline_is_one_of_chromes_tracing(study: Project) -> None:
 
 
 def test_any_kept_run_has_a_page_also_one_that_had_nothing_to_do(study: Project) -> None:
-    assert study.command("report", "--run", "1", "-o", "first.html").exit_code == 0
     assert "Never ran before" in (study.root / "first.html").read_text("utf-8")
     missing = study.command("report", "--run", "99")
     assert (missing.exit_code, "there is no run 99" in missing.stderr) == (5, True)

@@ -24,7 +24,7 @@ __all__ = ["run_page"]
 _MOST_BOXES = 80
 _MOST_OPEN = 12
 _MOST_OUTPUT = 4000
-_MOST_LOGS = 40
+_MOST_PRINTED = 100_000
 _COLUMNS = (
     ("step", "text"),
     ("state", "text"),
@@ -225,13 +225,20 @@ def _failures(document: RunDocument, commands: Commands) -> str:
 
 
 def _logs(document: RunDocument) -> str:
-    printed = [one for one in document.log.items if one.output]
-    parts = []
-    for one in printed[:_MOST_LOGS]:
-        inside = f'<pre tabindex="0">{legible(one.output[:_MOST_OUTPUT])}</pre>'
+    """What items printed, by step and item, until there is enough of it."""
+    printed = [one for step in document.steps for one in document.log.of_step(step.name) if one.output]
+    parts: list[str] = []
+    left = _MOST_PRINTED
+    for one in printed:
+        text = one.output[:_MOST_OUTPUT]
+        left -= len(text) + 100
+        if left < 0:
+            break
+        inside = f'<pre tabindex="0">{legible(text)}</pre>'
         parts.append(f"<details><summary>{legible(one.label)}</summary>{inside}</details>")
-    left = len(printed) - _MOST_LOGS
-    return "".join(parts) + (f'<p class="jp-small">and {counted(left, "more item")}: jpipe log</p>' if left > 0 else "")
+    hidden = len(printed) - len(parts)
+    more = f'<p class="jp-small">and {counted(hidden, "more item")}: jpipe log</p>' if hidden else ""
+    return "".join(parts) + more
 
 
 def _surroundings(document: RunDocument) -> str:

@@ -89,3 +89,40 @@ def test_importing_is_light(statement: str, heavy: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert heavy & set(done.stdout.split()) == set()
+
+
+_CHANGING = ("add", "append", "clear", "discard", "extend", "insert", "pop", "remove", "setdefault", "update")
+_CALL_STATES = ("state", "source", "waiter", "other", "call_state")
+
+
+def _fields_written(tree: ast.Module, fields: set[str]) -> list[str]:
+    """The lines that change a field of something that is not `self`, or an element of it."""
+    found = []
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else []
+        if isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets = [node.target]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING:
+            targets = [node.func.value]
+        for target in targets:
+            while isinstance(target, ast.Subscript):
+                target = target.value
+            if isinstance(target, ast.Attribute) and target.attr in fields and isinstance(target.value, ast.Name):
+                if target.value.id in _CALL_STATES:
+                    found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_the_state_of_a_call_is_changed_by_its_own_methods_only() -> None:
+    """So that the picture beside `CallState` is the whole truth about who moves a call on."""
+    from jpipe.decide.call_state import CallState
+
+    fields = set(CallState.__slots__)
+    assert _fields_written(ast.parse("state.status[0] = 1\nstate.needs.add(1)\nstate.seconds += 1"), fields), "blind"
+    writes = {
+        relative(module): found
+        for module in MODULES
+        if relative(module).split("/")[0] in ("decide", "schedule", "debugging.py", "api.py")
+        if (found := _fields_written(ast.parse(module.read_text("utf-8")), fields))
+    }
+    assert writes == {}

@@ -70,7 +70,7 @@ def propose(session: PipelineSession, step: str) -> Proposal:
     waiting = [(state, index) for state in states for index in state.items(Status.STALE)]
     undecided = [state for state in states if state.count is None or state.items(Status.WAITING)]
     fingerprint = states[0].fingerprint
-    if not waiting and (not undecided or fingerprint.digest in pipeline_state.accepted):
+    if not waiting and (not undecided or fingerprint.digest in pipeline_state.lookup.accepted):
         raise NothingSelectedError(f"{step} is up to date: there is nothing to accept")
     older, kept = _older(_families(session, states[0]), pipeline_state, waiting)
     if not older and undecided:
@@ -81,7 +81,7 @@ def propose(session: PipelineSession, step: str) -> Proposal:
         )
     reasons = _reasons(session, states[0], older[0])
     changed = tuple(str(reason) for reason in reasons)
-    acceptance = Acceptance(step, fingerprint.digest, tuple(older), pipeline_state.now, changed)
+    acceptance = Acceptance(step, fingerprint.digest, tuple(older), pipeline_state.lookup.now, changed)
     numbers = pipeline_state.numbers
     pending = sum(len(s.items(Status.WAITING)) if s.count is not None else numbers.count_of(s.call) for s in undecided)
     return Proposal(acceptance, reasons, numbers.count_of_step(step), kept, len(waiting) - kept, pending)
@@ -98,11 +98,10 @@ def _older(
     found: set[bytes] = set()
     kept = 0
     for state, index in waiting:
-        arguments = list(pipeline_state.arguments_of(state, index).items())
         for family in known:
             is_older = family != state.fingerprint.digest
-            key = pipeline_state.key_of(state, index, arguments, family)
-            if is_older and pipeline_state.store.family(family).find(key):
+            key = pipeline_state.keys.of_item(state, index, family)
+            if is_older and pipeline_state.lookup.store.family(family).find(key):
                 found.add(family)
                 kept += 1
                 break

@@ -1,8 +1,8 @@
-"""What is known of one call and its items."""
+"""What is known of one call and its items, and every way in which that can change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -17,7 +17,18 @@ __all__ = ["CallState", "Status"]
 
 
 class Status(IntEnum):
-    """How far an item is."""
+    """How far an item is.
+
+    ::
+
+        WAITING ──┬─ a record counts ─────────────────────▶ CACHED
+                  └─ none does ─▶ STALE ──┬─ it ran ──────▶ RAN
+                                          ├─ an equal item ran, or another run was faster ─▶ CACHED
+                                          ├─ no try is left ─▶ FAILED
+                                          └─ it may not run ─▶ UNASKED
+
+    Where the run ends first, WAITING and STALE become BLOCKED, INTERRUPTED or UNASKED.
+    """
 
     WAITING = 0
     STALE = 1
@@ -31,14 +42,22 @@ class Status(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class CallState:
-    """What is known of one call.
+    """What is known of one call. Its fields are changed by its methods only, others read them.
+
+    ::
+
+        waiting ── every need is known ──▶ open ── every list is known ──▶ sized ── every item is done ──▶ done
+        (needs)      `wait_for`,         (fixed)         `size`            (count)     `items_done`,      (whole)
+                   `need_is_known`,         │                            `item_...`      `finish`
+                        `open`              └── one record answers for all items: `answer_as_whole` ──▶ done
+
+    `PipelineState` moves a call from one to the next, as results come in. The scheduler says what became of the items
+    that ran or failed, and at the end of a run what is left (`settle`).
 
     Attributes
     ----------
-    call, fingerprint
-        The call, and the code of its step.
-    rules
-        What its step says of how arguments count, as a part of its keys.
+    call, fingerprint, rules
+        The call, the code of its step, and what the step says of how arguments count. They never change.
     count
         How many items it has; None until its lists are known. A plain call has one.
     status, keys, contents, places
@@ -112,35 +131,170 @@ class CallState:
         """The items that are as far as one of `wanted`."""
         return [index for index, status in enumerate(self.status) if status in wanted]
 
+    def arguments_of(self, index: int) -> dict[str, bytes]:
+        """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
+        known = dict(self.fixed)
+        for name in self.call.over:
+            digest = self.sources[name][index]
+            if digest is not None and name not in self.call.step.declared.ignore:
+                known[name] = digest
+        return {name: known[name] for name in self.call.arguments if name in known}
+
+    # -- from waiting to sized -----------------------------------------------------------------------------------
+
+    def wait_for(self, needs: Iterable[int], *, is_pending: bool) -> None:
+        """It cannot be decided before the whole results of these calls are known; `is_pending`: or parts of others."""
+        self.needs = set(needs)
+        self.was_pending = is_pending or bool(self.needs)
+
+    def need_is_known(self, number: int) -> bool:
+        """The whole result of a call is known; whether that was the last that this one waited for."""
+        self.needs.discard(number)
+        return not self.needs and self.count is None
+
+    def open(self, fixed: Sequence[tuple[str, bytes]]) -> None:
+        """The arguments are known that are the same for all items."""
+        assert not self.needs, "a call is open when nothing is missing that it needs as a whole"
+        self.is_open = True
+        self.fixed = list(fixed)
+
+    def list_elements(self, name: str, digests: Iterable[bytes | None]) -> None:
+        """The digests of the elements of a list that is mapped over; None for those that are not known yet."""
+        self.sources[name] = list(digests)
+
+    def set_element(self, name: str, index: int, digest: bytes | None) -> None:
+        """One element of a list that is mapped over became known, or is still not."""
+        self.sources[name][index] = digest
+
     def size(self, count: int) -> None:
-        """It has so many items, of which nothing is known."""
+        """The number of items is known."""
+        assert self.is_open, "the items of a call are counted once its constants are known"
         self.count = self.open_items = count
         self.status = bytearray(count)
         self.keys = [None] * count
         self.contents = [None] * count
         self.places = [None] * count
 
-    def ran(
-        self,
-        index: int,
-        stored: Stored,
-        reads: Sequence[Read],
-        seconds: float,
-        *,
-        is_kept: bool,
-        status: Status = Status.RAN,
-    ) -> None:
-        """An item has this result; `is_kept` where it was recorded."""
-        self.status[index] = status
+    def set_whole_key(self, key: bytes) -> None:
+        """The key of the record of a mapped call as a whole is known."""
+        self.whole_key = key
+
+    # -- items ---------------------------------------------------------------------------------------------------
+
+    def set_keys(self, indices: Iterable[int], keys: Iterable[bytes]) -> None:
+        """Everything that these items take is known."""
+        for index, key in zip(indices, keys, strict=True):
+            self.keys[index] = key
+
+    def item_cached(self, index: int, content: bytes, nbytes: int, seconds: float) -> None:
+        """A record of which no more is known than this answers for an item."""
+        self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
+        self.contents[index] = content
+        self.nbytes += nbytes
+        self.seconds += seconds
+
+    def item_recorded(self, index: int, record: Record, accepted: tuple[bytes, bytes] | None = None) -> None:
+        """A record answers for an item; `accepted`: its fingerprint and key, where it is one of older code."""
+        self.item_cached(index, record.content, record.nbytes, record.seconds)
+        self._take(index, record)
+        if record.reads and self.call.is_mapped:
+            self.reads.update(dict.fromkeys(record.reads))
+        if not self.call.is_mapped:
+            self.parts, self.part_code = record.parts, record.part_code
+            self.record = record
+        if accepted is not None:
+            self.accepted[index] = accepted
+
+    def item_stale(self, index: int) -> None:
+        """An item must run."""
+        self._move(index, Status.STALE, Status.WAITING, Status.STALE)
+
+    def item_ran(self, index: int, stored: Stored, reads: Iterable[Read], seconds: float, *, is_kept: bool) -> None:
+        """An item ran; `is_kept`: and was recorded."""
+        self._move(index, Status.RAN, Status.STALE)
+        self._has(index, stored, reads, is_kept=is_kept)
+        self.seconds += seconds
+
+    def item_shared(self, index: int, stored: Stored, reads: Iterable[Read], *, is_kept: bool) -> None:
+        """An equal item ran, and this one has the same result."""
+        self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
+        self._has(index, stored, reads, is_kept=is_kept)
+
+    def _has(self, index: int, stored: Stored, reads: Iterable[Read], *, is_kept: bool) -> None:
         self.contents[index] = stored.content
         self.places[index] = stored.where
         self.nbytes += stored.nbytes
-        self.seconds += seconds
         self.held |= isinstance(stored.where, Held)
         self.is_complete &= is_kept
         if stored.code:
             self.codes[index] = stored.code
-        if not self.call.is_mapped:
-            self.parts, self.part_code = stored.parts, stored.part_code
-        elif reads:
+        if self.call.is_mapped:
             self.reads.update(dict.fromkeys(reads))
+        else:
+            self.parts, self.part_code = stored.parts, stored.part_code
+
+    def item_was_own(self, index: int) -> None:
+        """What was found recorded is the work of a worker of this run, which was lost before it could say so."""
+        self._move(index, Status.RAN, Status.CACHED)
+
+    def item_failed(self, index: int) -> None:
+        """An item has no tries left."""
+        self._move(index, Status.FAILED, Status.STALE)
+
+    def item_unasked(self, index: int) -> None:
+        """An item is stale and not among those that may run."""
+        self._move(index, Status.UNASKED, Status.STALE)
+
+    def found_at(self, index: int, where: Where) -> None:
+        """The place of a result is known that was counted without a look at it."""
+        self.places[index] = where
+
+    def _take(self, index: int, record: Record) -> None:
+        self.contents[index] = record.content
+        self.places[index] = record.where
+        if record.code:
+            self.codes[index] = record.code
+
+    def _move(self, index: int, to: Status, *before: Status) -> None:
+        assert self.status[index] in before, f"an item does not go from {Status(self.status[index])!r} to {to!r}"
+        self.status[index] = to
+
+    # -- from sized to done --------------------------------------------------------------------------------------
+
+    def items_done(self, count: int) -> bool:
+        """So many more items have a result; whether that is all."""
+        self.open_items -= count
+        return self.open_items == 0
+
+    def finish(self, whole: bytes) -> None:
+        """Every item is done, and this is the digest of all."""
+        self.whole = whole
+
+    def answer_as_whole(
+        self, record: Record, count: int, whole: bytes, accepted: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """One record answers for all items of a mapped call; `accepted` as in `item_recorded`."""
+        self.record = record
+        self.count = count
+        self.status = bytearray([Status.CACHED]) * count
+        self.seconds, self.nbytes = record.seconds, record.nbytes
+        self.whole = whole
+        self.accepted_whole = accepted
+
+    def list_items(self, keys: Sequence[bytes], records: Sequence[Record]) -> None:
+        """The items that stand behind a call that was answered as a whole."""
+        self.keys = list(keys)
+        self.contents, self.places = [None] * len(keys), [None] * len(keys)
+        for index, record in enumerate(records):
+            self._take(index, record)
+
+    def settle(self, left: Status, count: int) -> None:
+        """The run is over: what became of the items that have no result; `count` of them where that was not known."""
+        if self.count is None:
+            self.count = count
+            self.status = bytearray([left]) * count
+            return
+        self.status = self.status.translate(bytes(left if s in _UNDONE else s for s in range(256)))
+
+
+_UNDONE = (Status.WAITING, Status.STALE)

@@ -42,7 +42,9 @@ class Explainer:
     """
 
     def __init__(self, pipeline_state: PipelineState, history: History, last_run: LastRun) -> None:
-        self._pipeline_state = pipeline_state
+        self._states = pipeline_state.states
+        self._lookup = pipeline_state.lookup
+        self._keys = pipeline_state.keys
         self._history = history
         self._last_run = last_run
         self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
@@ -64,7 +66,7 @@ class Explainer:
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
         known = state.fingerprint.digest in self._history.families(evidence.step)
-        if known or state.fingerprint.digest in self._pipeline_state.accepted:
+        if known or state.fingerprint.digest in self._lookup.accepted:
             return Verdict.PENDING, ()
         families = self._families(state)
         if not families:
@@ -77,8 +79,8 @@ class Explainer:
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
         file, line = place_of(step.function)
-        forced = step.name in self._pipeline_state.forced
-        return Evidence(step.name, self._pipeline_state.files.short(file) if file else None, line, forced=forced)
+        forced = step.name in self._lookup.forced
+        return Evidence(step.name, self._lookup.files.short(file) if file else None, line, forced=forced)
 
     def _evidence(self, state: CallState, index: int) -> Evidence:
         key = state.keys[index]
@@ -86,14 +88,14 @@ class Explainer:
         own = self._own(state)
         if own.forced or not state.call.step.declared.cache:
             return own
-        records = self._pipeline_state.store.family(state.fingerprint.digest).find(key)
+        records = self._lookup.store.family(state.fingerprint.digest).find(key)
         if records:
             return self._unusable(own, state, records[0])
         if key in self._last_run.failed:
             return own._replace(failed=True)
-        arguments = self._pipeline_state.arguments_of(state, index)
+        arguments = state.arguments_of(index)
         for family in self._families(state):
-            if family != state.fingerprint.digest and self._has_run(family, state, index, arguments):
+            if family != state.fingerprint.digest and self._has_run(family, state, index):
                 return own._replace(earlier=True, changes=self._changes(state, family))
         return self._compared(own, state, index, arguments)
 
@@ -106,14 +108,13 @@ class Explainer:
             known = self._families_of[step] = found
         return known
 
-    def _has_run(self, family: bytes, state: CallState, index: int, arguments: Mapping[str, bytes]) -> bool:
-        key = self._pipeline_state.key_of(state, index, list(arguments.items()), family)
-        return bool(self._pipeline_state.store.family(family).find(key))
+    def _has_run(self, family: bytes, state: CallState, index: int) -> bool:
+        return bool(self._lookup.store.family(family).find(self._keys.of_item(state, index, family)))
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires
-        expired = is_expired(record, expires, self._pipeline_state.now)
-        files = tuple(read for read in record.reads if not self._pipeline_state.unchanged(read))
+        expired = is_expired(record, expires, self._lookup.now)
+        files = tuple(read for read in record.reads if not self._lookup.unchanged(read))
         missing = not files and not expired
         return own._replace(earlier=True, files=files, missing=missing, expired_after=expires if expired else None)
 
@@ -130,7 +131,7 @@ class Explainer:
         return own._replace(earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
 
     def _neighbours_of(self, step: str) -> _Neighbours:
-        states = [state for state in self._pipeline_state.states.values() if state.call.step.name == step]
+        states = [state for state in self._states.values() if state.call.step.name == step]
         keys = {state.whole_key if state.call.is_mapped else key for state in states for key in (state.keys or [None])}
         found = _Neighbours()
         now: set[Arguments] = set()
@@ -138,7 +139,7 @@ class Explainer:
             for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
                 if state.keys[index] is None or len(now) >= _MOST_COMPARED:
                     continue
-                arguments = self._pipeline_state.arguments_of(state, index)
+                arguments = state.arguments_of(index)
                 now.add(frozenset(arguments.items()))
                 if state.status[index] in (Status.CACHED, Status.RAN):
                     texts = texts_of(state.call, index)
@@ -151,7 +152,7 @@ class Explainer:
     def _changed_arguments(
         self, state: CallState, index: int, arguments: Mapping[str, bytes], earlier: EarlierCall, is_new: bool
     ) -> Iterator[ArgumentChange]:
-        file = self._pipeline_state.files.short(state.call.location.file)
+        file = self._lookup.files.short(state.call.location.file)
         texts = texts_of(state.call, index)
         differing = [name for name, digest in arguments.items() if earlier.arguments.get(name) != digest]
         # A mapped call is noted without the elements of its lists: they are told where nothing else is different.
@@ -163,7 +164,7 @@ class Explainer:
 
     def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
         now = state.fingerprint
-        if family == now.digest or family in self._pipeline_state.accepted.get(now.digest, ()):
+        if family == now.digest or family in self._lookup.accepted.get(now.digest, ()):
             return ()
         known = self._differences.get((family, now.digest))
         if known is None:

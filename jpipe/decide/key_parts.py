@@ -79,7 +79,7 @@ def key_parts(session: PipelineSession, step: str, item: int = 0) -> KeyParts:
         if state.count is None or state.keys[index] is None:
             return KeyParts(label_of(state, index), item, fingerprint, (), None)
         texts = texts_of(state.call, index)
-        arguments = pipeline_state.arguments_of(state, index).items()
+        arguments = state.arguments_of(index).items()
         parts = tuple((name, digest, texts.get(name)) for name, digest in arguments)
         return KeyParts(label_of(state, index), item, fingerprint, parts, state.keys[index])
     count = pipeline_state.numbers.count_of_step(step)

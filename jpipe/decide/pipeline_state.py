@@ -13,49 +13,39 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.argument_digests import Digester, file_parameters
-from jpipe.decide.argument_rules import rules_of
+from jpipe.decide.call_keys import CallKeys
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.chained_maps import ElementIndex, is_streamed_to, streams
 from jpipe.decide.equal_items import EqualItems, SharedResult
 from jpipe.decide.item_numbers import ItemNumbers
 from jpipe.decide.occurrences import Occurrences
-from jpipe.decide.rebuilder import Decision, decide
-from jpipe.decide.record_lookup import RecordedResults
+from jpipe.decide.record_lookup import RecordLookup, count_argument, item_count
+from jpipe.decide.result_digests import KnownResults
 from jpipe.define.layout import Call, Layout, Output, contains_output, needs_of
-from jpipe.digest import combine
-from jpipe.files import FileDigests, Read
+from jpipe.define.step import Step
+from jpipe.digest import Code, combine
+from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
-from jpipe.model.outcomes import Verdict
-from jpipe.store import Held, Store, Stored
+from jpipe.store import Held, NewRecord, Record, Stored
 
 __all__ = ["PipelineState"]
 
 
-class PipelineState(RecordedResults):
+class PipelineState:
     """The calls of a layout and what is known of them.
 
     Parameters
     ----------
     layout
         The calls.
-    wanted
-        Numbers of the calls that take part.
-    store
-        Where records are.
+    states
+        What is known of those that take part, by number.
+    lookup
+        What earlier runs recorded.
     fingerprints
         The fingerprint of each step.
     fingerprinter
         For code inside values.
-    files
-        Digests of files.
-    forced
-        Names of steps that run whatever their records say.
-    distrusted
-        Keys of mapped calls whose record turned out to name items that are gone; added to.
-    now
-        Seconds since 1970.
-    accepted
-        By fingerprint, the older ones whose records the user wants to count too.
     once
         Whether equal items run once: then the others are not told of, and take the result of the first.
     on_stale
@@ -65,6 +55,10 @@ class PipelineState(RecordedResults):
 
     Attributes
     ----------
+    results
+        Digests and places of the results that are known.
+    keys
+        Makes the keys of calls and items.
     numbers
         The numbers of the items of each step.
     """
@@ -72,42 +66,26 @@ class PipelineState(RecordedResults):
     def __init__(
         self,
         layout: Layout,
-        wanted: Iterable[int],
-        *,
-        store: Store,
-        fingerprints: Callable[[Any], Fingerprint],
+        states: Mapping[int, CallState],
+        lookup: RecordLookup,
+        fingerprints: Callable[[Step[..., Any]], Fingerprint],
         fingerprinter: Any,
-        files: FileDigests,
-        forced: Iterable[str] = (),
-        distrusted: set[bytes] | None = None,
-        now: float = 0.0,
-        accepted: Mapping[bytes, Sequence[bytes]] | None = None,
+        *,
         once: bool = False,
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
     ) -> None:
-        calls = [layout.calls[number] for number in sorted(wanted)]
-        states = {
-            call.number: CallState(call, fingerprints(call.step), rules_of(call.step, fingerprinter)) for call in calls
-        }
-        digester = Digester(fingerprinter, files, self.digest_of)
-        super().__init__(
-            states,
-            store,
-            fingerprinter,
-            occurrences=Occurrences(layout, states, fingerprints, digester.written, self.item_keys),
-            files=files,
-            forced=forced,
-            distrusted=distrusted if distrusted is not None else set(),
-            now=now,
-            accepted=accepted or {},
-            on_cached=on_cached,
-        )
         self.layout = layout
-        self.numbers = ItemNumbers(layout, self.states)
+        self.states = states
+        self.lookup = lookup
+        self.results = KnownResults(states, lookup, fingerprinter)
+        self.numbers = ItemNumbers(layout, states)
         self._on_stale = on_stale
+        self._on_cached = on_cached
+        self._digester = Digester(fingerprinter, lookup.files, self.results.digest_of)
+        self.keys = CallKeys(Occurrences(layout, states, fingerprints, self._digester.written, lookup.item_keys))
         self._equal = EqualItems() if once else None
-        self._digester = digester
+        self._unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._elements = ElementIndex()
@@ -123,33 +101,35 @@ class PipelineState(RecordedResults):
 
     def _enter(self, state: CallState) -> None:
         call = state.call
+        needs = set()
         for name, value in call.arguments.items():
             for output in needs_of(value):
-                if self.states[output.call.number].whole is None:
+                if not self.states[output.call.number].is_done:
                     if name in call.over and streams(value):
                         self._item_waiters[output.call.number].append(state)
                     else:
-                        state.needs.add(output.call.number)
-        state.was_pending = bool(state.needs) or any(self.states[n].whole is None for n in call.needs)
-        for number in state.needs:
+                        needs.add(output.call.number)
+        for number in needs:
             self._whole_waiters[number].append(state)
-        if not state.needs:
+        state.wait_for(needs, is_pending=not all(self.states[number].is_done for number in call.needs))
+        if not needs:
             self._open(state)
 
     def _open(self, state: CallState) -> None:
         """All constants are known: fix them, find the number of items, and decide what can be decided."""
         call = state.call
-        state.is_open = True
         ignored = call.step.declared.ignore
         are_files = file_parameters(call)
-        state.fixed = [
-            (name, self._digester.argument(call, name, value, name in are_files))
-            for name, value in call.arguments.items()
-            if name not in call.over and name not in ignored
-        ]
+        state.open(
+            [
+                (name, self._digester.argument(call, name, value, name in are_files))
+                for name, value in call.arguments.items()
+                if name not in call.over and name not in ignored
+            ]
+        )
         if not call.is_mapped:
             state.size(1)
-            state.keys[0] = self.key_of(state, 0, state.fixed)
+            state.set_keys([0], [self.keys.of_item(state, 0)])
             self._decide(state, [0])
         else:
             self._open_mapped(state)
@@ -158,8 +138,8 @@ class PipelineState(RecordedResults):
         lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
         known = [(name, found) for name, found in lists if found is not None]
         if len(known) == len(lists):
-            state.whole_key = self._key_of_whole(state, known)
-            if self._take_whole(state) or self._take_accepted_whole(state, known):
+            state.set_whole_key(self.keys.of_whole(state, known))
+            if self._answer_as_whole(state, known):
                 self._tell_waiters(state)
                 self._tell_item_waiters(state, range(state.count or 0))
                 return
@@ -174,10 +154,21 @@ class PipelineState(RecordedResults):
             self._fill_source(state, name)
         self._advance(state, range(state.count or 0))
 
+    def _answer_as_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
+        """Use the record of a mapped call as a whole, where there is one that counts."""
+        found = self.lookup.whole_record(state, lambda code: self.keys.of_whole(state, over, code))
+        if found is None:
+            return False
+        record, accepted = found
+        count = item_count(record) or 0
+        state.answer_as_whole(record, count, self.results.completed(record.content, record.code), accepted)
+        self._on_cached(state, count, record.seconds)
+        return True
+
     def _list_digest(self, call: Call, name: str) -> bytes | None:
         """The digest of a list that is mapped over, if it is known as a whole by now."""
         value = call.arguments[name]
-        if any(self.states[o.call.number].whole is None for o in needs_of(value)):
+        if not all(self.states[o.call.number].is_done for o in needs_of(value)):
             return None
         return self._digester.argument(call, name, value, name in file_parameters(call))
 
@@ -187,10 +178,9 @@ class PipelineState(RecordedResults):
             return len(value)
         source = self.states[value.call.number]
         if source.call.is_mapped and not value.path:
-            if source.record is not None:
-                self._expand(source)
+            self.lookup.list_items(source)
             return source.count
-        state.sources[name] = [*self._parts_of(value, state.call)]
+        state.list_elements(name, self.results.parts_of(value, state.call))
         return len(state.sources[name])
 
     def _fill_source(self, state: CallState, name: str) -> None:
@@ -198,14 +188,11 @@ class PipelineState(RecordedResults):
         count = state.count or 0
         is_file = name in file_parameters(state.call)
         if type(value) is Output:
-            if streams(value):
-                state.sources[name] = [None] * count
-            else:
-                del state.sources[name][count:]
+            state.list_elements(name, [None] * count if streams(value) else state.sources[name][:count])
         elif contains_output(value):
-            state.sources[name] = [None] * count
+            state.list_elements(name, [None] * count)
         else:
-            state.sources[name] = list(self._digester.elements(state.call, name, value[:count], is_file))
+            state.list_elements(name, self._digester.elements(state.call, name, value[:count], is_file))
 
     def _advance(self, state: CallState, indices: Iterable[int]) -> None:
         """Decide those of the items whose elements are known by now."""
@@ -218,66 +205,59 @@ class PipelineState(RecordedResults):
         ]
         if not ready:
             return
-        keys = self._keys_of(state, ready)
-        for index, key in zip(ready, keys, strict=True):
-            state.keys[index] = key
+        state.set_keys(ready, self.keys.of_items(state, ready))
         self._decide(state, ready)
 
     def _elements_known(self, state: CallState, index: int) -> bool:
         for name in state.call.over:
-            column = state.sources[name]
-            if column[index] is None:
-                column[index] = self._element(state, name, index)
-                if column[index] is None:
+            if state.sources[name][index] is None:
+                digest = self._element(state, name, index)
+                if digest is None:
                     return False
+                state.set_element(name, index, digest)
         return True
 
     def _element(self, state: CallState, name: str, index: int) -> bytes | None:
         value = state.call.arguments[name]
         if type(value) is Output:
             source = self.states[value.call.number]
-            return self._item_digest(source, index) if source.contents[index] is not None else None
+            return self.results.item_digest(source, index) if source.contents[index] is not None else None
         element = value[index]
-        if any(self.states[o.call.number].whole is None for o in needs_of(element)):
+        if not all(self.states[o.call.number].is_done for o in needs_of(element)):
             return None
         return self._digester.argument(state.call, name, element, name in file_parameters(state.call))
 
     def _decide(self, state: CallState, indices: Sequence[int]) -> None:
-        keys = [state.keys[index] for index in indices]
-        found = self._look_up(state, keys)  # type: ignore[arg-type]
-        stale, seconds, cached = [], 0.0, 0
-        for position, (index, key, plain) in enumerate(zip(indices, keys, self._plain(state, found), strict=True)):
-            if plain is not None:
-                state.status[index] = Status.CACHED
-                state.contents[index] = plain[0]
-                state.nbytes += plain[1]
-                seconds += plain[2]
-                cached += 1
-                continue
-            decision = Decision(Verdict.STALE)
-            if records := found[position]:
-                decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            record = decision.record or self._accepted_record(state, index)
-            if record is None:
-                state.status[index] = Status.STALE
-                if self._equal is not None and (equal := self._equal.result(key)) is not None:
-                    state.ran(index, equal.stored, equal.reads, 0.0, is_kept=equal.is_kept, status=Status.CACHED)
-                    cached += 1
-                elif self._equal is None or self._equal.is_first(state, index):
+        """Decide about items whose keys are known."""
+        keys = [key for index in indices if (key := state.keys[index]) is not None]
+        cached, stale, before = [], [], state.seconds
+        for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
+            if isinstance(answer, Record):
+                state.item_recorded(index, answer)
+            elif answer is not None:
+                state.item_cached(index, *answer)
+            elif (accepted := self._accepted(state, index)) is not None:
+                state.item_recorded(index, *accepted)
+            elif (equal := self._equal.result(state.keys[index]) if self._equal is not None else None) is not None:
+                state.item_shared(index, equal.stored, equal.reads, is_kept=equal.is_kept)
+            else:
+                state.item_stale(index)
+                if self._equal is None or self._equal.is_first(state, index):
                     stale.append(index)
                 continue
-            self._take(state, index, record)
-            seconds += record.seconds
-            cached += 1
+            cached.append(index)
         if cached:
-            state.seconds += seconds
-            self._on_cached(state, cached, seconds)
-            self._done(state, [index for index in indices if state.status[index] == Status.CACHED])
+            self._on_cached(state, len(cached), state.seconds - before)
+            self._done(state, cached)
         if stale:
             self._on_stale(state, stale)
             for index in stale:
                 if state.status[index] != Status.STALE:
                     self.gave_up(state, index)
+
+    def _accepted(self, state: CallState, index: int) -> tuple[Record, tuple[bytes, bytes]] | None:
+        """A record of older code for an item, where the user accepted one."""
+        return self.lookup.accepted_record(state, lambda code: self.keys.of_item(state, index, code))
 
     # -- results come in -----------------------------------------------------------------------------------------
 
@@ -291,35 +271,27 @@ class PipelineState(RecordedResults):
         *,
         is_kept: bool = True,
     ) -> None:
-        """An item ran (or was finished by another run meanwhile); follow it up with `work_off`.
-
-        Parameters
-        ----------
-        is_kept
-            Whether its result was recorded.
-        """
-        state.ran(index, stored, reads, seconds, is_kept=is_kept)
+        """An item ran, and `is_kept`: was recorded; follow it up with `work_off`."""
+        state.item_ran(index, stored, reads, seconds, is_kept=is_kept)
         self._agenda.append((self._done, (state, [index])))
-        if self._equal is not None:
-            result = SharedResult(stored, reads, is_kept)
-            for other, position in self._equal.ran(state.keys[index], result):
-                if isinstance(stored.where, Held):
-                    self._on_stale(other, [position])
-                    continue
-                other.ran(position, stored, reads, 0.0, is_kept=is_kept, status=Status.CACHED)
-                self._on_cached(other, 1, 0.0)
-                self._agenda.append((self._done, (other, [position])))
+        result = SharedResult(stored, reads, is_kept)
+        for other, position in self._equal.ran(state.keys[index], result) if self._equal is not None else ():
+            if isinstance(stored.where, Held):
+                self._on_stale(other, [position])
+                continue
+            other.item_shared(position, stored, reads, is_kept=is_kept)
+            self._on_cached(other, 1, 0.0)
+            self._agenda.append((self._done, (other, [position])))
 
     def found(self, state: CallState, index: int) -> bool:
         """Whether another run has filed an item meanwhile; then it is taken, to be followed up with `work_off`."""
-        records = self._look_up(state, [state.keys[index]])[0]  # type: ignore[list-item]
-        decision = decide(self.question(state, state.keys[index]), records, self.unchanged, self._is_there)
-        if decision.record is None:
+        key = state.keys[index]
+        record = None if key is None else self.lookup.record_of(state, key)
+        if record is None:
             return False
-        self._take(state, index, decision.record)
-        state.seconds += decision.record.seconds
+        state.item_recorded(index, record)
         self._agenda.append((self._done, (state, [index])))
-        for other, position in self._equal.over(state.keys[index]) if self._equal is not None else ():
+        for other, position in self._equal.over(key) if self._equal is not None else ():
             self._decide(other, [position])
         return True
 
@@ -334,9 +306,13 @@ class PipelineState(RecordedResults):
             function, arguments = self._agenda.popleft()
             function(*arguments)
 
+    def take_unpublished(self) -> list[tuple[str, bytes, NewRecord]]:
+        """Records of mapped calls as wholes, to be filed: (step, fingerprint, record); each is given once."""
+        taken, self._unpublished = self._unpublished, []
+        return taken
+
     def _done(self, state: CallState, indices: Sequence[int]) -> None:
-        state.open_items -= len(indices)
-        if state.open_items == 0:
+        if state.items_done(len(indices)):
             self._finish(state)
         self._tell_item_waiters(state, indices)
 
@@ -353,7 +329,7 @@ class PipelineState(RecordedResults):
                 self._open_mapped(waiter)
         elif is_streamed_to(waiter.call, source.call):
             self._advance(waiter, [index for index in indices if index < (waiter.count or 0)])
-        elif source.whole is not None:
+        elif source.is_done:
             self._advance(waiter, self._elements.holding(source.call, waiter.call, waiter.count or 0))
 
     def _finish(self, state: CallState) -> None:
@@ -365,18 +341,30 @@ class PipelineState(RecordedResults):
         else:
             assert state.contents[0] is not None
             content, code = state.contents[0], state.codes.get(0, ())
-        state.whole = self._completed(content, code)
+        state.finish(self.results.completed(content, code))
         if state.call.is_mapped:
-            self._record_whole(state, self._whole_key(state) if self._may_record_whole(state) else None, content, code)
+            self._record_whole(state, content, code)
         self._tell_waiters(state)
         if state.count == 0:
             self._tell_item_waiters(state, ())
 
     def _tell_waiters(self, state: CallState) -> None:
         for waiter in self._whole_waiters.get(state.call.number, ()):
-            waiter.needs.discard(state.call.number)
-            if not waiter.needs and waiter.count is None:
+            if waiter.need_is_known(state.call.number):
                 self._agenda.append((self._open, (waiter,)))
+
+    def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
+        """File that these items are what the mapped call gives, so that the next run need not ask for each."""
+        if state.held or not state.is_complete or state.accepted:
+            return
+        key = self._whole_key(state) if self.lookup.keeps(state) else None
+        if key is None:
+            return
+        stored = self.lookup.store.put(b"".join(key for key in state.keys if key is not None))
+        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
+        arguments = (count_argument(len(state.keys)),)
+        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
+        self._unpublished.append((state.call.step.name, state.fingerprint.digest, record))
 
     def _whole_key(self, state: CallState) -> bytes | None:
         """The key of a mapped call as a whole, once all lists are known."""
@@ -384,5 +372,5 @@ class PipelineState(RecordedResults):
             lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
             known = [(name, found) for name, found in lists if found is not None]
             if len(known) == len(lists):
-                state.whole_key = self._key_of_whole(state, known)
+                state.set_whole_key(self.keys.of_whole(state, known))
         return state.whole_key

@@ -1,115 +1,68 @@
-"""Ask the store whether a call's result is there: every decision is taken on what is found here."""
+"""Look results up in the store: the only place that asks whether a record answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from jpipe.decide.call_state import CallState, Status
-from jpipe.decide.keys import item_key, item_keys, key_base, map_key
-from jpipe.decide.occurrences import Occurrences
+from jpipe.decide.call_state import CallState
 from jpipe.decide.rebuilder import Question, decide
-from jpipe.decide.result_digests import KnownResults
-from jpipe.digest import Code
 from jpipe.files import FileDigests, Read
-from jpipe.store import MissingEntry, NewRecord, Record, Store
+from jpipe.store import MissingEntry, Record, Store
 from jpipe.store.family import Matches
 
-__all__ = ["RecordedResults", "count_argument", "item_count", "unpack_keys"]
+__all__ = ["RecordLookup", "count_argument", "item_count", "unpack_keys"]
 
-Arguments = Sequence[tuple[str, bytes]]
-"""(parameter, digest) of what counts, in the order of the signature."""
 _COUNT = "items"
 _LONGEST_COUNT = 8
 
+Filed = tuple[bytes, bytes]
+"""The fingerprint and the key that a record is filed under."""
 
-class RecordedResults(KnownResults):
+
+class RecordLookup:
     """The results that earlier runs recorded.
 
     Parameters
     ----------
-    states, store, fingerprinter
-        As in `KnownResults`.
+    states
+        What is known of each call, by its number.
+    store
+        Where records are.
     files
         Digests of files.
-    forced
-        Names of steps whose records do not count.
-    distrusted
-        Keys of mapped calls whose record turned out to name items that are gone; added to.
     now
         Seconds since 1970.
+    forced
+        Names of steps whose records do not count.
     accepted
         By fingerprint, the older ones whose records the user wants to count too.
-    occurrences
-        Which of several equal calls an item is.
-    on_cached
-        Told of items that are fresh: (state, number of items, seconds they once took).
-
-    Attributes
-    ----------
-    unpublished
-        Records of mapped calls as wholes, to be filed: (step, fingerprint, record).
+    distrusted
+        Keys of mapped calls whose record turned out to name items that are gone; added to.
     """
 
     def __init__(
         self,
-        states: dict[int, CallState],
+        states: Mapping[int, CallState],
         store: Store,
-        fingerprinter: Any,
-        *,
-        occurrences: Occurrences,
         files: FileDigests,
-        forced: Iterable[str],
-        distrusted: set[bytes],
-        now: float,
-        accepted: Mapping[bytes, Sequence[bytes]],
-        on_cached: Callable[[CallState, int, float], None],
+        *,
+        now: float = 0.0,
+        forced: Iterable[str] = (),
+        accepted: Mapping[bytes, Sequence[bytes]] | None = None,
+        distrusted: set[bytes] | None = None,
     ) -> None:
-        super().__init__(states, store, fingerprinter)
-        self.occurrences = occurrences
+        self.store = store
         self.files = files
-        self.forced = frozenset(forced)
         self.now = now
-        self.accepted = accepted
-        self._distrusted = distrusted
-        self._on_cached = on_cached
-        self.unpublished: list[tuple[str, bytes, NewRecord]] = []
+        self.forced = frozenset(forced)
+        self.accepted = accepted or {}
+        self._states = states
+        self._distrusted = distrusted if distrusted is not None else set()
         self._unchanged: dict[Read, bool] = {}
 
     def keeps(self, state: CallState) -> bool:
         """Whether the results of a call are looked up and recorded."""
-        return state.call.step.declared.cache and not any(self.states[number].held for number in state.call.needs)
-
-    def key_of(self, state: CallState, index: int, arguments: Arguments, fingerprint: bytes | None = None) -> bytes:
-        """The key of an item with these arguments; of other code where a fingerprint is given."""
-        code = fingerprint or state.fingerprint.digest
-        return item_key(key_base(code, state.rules, self.occurrences.of(state, index)), arguments)
-
-    def item_keys(self, state: CallState) -> Sequence[bytes | None]:
-        """The keys of all items of a call whose lists are known."""
-        self._expand(state)
-        return state.keys
-
-    def _keys_of(self, state: CallState, indices: Sequence[int]) -> list[bytes]:
-        """The keys of items whose elements are known."""
-        ignored = state.call.step.declared.ignore
-        counted = [
-            (name, [state.sources[name][index] for index in indices]) for name in state.call.over if name not in ignored
-        ]
-        if not counted or any(self.occurrences.of(state, index) for index in indices):
-            return [self.key_of(state, index, list(self.arguments_of(state, index).items())) for index in indices]
-        base = key_base(state.fingerprint.digest, state.rules)
-        return item_keys(base, state.fixed, counted, list(state.call.arguments))  # type: ignore[arg-type]
-
-    def _key_of_whole(self, state: CallState, over: Arguments, fingerprint: bytes | None = None) -> bytes:
-        """The key of a mapped call as a whole."""
-        code = fingerprint or state.fingerprint.digest
-        return map_key(key_base(code, state.rules, self.occurrences.of_whole(state)), state.fixed, over)
-
-    def question(self, state: CallState, key: bytes | None) -> Question:
-        """What is asked of an item with this key."""
-        declared = state.call.step.declared
-        return Question(key, state.call.step.name in self.forced, declared.expires, self.now)
+        return state.call.step.declared.cache and not any(self._states[number].held for number in state.call.needs)
 
     def unchanged(self, read: Read) -> bool:
         """Whether a file is as it was read; asked once a run for each."""
@@ -118,154 +71,136 @@ class RecordedResults(KnownResults):
             known = self._unchanged[read] = self.files.unchanged(read)
         return known
 
-    def _is_there(self, record: Record) -> bool:
-        return self.store.has(record.where)
+    # -- items ---------------------------------------------------------------------------------------------------
 
-    def _look_up(
-        self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
-    ) -> Sequence[Sequence[Record]]:
-        if not self.keeps(state):
-            return [()] * len(keys)
-        family = self.store.family(fingerprint or state.fingerprint.digest)
-        if len(keys) == 1:
-            return [family.find(keys[0])]
-        return family.find_many(keys)
+    def record_of(self, state: CallState, key: bytes) -> Record | None:
+        """The record that answers for one item."""
+        return next(self._answers(state, [key], self._found(state, [key])))
 
-    def _plain(self, state: CallState, found: Sequence[Sequence[Record]]) -> Iterable[tuple[bytes, int, float] | None]:
-        """By item: digest, bytes and seconds of what is fresh without a decision about its record, None for others."""
+    def answers(self, state: CallState, keys: Sequence[bytes]) -> Iterator[Record | tuple[bytes, int, float] | None]:
+        """By item: the record that answers for it, or digest, bytes and seconds where those can be had without it."""
+        found = self._found(state, keys)
         declared = state.call.step.declared
         is_forced = state.call.step.name in self.forced
-        if isinstance(found, Matches) and state.call.is_mapped and declared.expires is None and not is_forced:
-            return found.plain()
-        return [None] * len(found)
+        if not isinstance(found, Matches) or not state.call.is_mapped or declared.expires is not None or is_forced:
+            yield from self._answers(state, keys, found)
+            return
+        for position, plain in enumerate(found.plain()):
+            yield plain or next(self._answers(state, [keys[position]], [found[position]]))
 
-    def _fill_places(self, state: CallState) -> None:
+    def accepted_record(self, state: CallState, key_of: Callable[[bytes], bytes]) -> tuple[Record, Filed] | None:
+        """A record of older code that the user accepted, for the arguments of an item.
+
+        Parameters
+        ----------
+        key_of
+            The key of the item with the code of a fingerprint.
+        """
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            key = key_of(fingerprint)
+            record = next(self._answers(state, [key], self._found(state, [key], fingerprint)))
+            if record is not None:
+                return record, (fingerprint, key)
+        return None
+
+    def find_places(self, state: CallState) -> None:
+        """Find out where the results are that were counted without a look at where they are."""
         known = zip(state.contents, state.places, strict=True)
         indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
-        keys = [state.keys[index] for index in indices]
-        found = self._look_up(state, keys)  # type: ignore[arg-type]
+        keys = [key for index in indices if (key := state.keys[index]) is not None]
+        found = self._found(state, keys)
         single = found.places() if isinstance(found, Matches) else [None] * len(found)
         for position, (index, only) in enumerate(zip(indices, single, strict=True)):
             content = state.contents[index]
             if only is not None and only[0] == content:
-                state.places[index] = only[1]
+                state.found_at(index, only[1])
                 continue
             places = [record.where for record in found[position] if record.content == content]
             if not places:
                 raise MissingEntry(f"an item of {state.call.step.name} is gone")
-            state.places[index] = places[0]
+            state.found_at(index, places[0])
 
-    def _take(self, state: CallState, index: int, record: Record) -> None:
-        state.status[index] = Status.CACHED
-        state.contents[index] = record.content
-        state.places[index] = record.where
-        state.nbytes += record.nbytes
-        if record.code:
-            state.codes[index] = record.code
-        if record.reads and state.call.is_mapped:
-            state.reads.update(dict.fromkeys(record.reads))
-        if not state.call.is_mapped:
-            state.parts, state.part_code = record.parts, record.part_code
-            state.record = record
+    # -- mapped calls as wholes ----------------------------------------------------------------------------------
 
-    def _accepted_record(self, state: CallState, index: int) -> Record | None:
-        """A record of older code that the user accepted, for the same arguments."""
-        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = self.key_of(state, index, list(self.arguments_of(state, index).items()), fingerprint)
-            records = self._look_up(state, [key], fingerprint)[0]
-            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            if decision.record is not None:
-                state.accepted[index] = fingerprint, key
-                return decision.record
-        return None
-
-    def arguments_of(self, state: CallState, index: int) -> dict[str, bytes]:
-        """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
-        known = dict(state.fixed)
-        for name in state.call.over:
-            digest = state.sources[name][index]
-            if digest is not None and name not in state.call.step.declared.ignore:
-                known[name] = digest
-        return {name: known[name] for name in state.call.arguments if name in known}
-
-    def _take_accepted_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
-        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
-            key = self._key_of_whole(state, over, fingerprint)
-            if self._take_whole(state, (fingerprint, key)):
-                state.accepted_whole = fingerprint, key
-                return True
-        return False
-
-    def _take_whole(self, state: CallState, filed: tuple[bytes, bytes] | None = None) -> bool:
-        """Use the record of a mapped call as a whole, which answers for all its items.
+    def whole_record(self, state: CallState, key_of: Callable[[bytes], bytes]) -> tuple[Record, Filed | None] | None:
+        """The record that answers for all items of a mapped call; where its code was accepted, where that is filed.
 
         Parameters
         ----------
-        filed
-            The (fingerprint, key) that it is filed under; default the call's own.
+        key_of
+            The key of the call as a whole with the code of a fingerprint.
         """
         assert state.whole_key is not None
-        fingerprint, key = filed or (state.fingerprint.digest, state.whole_key)
+        own = state.fingerprint.digest
+        record = self._whole(state, (own, state.whole_key))
+        if record is not None:
+            return record, None
+        for fingerprint in self.accepted.get(own, ()):
+            filed = fingerprint, key_of(fingerprint)
+            record = self._whole(state, filed)
+            if record is not None:
+                return record, filed
+        return None
+
+    def list_items(self, state: CallState) -> None:
+        """Look the items of a mapped call up that was answered as a whole so far."""
+        if state.contents or not state.call.is_mapped or state.record is None:
+            return
+        keys = unpack_keys(self.store.load(state.record.where))
+        fingerprint, key = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
+        records = [*self._answers(state, keys, self._found(state, keys, fingerprint))]
+        known = [record for record in records if record is not None]
+        if len(known) < len(keys):
+            if key is not None:
+                self._distrusted.add(key)
+            raise MissingEntry(f"an item of {state.call.step.name} is gone")
+        state.list_items(keys, known)
+
+    def item_keys(self, state: CallState) -> Sequence[bytes | None]:
+        """The keys of all items of a call whose lists are known."""
+        self.list_items(state)
+        return state.keys
+
+    def _whole(self, state: CallState, filed: Filed) -> Record | None:
+        fingerprint, key = filed
         if key in self._distrusted:
-            return False
-        records = self._look_up(state, [key], fingerprint)[0]
-        decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-        record = decision.record
-        if record is None or not self._items_last(state, record, fingerprint):
-            return False
-        count = item_count(record) or 0
-        state.record = record
-        state.count = count
-        state.status = bytearray([Status.CACHED]) * count
-        state.seconds, state.nbytes = record.seconds, record.nbytes
-        state.whole = self._completed(record.content, record.code)
-        self._on_cached(state, count, record.seconds)
-        return True
+            return None
+        record = next(self._answers(state, [key], self._found(state, [key], fingerprint)))
+        return record if record is not None and self._items_last(state, record, fingerprint) else None
 
     def _items_last(self, state: CallState, whole: Record, fingerprint: bytes) -> bool:
         """Whether no item that a record of a whole names has expired: they may be much older than it."""
         if state.call.step.declared.expires is None:
             return True
         keys = unpack_keys(self.store.load(whole.where))
-        found = self._look_up(state, keys, fingerprint)
-        decisions = (
-            decide(self.question(state, key), records, self.unchanged, self._is_there)
-            for key, records in zip(keys, found, strict=True)
-        )
-        return all(decision.record is not None for decision in decisions)
+        return None not in self._answers(state, keys, self._found(state, keys, fingerprint))
 
-    def _may_record_whole(self, state: CallState) -> bool:
-        return not state.held and state.is_complete and not state.accepted and self.keeps(state)
+    # -- the store -----------------------------------------------------------------------------------------------
 
-    def _record_whole(self, state: CallState, key: bytes | None, content: bytes, code: Code) -> None:
-        """File that these items are what the mapped call gives, so that the next run need not ask for each."""
-        if key is None:
-            return
-        stored = self.store.put(b"".join(key for key in state.keys if key is not None))
-        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
-        arguments = (count_argument(len(state.keys)),)
-        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
-        self.unpublished.append((state.call.step.name, state.fingerprint.digest, record))
+    def _found(
+        self, state: CallState, keys: Sequence[bytes], fingerprint: bytes | None = None
+    ) -> Sequence[Sequence[Record]]:
+        """The records under each key."""
+        if not self.keeps(state):
+            return [()] * len(keys)
+        family = self.store.family(fingerprint or state.fingerprint.digest)
+        return [family.find(keys[0])] if len(keys) == 1 else family.find_many(keys)
 
-    def _expand(self, state: CallState) -> None:
-        """Look the items of a mapped call up that was answered as a whole so far."""
-        if state.contents or not state.call.is_mapped or state.record is None:
-            return
-        keys = unpack_keys(self.store.load(state.record.where))
-        filed = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
-        found = self._look_up(state, keys, filed[0])
-        state.keys = list(keys)
-        state.contents, state.places = [None] * len(keys), [None] * len(keys)
-        for index, (key, records) in enumerate(zip(keys, found, strict=True)):
-            decision = decide(self.question(state, key), records, self.unchanged, self._is_there)
-            if decision.record is None:
-                if filed[1] is not None:
-                    self._distrusted.add(filed[1])
-                raise MissingEntry(f"an item of {state.call.step.name} is gone")
-            state.contents[index] = decision.record.content
-            state.places[index] = decision.record.where
-            if decision.record.code:
-                state.codes[index] = decision.record.code
+    def _answers(
+        self, state: CallState, keys: Sequence[bytes], found: Sequence[Sequence[Record]]
+    ) -> Iterator[Record | None]:
+        """By key: the record that answers, of those that were found under it."""
+        declared = state.call.step.declared
+        is_forced = state.call.step.name in self.forced
+        for key, records in zip(keys, found, strict=True):
+            if not records:
+                yield None
+                continue
+            question = Question(key, is_forced, declared.expires, self.now)
+            yield decide(question, records, self.unchanged, self._is_there).record
+
+    def _is_there(self, record: Record) -> bool:
+        return self.store.has(record.where)
 
 
 def count_argument(count: int) -> tuple[str, bytes]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.call_state import CallState
+from jpipe.decide.record_lookup import RecordLookup
 from jpipe.define.layout import Call, Output, describe
 from jpipe.digest import Code, complete, digest
 from jpipe.errors import CacheMiss, WiringError
-from jpipe.store import Store, UnreadableEntry, Where
+from jpipe.store import UnreadableEntry, Where
 
 __all__ = ["KnownResults", "unreadable"]
 
@@ -21,25 +22,25 @@ class KnownResults:
     ----------
     states
         What is known of each call, by its number.
-    store
+    lookup
         Where results are.
     fingerprinter
         For code inside values.
     """
 
-    def __init__(self, states: dict[int, CallState], store: Store, fingerprinter: Any) -> None:
-        self.states = states
-        self.store = store
+    def __init__(self, states: Mapping[int, CallState], lookup: RecordLookup, fingerprinter: Any) -> None:
+        self._states = states
+        self._lookup = lookup
         self._fingerprinter = fingerprinter
 
     def digest_of(self, output: Output) -> bytes:
         """The digest of what an output stands for; its call must be done."""
-        state = self.states[output.call.number]
+        state = self._states[output.call.number]
         if not output.path:
             assert state.whole is not None
             return state.whole
         if state.call.is_mapped and len(output.path) == 1 and isinstance(output.path[0], int):
-            return self._item_digest(state, self._position(output, state))
+            return self.item_digest(state, self._position(output, state))
         part = self._part(state, output.path)
         if part is not None:
             return part
@@ -47,7 +48,7 @@ class KnownResults:
 
     def place_of(self, output: Output) -> tuple[list[Where], tuple[Any, ...] | None]:
         """Where the value of an output is: one place and the path inside it, or all places of a mapped call."""
-        state = self.states[output.call.number]
+        state = self._states[output.call.number]
         if not state.call.is_mapped:
             return [self._place(state, 0)], output.path
         if not output.path:
@@ -69,20 +70,20 @@ class KnownResults:
         if isinstance(key, int) and key < 0 and key not in state.parts:  # a dict may have it as a key
             key += len(state.parts)
         found = state.parts.get(key)
-        return None if found is None else self._completed(found, state.part_code.get(key, ()))
+        return None if found is None else self.completed(found, state.part_code.get(key, ()))
 
     def _digest_by_loading(self, output: Output) -> bytes:
         return self._digest(output, self._loaded(output))
 
     def _digest(self, output: Output, value: Any) -> bytes:
         found = digest(value, fingerprint=self._fingerprinter, hashers=output.call.step.declared.hash)
-        return self._completed(found.content, found.code)
+        return self.completed(found.content, found.code)
 
     def _loaded(self, output: Output) -> Any:
         """The value of an output, for what cannot be told without it."""
         places, path = self.place_of(output)
         try:
-            value: Any = self.store.load(places[0])
+            value: Any = self._lookup.store.load(places[0])
         except UnreadableEntry as error:
             raise unreadable(output, error) from error
         try:
@@ -94,12 +95,12 @@ class KnownResults:
             ) from None
         return value
 
-    def _parts_of(self, output: Output, taker: Call) -> list[bytes]:
+    def parts_of(self, output: Output, taker: Call) -> list[bytes]:
         """Digests of the elements of what a plain call returned, which `taker` is mapped over."""
-        state = self.states[output.call.number]
+        state = self._states[output.call.number]
         parts = None if output.path or state.call.is_mapped else state.parts
         if parts is not None and list(parts) == list(range(len(parts))):
-            return [self._completed(part, state.part_code.get(key, ())) for key, part in parts.items()]
+            return [self.completed(part, state.part_code.get(key, ())) for key, part in parts.items()]
         value = self._loaded(output)
         if not _has_elements(value):
             raise WiringError(
@@ -109,32 +110,26 @@ class KnownResults:
             )
         return [self._digest(output, element) for element in value]
 
-    def _item_digest(self, state: CallState, index: int) -> bytes:
+    def item_digest(self, state: CallState, index: int) -> bytes:
+        """The digest of what an item gave, code included."""
         if not state.contents:
-            self._expand(state)
+            self._lookup.list_items(state)
         content = state.contents[index]
         assert content is not None
-        return self._completed(content, state.codes.get(index, ()))
+        return self.completed(content, state.codes.get(index, ()))
 
-    def _completed(self, content: bytes, code: Code) -> bytes:
+    def completed(self, content: bytes, code: Code) -> bytes:
+        """A digest together with the user's own code that stands in the value."""
         return complete(content, code, self._fingerprinter.of_reference) if code else content
 
     def _place(self, state: CallState, index: int) -> Where:
         if not state.places:
-            self._expand(state)
+            self._lookup.list_items(state)
         if state.places[index] is None:
-            self._fill_places(state)
+            self._lookup.find_places(state)
         place = state.places[index]
         assert place is not None
         return place
-
-    def _fill_places(self, state: CallState) -> None:
-        """Find out where the results are that were counted without a look at where they are."""
-        raise NotImplementedError
-
-    def _expand(self, state: CallState) -> None:
-        """Make the items of a mapped call known that was answered as a whole so far."""
-        raise NotImplementedError
 
 
 def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jpipe.decide.argument_rules import rules_of
+from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.decide.record_lookup import RecordLookup
 from jpipe.define.layout import Layout
 from jpipe.define.step import Step
 from jpipe.files import FileDigests
@@ -93,22 +96,38 @@ class Session:
         """What a step was first called, as far as that is known: renaming one does not change its seeds."""
         return step.own_name
 
-    def state_of(self, layout: Layout, wanted: Iterable[int] | None = None, **options: Any) -> PipelineState:
-        """What is known of the calls of a layout; `options` are those of `PipelineState`.
+    def state_of(
+        self,
+        layout: Layout,
+        wanted: Iterable[int] | None = None,
+        *,
+        forced: Iterable[str] = (),
+        distrusted: set[bytes] | None = None,
+        **options: Any,
+    ) -> PipelineState:
+        """What is known of the calls of a layout.
 
         Parameters
         ----------
         wanted
             Numbers of the calls that take part. Default: all.
+        forced, distrusted
+            As in `RecordLookup`.
+        **options
+            As in `PipelineState`.
         """
-        return PipelineState(
-            layout,
-            range(len(layout.calls)) if wanted is None else wanted,
-            store=self.store,
-            fingerprints=self.fingerprint,
-            fingerprinter=self.fingerprinter,
-            files=self.files,
+        calls = layout.calls if wanted is None else [layout.calls[number] for number in sorted(wanted)]
+        states = {
+            call.number: CallState(call, self.fingerprint(call.step), rules_of(call.step, self.fingerprinter))
+            for call in calls
+        }
+        lookup = RecordLookup(
+            states,
+            self.store,
+            self.files,
             now=time.time(),
+            forced=forced,
             accepted=accepted_families(self.store),
-            **options,
+            distrusted=distrusted,
         )
+        return PipelineState(layout, states, lookup, self.fingerprint, self.fingerprinter, **options)

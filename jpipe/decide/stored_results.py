@@ -130,7 +130,7 @@ def _place_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
 def place_of_item(pipeline_state: PipelineState, state: CallState, index: int) -> Any:
     """Where the result of an item is."""
     output = Output(pipeline_state.layout, state.call)
-    return pipeline_state.place_of(output[index] if state.call.is_mapped else output)[0][0]
+    return pipeline_state.results.place_of(output[index] if state.call.is_mapped else output)[0][0]
 
 
 def load_result(result: Any, pipeline_state: PipelineState) -> Any:
@@ -166,12 +166,12 @@ def _load_call(pipeline_state: PipelineState, state: CallState) -> list[Any]:
 
 def _load_output(pipeline_state: PipelineState, output: Output) -> Any:
     """The value of an output whose call is done."""
-    places, path = pipeline_state.place_of(output)
+    places, path = pipeline_state.results.place_of(output)
     mode = output.call.step.declared.mmap_mode
     try:
         if path is None:
-            return pipeline_state.store.load_many(places, mmap_mode=mode)
-        value = pipeline_state.store.load(places[0], mmap_mode=mode)
+            return pipeline_state.lookup.store.load_many(places, mmap_mode=mode)
+        value = pipeline_state.lookup.store.load(places[0], mmap_mode=mode)
     except UnreadableEntry as error:
         raise unreadable(output, error) from error
     for key in path:

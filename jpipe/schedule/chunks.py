@@ -214,7 +214,8 @@ class ChunkBuilder:
                 digests.append((name, digest))
         key = state.keys[index]
         assert key is not None
-        keeps, occurrence = self._pipeline_state.keeps(state), self._pipeline_state.occurrences.of(state, index)
+        keeps = self._pipeline_state.lookup.keeps(state)
+        occurrence = self._pipeline_state.keys.occurrences.of(state, index)
         return ItemWork(key, self._payload(arguments), shared, tuple(digests), keeps, occurrence)
 
     def _element(self, source: Any, index: int) -> Any:
@@ -240,14 +241,14 @@ class ChunkBuilder:
         return replace_outputs(value, self._reference) if contains_output(value) else value
 
     def _reference(self, output: Output) -> Any:
-        places, path = self._pipeline_state.place_of(output)
+        places, path = self._pipeline_state.results.place_of(output)
         return ReferenceList(tuple(places)) if path is None else Reference(places[0], path)
 
     def _part_reference(self, part: _Part) -> Reference:
         source = part.source
         if source.call.is_mapped and not source.path:
-            return Reference(self._pipeline_state.place_of(source[part.index])[0][0])
-        places, path = self._pipeline_state.place_of(source)
+            return Reference(self._pipeline_state.results.place_of(source[part.index])[0][0])
+        places, path = self._pipeline_state.results.place_of(source)
         return Reference(places[0], (*(path or ()), part.index))
 
     def _spill(self, value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from jpipe.decide.call_state import Status
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
@@ -50,7 +49,7 @@ class ConcurrentRuns:
     def own(self, entry: StepQueue, items: list[Item]) -> list[Item]:
         """Those of the items that this run is to compute: not what another run has finished, or is at."""
         state = items[0][0]
-        if not self._pipeline_state.keeps(state):
+        if not self._pipeline_state.lookup.keeps(state):
             return items
         if self._turns is None:
             self._turns = Turns(self._store.disk, entry.step.name)
@@ -65,7 +64,7 @@ class ConcurrentRuns:
             if self._pipeline_state.found(*item):
                 state, index = item
                 if (state.call.number, index) in entry.returned:
-                    state.status[index] = Status.RAN
+                    state.item_was_own(index)
                 continue
             if position in others:
                 self._wait(entry, item, others[position])
@@ -96,7 +95,7 @@ class ConcurrentRuns:
             if self._pipeline_state.found(*item):
                 state, index = item
                 if (state.call.number, index) in entry.returned:
-                    state.status[index] = Status.RAN
+                    state.item_was_own(index)
                 continue
             if position in others:
                 self._waiting.append((entry, item))

@@ -113,10 +113,10 @@ def _origin(pipeline_state: PipelineState, output: Output) -> str:
 def _summary_of_output(pipeline_state: PipelineState, output: Output) -> str:
     state = pipeline_state.states[output.call.number]
     try:
-        places, path = pipeline_state.place_of(output)
+        places, path = pipeline_state.results.place_of(output)
         if path is None:
             return f"list of {len(places)} results"
-        value = pipeline_state.store.load(places[0])
+        value = pipeline_state.lookup.store.load(places[0])
         for key in path:
             value = value[key]
     except Exception:

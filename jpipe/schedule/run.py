@@ -232,12 +232,12 @@ class _Selection:
         """Items that must run."""
         for index in indices if self._given_up else ():
             if state.keys[index] in self._given_up:
-                state.status[index] = Status.FAILED
+                state.item_failed(index)
         indices = [index for index in indices if state.status[index] != Status.FAILED]
         chosen = [index for index in indices if self._may_run(state, index)]
         if len(chosen) < len(indices):
             for index in set(indices).difference(chosen):
-                state.status[index] = Status.UNASKED
+                state.item_unasked(index)
         if not chosen:
             return
         self._ready_queue.add(state, chosen)

@@ -14,7 +14,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from jpipe.decide.call_state import Status
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
@@ -302,8 +301,7 @@ class Scheduler:
             self._file_later(name, receipt.family, [record for _, record in receipt.records])
         self._pipeline_state.work_off()
         self._counts.tell_known()
-        wholes, self._pipeline_state.unpublished = self._pipeline_state.unpublished, []
-        for step, family, record in wholes:
+        for step, family, record in self._pipeline_state.take_unpublished():
             self._file_later(step, family, [record])
         self._heard()
 
@@ -323,7 +321,7 @@ class Scheduler:
 
     def _fail(self, entry: StepQueue, place: Item, item: ItemReceipt, worker: int, detail: str = "") -> None:
         state, index = place
-        state.status[index] = Status.FAILED
+        state.item_failed(index)
         self._pipeline_state.gave_up(state, index)
         self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
         self._stopping |= self._gives_up

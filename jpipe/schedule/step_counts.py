@@ -130,13 +130,7 @@ class RunCounts:
         partial = not failed and any(Status.UNASKED in state.status for state in states)
         left = Status.INTERRUPTED if interrupted else Status.UNASKED if partial else Status.BLOCKED
         for state in states:
-            if state.count is None:
-                state.count = expected_items(state.call)
-                state.status = bytearray([left]) * state.count
-                continue
-            for index, status in enumerate(state.status):
-                if status in (Status.WAITING, Status.STALE):
-                    state.status[index] = left
+            state.settle(left, expected_items(state.call))
         self.report(final=True)
 
     def _report(self, step: StepCounts) -> None:

@@ -140,7 +140,7 @@ def _store_files(session: PipelineSession, pipeline_state: PipelineState) -> Ite
     older = {
         family
         for state in pipeline_state.states.values()
-        for family in pipeline_state.accepted.get(state.fingerprint.digest, ())
+        for family in pipeline_state.lookup.accepted.get(state.fingerprint.digest, ())
     }
     for family in {state.fingerprint.digest for state in pipeline_state.states.values()} | older:
         folder = disk.family_folder(family)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat as stats
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 __all__ = ["File", "FileDigests", "Read"]
 
-Kind = Literal["file", "folder", "missing"]
+Kind = Literal["file", "folder", "missing", "kinds", "status", "link", "here", "root"]
 RUN_FOLDER = "jpipe-run-"
 """What the names of the folders begin with that runs keep in the folder for temporary files."""
 
@@ -58,20 +58,22 @@ class File(str):
 
 
 class Read(NamedTuple):
-    """A file, a folder listing or a missing file that an item depended on.
+    """Something that an item looked at, and what it saw.
 
     Parameters
     ----------
     path
-        Relative to the project root when below it, else absolute; with forward slashes.
+        Relative to the project root when below it or named by a relative path, else absolute; with forward slashes.
     kind
-        What was there.
+        What was looked at: the content of a file; the names in a folder, or names and kinds of what is in it; that
+        nothing is there; the status of a path; the target of a link. ``here``: the folder that relative paths belong
+        to. ``root``: the project root, which the result holds.
     size, mtime_ns, ctime_ns
-        Its stat then: bytes, and nanoseconds since 1970. 0 when missing.
+        The stat then: bytes, and nanoseconds since 1970. 0 when missing.
     digest
-        BLAKE3 of the content, or of the sorted names in a folder; empty when missing.
+        BLAKE3 of the content, or of what is in a folder; the status or target itself; empty when missing.
     written
-        True for a file that the item gave back as its result (`File`).
+        True for a file that the item made.
     """
 
     path: str
@@ -90,46 +92,79 @@ class FileDigests:
     ----------
     root
         The project root; paths below it are kept relative to it.
-    hidden
-        Names that do not count in folder listings.
+    cache
+        The cache folder, which is no part of any listing.
     """
 
-    def __init__(self, root: Path, hidden: Iterable[str] = ("__pycache__", "cache")) -> None:
+    def __init__(self, root: Path, cache: str | os.PathLike[str] | None = None) -> None:
         self.root = os.path.abspath(root)
-        self._hidden = frozenset(hidden)
+        self._cache = None if cache is None else os.path.abspath(cache)
         self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
 
-    def read(self, path: str, *, written: bool = False) -> Read:
-        """What is at `path` now."""
+    def read(self, path: str, *, written: bool = False, relative: bool = False, kinds: bool = False) -> Read:
+        """What is at `path` now.
+
+        Parameters
+        ----------
+        written
+            Whether the item made it.
+        relative
+            Whether it was named by a relative path.
+        kinds
+            Whether of a folder more counts than its names.
+        """
         full = self.full(path)
+        short = self.short(full, relative=relative)
         try:
             status = os.stat(full)
         except OSError:
-            return Read(self.short(full), "missing", 0, 0, 0, b"", written)
-        folder = stats.S_ISDIR(status.st_mode)
-        digest = self._listing(full) if folder else self._content(full, status)
+            return Read(short, "missing", 0, 0, 0, b"", written)
+        kind: Kind = "file"
+        if folder := stats.S_ISDIR(status.st_mode):
+            kind = "kinds" if kinds else "folder"
+        digest = self._listing(full, kinds) if folder else self._content(full, status)
         size = 0 if folder else status.st_size
-        kind: Kind = "folder" if folder else "file"
-        return Read(self.short(full), kind, size, status.st_mtime_ns, status.st_ctime_ns, digest, written)
+        return Read(short, kind, size, status.st_mtime_ns, status.st_ctime_ns, digest, written)
 
     def unchanged(self, read: Read) -> bool:
         """Whether what was read is still the same: by stat, and by content where the stat differs."""
+        full = self.full(read.path)
+        if read.kind in _BY_TEXT:
+            return _BY_TEXT[read.kind](self, full, read)
         try:
-            status = os.stat(self.full(read.path))
+            status = os.stat(full)
         except OSError:
             return read.kind == "missing"
         if read.kind == "missing":
             return False
-        if read.kind == "folder":
-            return stats.S_ISDIR(status.st_mode) and self._listing(self.full(read.path)) == read.digest
+        if read.kind in ("folder", "kinds"):
+            return stats.S_ISDIR(status.st_mode) and self._listing(full, read.kind == "kinds") == read.digest
         if stats.S_ISDIR(status.st_mode) or status.st_size != read.size:
             return False
         if (status.st_mtime_ns, status.st_ctime_ns) == (read.mtime_ns, read.ctime_ns):
             return True
         try:
-            return self._content(self.full(read.path), status) == read.digest
+            return self._content(full, status) == read.digest
         except OSError:
             return False
+
+    def status(self, path: str, traits: str, *, relative: bool = False, written: bool = False) -> Read:
+        """What `traits` of a path are now, as `status_of` spells them."""
+        full = self.full(path)
+        return Read(self.short(full, relative=relative), "status", 0, 0, 0, status_of(full, traits), written)
+
+    def link(self, path: str, *, relative: bool = False) -> Read:
+        """Where a link leads now."""
+        full = self.full(path)
+        return Read(self.short(full, relative=relative), "link", 0, 0, 0, _target(full))
+
+    def here(self, folder: str) -> Read:
+        """The folder that relative paths belong to."""
+        return Read(self.short(folder, relative=True), "here", 0, 0, 0, b"")
+
+    def bound(self) -> Read:
+        """That something counts for this root only."""
+        return Read(self.root.replace(os.sep, "/"), "root", 0, 0, 0, b"")
 
     def content(self, path: str | os.PathLike[str]) -> bytes:
         """BLAKE3 of a file's content; of the sorted names in it for a folder.
@@ -147,19 +182,32 @@ class FileDigests:
         """The absolute form of a path that may be relative to the project root."""
         return os.path.normpath(os.path.join(self.root, path))
 
-    def short(self, full: str) -> str:
-        """The path relative to the project root when below it, with forward slashes."""
-        inside = full.startswith(self.root + os.sep)
-        return (full[len(self.root) + 1 :] if inside else full).replace(os.sep, "/")
+    def short(self, full: str, *, relative: bool = False) -> str:
+        """The path relative to the project root when below it, or in any case; with forward slashes."""
+        if full.startswith(self.root + os.sep):
+            full = full[len(self.root) + 1 :]
+        elif relative:
+            try:
+                full = os.path.relpath(full, self.root)
+            except ValueError:  # on another drive
+                pass
+        return full.replace(os.sep, "/")
 
-    def _listing(self, full: str) -> bytes:
+    def _listing(self, full: str, kinds: bool = False) -> bytes:
         import blake3
 
         try:
-            names = sorted(name for name in os.listdir(full) if name not in self._hidden)
+            with os.scandir(full) as entries:
+                names = sorted(_entry(entry, kinds) for entry in entries if not self._is_own(entry))
         except OSError:
             names = []
         return blake3.blake3("\0".join(names).encode("utf-8", "surrogateescape")).digest()
+
+    def _is_own(self, entry: os.DirEntry[str]) -> bool:
+        """Whether something in a folder is there because of jpipe or of Python, and comes and goes with them."""
+        if entry.name == "__pycache__" or entry.name.startswith(RUN_FOLDER):
+            return True
+        return entry.path == self._cache or (entry.name == "cache" and is_cache(entry.path))
 
     def _content(self, full: str, status: os.stat_result) -> bytes:
         import blake3
@@ -175,3 +223,54 @@ class FileDigests:
         digest = hasher.digest()
         self._known[full] = identity, digest
         return digest
+
+
+def is_cache(folder: str) -> bool:
+    """Whether a folder is a cache of jpipe's."""
+    return all(os.path.isfile(os.path.join(folder, name)) for name in ("CACHEDIR.TAG", "format"))
+
+
+def status_of(full: str, traits: str) -> bytes:
+    """What a look at a path without opening it tells: its kind, and as `traits` say more.
+
+    Parameters
+    ----------
+    traits
+        Letters: ``l`` of the link itself, ``s`` its size, ``m`` its times and mode.
+    """
+    try:
+        status = os.lstat(full) if "l" in traits else os.stat(full)
+    except (OSError, ValueError):
+        return f"{traits}:missing".encode()
+    kind = stats.S_IFMT(status.st_mode)
+    words = [traits, {stats.S_IFDIR: "folder", stats.S_IFREG: "file", stats.S_IFLNK: "link"}.get(kind, str(kind))]
+    if "s" in traits and kind == stats.S_IFREG:
+        words.append(str(status.st_size))
+    if "m" in traits:
+        words += [str(status.st_mtime_ns), oct(status.st_mode)]
+    return ":".join(words).encode()
+
+
+def _entry(entry: os.DirEntry[str], kinds: bool) -> str:
+    if not kinds:
+        return entry.name
+    return f"{entry.name}/{'folder' if entry.is_dir() else 'file' if entry.is_file() else 'other'}"
+
+
+def _target(full: str) -> bytes:
+    try:
+        return os.fsencode(os.readlink(full))
+    except OSError:
+        return b""
+
+
+def _same_folder(one: str, other: str) -> bool:
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
+
+
+_BY_TEXT: dict[str, Callable[[FileDigests, str, Read], bool]] = {
+    "status": lambda files, full, read: status_of(full, read.digest.partition(b":")[0].decode()) == read.digest,
+    "link": lambda files, full, read: _target(full) == read.digest,
+    "here": lambda files, full, read: _same_folder(full, os.getcwd()),
+    "root": lambda files, full, read: read.path == files.root.replace(os.sep, "/"),
+}

@@ -159,5 +159,3 @@ def _reader_left() -> int:
     for stream in (sys.stdout, sys.stderr):
         discard(stream)
     return int(ExitCode.OK)
-
-

@@ -156,5 +156,3 @@ def items_of(texts: tuple[str, ...]) -> tuple[int, ...]:
             raise UsageError(f"--item {part} is not the number of an item", hint="write 7, 0-4 or 3,9,12") from None
         items |= dict.fromkeys(range(start, end + 1))
     return tuple(items)
-
-

@@ -70,7 +70,7 @@ class Session:
     @functools.cached_property
     def files(self) -> FileDigests:
         """Digests of the project's files."""
-        return FileDigests(self.root)
+        return FileDigests(self.root, self._folder)
 
     @functools.cached_property
     def fingerprinter(self) -> Fingerprinter:

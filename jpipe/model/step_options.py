@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         packages: str | Sequence[str]
         depends: Any
 
+
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}

@@ -75,9 +75,7 @@ def unseen_lines(unseen: Iterable[Unseen]) -> list[Line]:
 
 
 def _labelled(label: str, lines: Sequence[Line]) -> list[Line]:
-    return [
-        line(dim(f"  {label if index == 0 else '':<{_LABEL - 2}}"), one) for index, one in enumerate(lines) if one
-    ]
+    return [line(dim(f"  {label if index == 0 else '':<{_LABEL - 2}}"), one) for index, one in enumerate(lines) if one]
 
 
 def _signature(step: Step[..., object]) -> str:

@@ -98,7 +98,6 @@ class Paper:
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
 
-
 def _columns() -> int:
     import shutil  # which imports compressors; without a terminal nobody asks
 

@@ -16,6 +16,7 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Output, contains_output, replace_outputs
+from jpipe.fingerprint import BlindSpot
 from jpipe.model.step_options import StepOptions
 from jpipe.parallel.chunk_size import Pace
 from jpipe.schedule.ready import Item, Ready
@@ -196,6 +197,7 @@ class ChunkBuilder:
             timeout=options.timeout,
             cache=options.cache,
             returns_file=returns_file(queue.step.function),
+            reads_in_c=any(spot.what == BlindSpot.NATIVE_READ for spot in state.fingerprint.unseen),
             root=str(self._session.root),
             sources=self._sources,
             seed_name=self._session.seed_name(queue.step),

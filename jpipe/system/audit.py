@@ -1,72 +1,23 @@
-"""The files an item is seen to read: what the interpreter tells of opened files, listed folders and other doings."""
+"""What code looks at: what the interpreter tells of opened files, listed folders and other doings."""
 
 from __future__ import annotations
 
-import importlib
 import os
+import stat as stats
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jpipe.files import FileDigests, Read
-from jpipe.system.input_files import Boundary
+from jpipe.files import FileDigests
+from jpipe.system.asker import Asker, asker
 from jpipe.system.inside import busy
-from jpipe.system.ownership import is_users
+from jpipe.system.looks import Told, folder_of_descriptor, install, original
+from jpipe.system.ownership import Owner, owner_of
+from jpipe.system.watch import Watch
 
-__all__ = ["Watch", "watching"]
-
-
-class Watch:
-    """The files that were opened and the folders that were listed while it was active.
-
-    Attributes
-    ----------
-    opened
-        By absolute path: (mtime_ns, size) when it was first opened; None when there was nothing.
-    written
-        Absolute paths that were opened for writing.
-    databases
-        Absolute paths that may have been written.
-    effects
-        Connections and other processes, which leave no file to look at.
-    """
-
-    __slots__ = ("databases", "effects", "opened", "written")
-
-    def __init__(self) -> None:
-        self.opened: dict[str, tuple[int, int] | None] = {}
-        self.written: set[str] = set()
-        self.databases: set[str] = set()
-        self.effects: dict[str, None] = {}
-
-    def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
-        """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
-        if not self.opened:
-            return (), None
-        loaded = _sources_in_memory()
-        reads, changed = [], None
-        for path, seen in sorted(self.opened.items()):
-            if path in self.written or path in loaded or not boundary.counts(path, started_ns):
-                continue
-            try:
-                read = digests.read(path)
-            except OSError:
-                continue
-            is_changed = read.kind == "file" and seen != (read.mtime_ns, read.size)
-            if is_changed and path in self.databases:
-                continue
-            if is_changed:
-                changed = changed or read.path
-            reads.append(read)
-        return tuple(reads), changed
-
-
-def _sources_in_memory() -> set[str]:
-    """Files of loaded modules: reading one (a traceback, a warning) makes no input of it, its code counts already."""
-    return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-
+__all__ = ["note_paths", "watching"]
 
 _watches: dict[int, Watch] = {}
 _installed = False
@@ -74,14 +25,22 @@ _install = threading.Lock()
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
-    """Watch what this thread opens; what threads of unknown origin open counts for every active watch."""
+def watching(files: FileDigests | None = None) -> Iterator[Watch]:
+    """Watch what this thread looks at; what threads of unknown origin look at counts for every active watch.
+
+    Parameters
+    ----------
+    files
+        Tells what there is to see for an item. Without it, what jpipe looks at for its own decisions counts too, and
+        only the paths.
+    """
     global _installed
     with _install:
         if not _installed:
             sys.addaudithook(_audit)
+            install(_TOLD)
             _installed = True
-    watch = Watch()
+    watch = Watch(files)
     thread = threading.get_ident()
     before = _watches.get(thread)
     _watches[thread] = watch
@@ -92,92 +51,128 @@ def watching() -> Iterator[Watch]:
             del _watches[thread]
         else:
             _watches[thread] = before
+            before.take(watch)
+
+
+def note_paths(paths: Iterator[str] | list[str]) -> None:
+    """Let what a run looked at count for the item in which the run took place."""
+    watch = _watches.get(threading.get_ident())
+    for path in paths if watch is not None else ():
+        watch.read(path, relative=False)  # type: ignore[union-attr]
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watches or busy.now:
         return
-    if event == "open":
-        path, mode, flags = arguments
-        # The import system opens with mode "rb" and no flags at all; what is imported counts by its code.
-        if isinstance(path, int) or (mode == "rb" and flags == 0):
-            return
-        _note(path, writes=_writes(mode, flags))
-    elif event in ("os.listdir", "os.scandir"):
-        if not isinstance(arguments[0], int) and not _is_importing():
-            _note(arguments[0] if arguments[0] is not None else ".", writes=False)
-    elif event == "sqlite3.connect":
-        _note_database(arguments[0])
-        _note_effect("a database was opened")
-    elif event == "subprocess.Popen":
-        _note_command(arguments)
-        _note_effect("a process was started")
-    elif event in _EFFECTS:
-        _note_effect(_EFFECTS[event])
+    handler = _HANDLERS.get(event)
+    if handler is not None:
+        handler(arguments)
 
 
-_EFFECTS = {
-    "os.system": "a process was started",
-    "os.posix_spawn": "a process was started",
-    "os.exec": "a process was started",
-    "os.fork": "a process was started",
-    "socket.connect": "a connection was made",
-    "socket.getaddrinfo": "a connection was made",
-}
+def _opened(arguments: tuple[Any, ...]) -> None:
+    path, mode, flags = arguments
+    # The import system opens with mode "rb" and no flags at all; what is imported counts by its code.
+    if isinstance(path, int) or (mode == "rb" and flags == 0):
+        return
+    who = asker(2)
+    for watch in _active(who):
+        full, relative = _place(path, watch)
+        if full is None:
+            continue
+        way = _way(mode, flags)
+        if way == "read":
+            watch.read(full, relative=relative)
+        elif way == "update":
+            watch.update(full, relative=relative)
+        else:
+            watch.write(full, appends=way == "append")
 
 
-def _is_importing() -> bool:
-    """Whether a folder is listed in search of modules or of installed packages: what is imported counts by its code."""
-    file = sys._getframe(2).f_code.co_filename
-    return file.startswith(("<frozen importlib", _IMPORTLIB))
+def _way(mode: str | None, flags: int) -> str:
+    """What an open may do: read, write anew, append, or update, which may as well only read."""
+    access = flags & (os.O_WRONLY | os.O_RDWR)
+    if access == os.O_RDWR:
+        return "write" if flags & (os.O_TRUNC | os.O_EXCL) else "update"
+    if access == os.O_WRONLY:
+        return "append" if flags & os.O_APPEND else "write"
+    if flags & os.O_CREAT:
+        return "write"
+    if mode is not None and flags == 0:
+        return "write" if mode[0] in "wx" else "append" if mode[0] == "a" else "update" if "+" in mode else "read"
+    return "read"
 
 
-_IMPORTLIB = os.path.dirname(importlib.__file__) + os.sep
+def _listed(arguments: tuple[Any, ...]) -> None:
+    path = arguments[0] if arguments[0] is not None else "."
+    if isinstance(path, int):
+        path = folder_of_descriptor(path)
+    who = asker(2)
+    if path is None or who.is_import:
+        return
+    for watch in _active(who):
+        full, relative = _place(path, watch)
+        if full is not None:
+            watch.list(full, relative=relative)
 
 
-def _note_database(place: Any) -> None:
+def _removed(arguments: tuple[Any, ...]) -> None:
+    _made(arguments[0], arguments[-1])
+
+
+def _renamed(arguments: tuple[Any, ...]) -> None:
+    _made(arguments[0], arguments[2] if len(arguments) > 2 else -1)
+    _made(arguments[1], arguments[3] if len(arguments) > 3 else -1, replaces=True)
+
+
+def _linked(arguments: tuple[Any, ...]) -> None:
+    _made(arguments[1], arguments[-1])
+
+
+def _made(path: Any, descriptor: Any, *, replaces: bool = False) -> None:
+    who = asker(3)
+    for watch in _active(who):
+        full, _ = _place(path, watch, descriptor if isinstance(descriptor, int) else -1)
+        if full is not None:
+            watch.write(full, appends=not replaces)
+
+
+def _moved(arguments: tuple[Any, ...]) -> None:
+    for watch in _active(asker(2)):
+        if isinstance(arguments[0], int) or not os.path.isabs(os.fsdecode(arguments[0])):
+            watch.uses_folder = True
+
+
+def _connected(arguments: tuple[Any, ...]) -> None:
     """A database is opened by code in C, for reading or writing: one that is as it was afterwards was read."""
     try:
-        path = os.fsdecode(place)
+        path = os.fsdecode(arguments[0])
     except TypeError:
         return
     if path.startswith("file:"):
         path = path.removeprefix("file:").partition("?")[0]
-    if path and not path.startswith(":") and os.path.isfile(path):
-        _note(path, writes=False)
-        for watch in _active():
-            watch.databases.add(os.path.abspath(path))
+    if path and not path.startswith(":") and _isfile(path):
+        for watch in _active(asker(2)):
+            full, relative = _place(path, watch)
+            if full is not None:
+                watch.update(full, relative=relative)
+    _note_effect("a database was opened")
 
 
-def _note_effect(effect: str) -> None:
-    watch = _watches.get(threading.get_ident())
-    if watch is not None and not _is_import_of_library():
-        watch.effects[effect] = None
-
-
-def _is_import_of_library() -> bool:
-    """Whether an installed package does something because it is imported, such as looking for fonts the first time."""
-    frame: Any = sys._getframe(3)
-    while frame is not None:
-        file: str = frame.f_code.co_filename
-        if file.startswith("<frozen importlib"):
-            return True
-        if is_users(file):
-            return False
-        frame = frame.f_back
-    return False
-
-
-def _note_command(arguments: tuple[Any, ...]) -> None:
+def _started(arguments: tuple[Any, ...]) -> None:
     """A script that a subprocess is given counts as read."""
     command, folder = arguments[1], arguments[2]
+    who = asker(2)
     for word in _words(command):
         try:
             path: Any = os.path.join(folder or "", os.fspath(word))
-            if isinstance(path, str) and os.path.isfile(path):
-                _note(path, writes=False)
+            is_file = isinstance(path, str) and _isfile(path)
         except (TypeError, ValueError):
             continue
+        for watch in _active(who) if is_file else ():
+            full, relative = _place(path, watch)
+            if full is not None:
+                watch.read(full, relative=relative)
+    _note_effect("a process was started")
 
 
 def _words(command: Any) -> list[Any]:
@@ -186,33 +181,123 @@ def _words(command: Any) -> list[Any]:
     return words + [part.strip("'\"") for text in words if isinstance(text, str) for part in text.split()[1:]]
 
 
-def _note(path: Any, writes: bool) -> None:
-    try:
-        full = os.path.abspath(os.fsdecode(path))
-    except (TypeError, ValueError):
-        return
-    for watch in _active():
-        if writes:
-            watch.written.add(full)
-        elif full not in watch.opened:
-            watch.opened[full] = _seen(full)
+def _effect(text: str) -> Any:
+    return lambda arguments: _note_effect(text)
 
 
-def _active() -> list[Watch]:
-    """The watch of this thread; in one of unknown origin all."""
+def _note_effect(effect: str) -> None:
+    watch = _watches.get(threading.get_ident())
+    if watch is not None and not _is_for_import(asker(3)):
+        watch.effects[effect] = None
+
+
+def _is_for_import(who: Asker) -> bool:
+    """Whether an installed package does something because it is imported, such as looking for fonts the first time."""
+    return who.is_package and who.is_import
+
+
+_HANDLERS = {
+    "open": _opened,
+    "os.listdir": _listed,
+    "os.scandir": _listed,
+    "os.rename": _renamed,
+    "os.remove": _removed,
+    "os.rmdir": _removed,
+    "os.mkdir": _removed,
+    "os.link": _linked,
+    "os.symlink": _linked,
+    "os.truncate": lambda arguments: _made(arguments[0], -1),
+    "os.chdir": _moved,
+    "sqlite3.connect": _connected,
+    "subprocess.Popen": _started,
+    "os.system": _effect("a process was started"),
+    "os.posix_spawn": _effect("a process was started"),
+    "os.exec": _effect("a process was started"),
+    "os.fork": _effect("a process was started"),
+    "socket.connect": _effect("a connection was made"),
+    "socket.getaddrinfo": _effect("a connection was made"),
+}
+
+
+def _active(who: Asker) -> list[Watch]:
+    """The watches that an asker's doings count for: that of this thread; in one of unknown origin all."""
     own = _watches.get(threading.get_ident())
-    return [own] if own is not None else list(_watches.values())
+    watches = [own] if own is not None else list(_watches.values())
+    return [watch for watch in watches if not watch.is_busy and (watch.is_planning or not who.is_own)]
 
 
-def _seen(full: str) -> tuple[int, int] | None:
+def _place(path: Any, watch: Watch, descriptor: int = -1) -> tuple[str | None, bool]:
+    """The absolute form of a path as the system follows it, and whether it was named from the current folder."""
     try:
-        status = os.stat(full)
+        text = os.fsdecode(path)
+    except (TypeError, ValueError):
+        return None, False
+    folder = folder_of_descriptor(descriptor) if descriptor >= 0 else _TOLD.folder.get(threading.get_ident())
+    relative = folder is None and not os.path.isabs(text)
+    try:
+        here = _getcwd() if relative else folder or ""
     except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+        return None, False
+    if relative:
+        watch.uses_folder = watch.uses_folder or here == watch.folder
+    full = os.path.join(here, text)
+    if os.pardir in text:
+        # `link/../x` is beside what the link leads to.
+        full = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
+    return os.path.abspath(full), relative
 
 
-def _writes(mode: str | None, flags: int) -> bool:
-    if mode is None:
-        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    return mode[0] in "wxa" or "+" in mode
+_getcwd, _stat = original(os.getcwd), original(os.stat)
+
+
+def _isfile(path: str) -> bool:
+    try:
+        return stats.S_ISREG(_stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _look(path: str, traits: str, depth: int) -> None:
+    who = asker(depth)
+    if who.is_import:
+        return
+    for watch in _active(who):
+        full, relative = _place(path, watch)
+        if full is not None:
+            watch.look(full, traits, relative=relative)
+
+
+def _link(path: str, depth: int) -> None:
+    who = asker(depth)
+    if who.is_import:
+        return
+    for watch in _active(who):
+        full, relative = _place(path, watch)
+        if full is not None:
+            watch.follow(full, relative=relative)
+
+
+def _kinds(path: str, depth: int) -> bool:
+    """Note that the kinds of what is in a folder count; whether what is asked of its entries is to be told."""
+    who = asker(depth)
+    if who.is_import or who.is_own:
+        return False
+    for watch in _active(who):
+        full, relative = _place(path, watch)
+        if full is not None:
+            watch.list(full, relative=relative, kinds=True)
+    return not _is_standard(depth + 1)
+
+
+def _is_standard(depth: int) -> bool:
+    return owner_of(sys._getframe(depth).f_code.co_filename) is Owner.PYTHON
+
+
+def _here(depth: int) -> None:
+    who = asker(depth)
+    if who.is_users and not who.is_import:
+        for watch in _active(who):
+            watch.uses_folder = True
+
+
+_TOLD = Told(lambda: _watches and not busy.now, _look, _link, _kinds, _here)

@@ -57,7 +57,7 @@ def observing() -> Iterator[None]:
             yield
     finally:
         environment.__class__ = kind
-        for path in watch.opened:
+        for path in {**watch.opened, **watch.updated, **watch.listed}:
             # Compiled code is looked into where it may be older than its source, which counts itself.
             if path not in watch.written and os.path.basename(os.path.dirname(path)) != "__pycache__":
                 observed.opened[path] = None

@@ -44,6 +44,8 @@ class StepWork(NamedTuple):
         Whether its results are kept beyond the run.
     returns_file
         Whether its annotation says that it returns the path of a `File`.
+    reads_in_c
+        Whether it is seen to open files in compiled code.
     root
         The project root.
     sources
@@ -61,6 +63,7 @@ class StepWork(NamedTuple):
     timeout: float | None
     cache: bool
     returns_file: bool
+    reads_in_c: bool
     root: str
     sources: tuple[SourceStamp, ...]
     seed_name: str
@@ -137,7 +140,7 @@ class Work:
         family = store.family(self.step.family)
         if not family.refresh():
             return None
-        digests = digests_below(self.step.root)
+        digests = digests_below(self.step.root, self.store.disk.folder.root)
         found = []
         for position, item in enumerate(self.items):
             records = [r for r in family.find(item.key) if all(map(digests.unchanged, r.reads))]

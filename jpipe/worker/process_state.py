@@ -12,7 +12,7 @@ from jpipe.worker.descriptors import Descriptors
 
 __all__ = ["boundary_of", "code_below", "digests_below", "native_streams"]
 
-_folders: dict[str, FileDigests] = {}
+_folders: dict[tuple[str, str], FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
 _own_code: dict[str, OwnCode] = {}
 _natives: dict[str, Descriptors] = {}
@@ -46,11 +46,11 @@ def code_below(root: str, store: Store) -> OwnCode:
     return known
 
 
-def digests_below(root: str) -> FileDigests:
-    """The digests of files, for a project root."""
-    known = _folders.get(root)
+def digests_below(root: str, cache: str) -> FileDigests:
+    """The digests of files, for a project root and a cache folder."""
+    known = _folders.get((root, cache))
     if known is None:
-        known = _folders[root] = FileDigests(Path(root))
+        known = _folders[root, cache] = FileDigests(Path(root), cache)
     return known
 
 

@@ -21,13 +21,15 @@ from jpipe.parallel.interrupts import came, interruptible
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.status_board import own_slot
 from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
-from jpipe.system.audit import Watch, watching
+from jpipe.system.audit import watching
 from jpipe.system.error_record import record_error
 from jpipe.system.memory import forget_peak, peak_memory
+from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
+from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
 from jpipe.worker.seeds import seeded
 from jpipe.worker.timeouts import limit
@@ -49,7 +51,7 @@ class Execution:
         self.source = ValueSource(work.store, work.step.mmap_mode)
         self.slot = own_slot(work.slots)
         self.native = _native(work) if work.capture else None
-        self.files = digests_below(work.step.root)
+        self.files = digests_below(work.step.root, work.store.disk.folder.root)
         self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
         self._stop = False
 
@@ -70,8 +72,8 @@ class Execution:
             self.slot.begin(self.work.number, position, time.monotonic(), peak_memory())
         try:
             with own_folder():
-                with watching() as watch:
-                    value = self._call(item)
+                with watching(self.files) as watch:
+                    value = self._call(item, watch)
                 receipt.seconds = time.perf_counter() - clock
                 receipt.peak_memory = peak_memory()
                 self._keep(receipt, item, value, watch, int(started * 1e9))
@@ -88,8 +90,10 @@ class Execution:
             self.slot.end(receipt.peak_memory)
         return receipt
 
-    def _call(self, item: ItemWork) -> Any:
+    def _call(self, item: ItemWork, watch: Watch) -> Any:
         args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
+        if self.work.step.reads_in_c:
+            note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
         seeded(item.seed(self.work.step))
         with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
             value = self.step.function(*args, **kwargs)

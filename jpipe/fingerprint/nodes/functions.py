@@ -265,7 +265,7 @@ def blind_spots(graph: Graph, namespace: Namespace, template: Template, path: st
         spot = BlindSpot(what)
         if spot is BlindSpot.NATIVE_READ:
             root, _, name = name.partition(" ")
-            if not _is_read_in_c(namespace, root):
+            if not _is_read_in_c(namespace, root, name.rpartition(".")[2]):
                 continue
         changed = resolve(namespace, (name, (), False)) if spot is BlindSpot.GLOBAL_CHANGED else None
         if spot is BlindSpot.GLOBAL_CHANGED and not (
@@ -280,15 +280,21 @@ _READ_IN_C = frozenset(
     {"polars", "duckdb", "pyarrow", "h5py", "tables", "netCDF4", "xarray", "cv2", "rasterio", "fiona", "pyogrio"}
 )
 """Packages that open files in compiled code, where nothing is told of it."""
+_FUNCTIONS_THAT_READ_IN_C = {"pandas": frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf"})}
+"""Those of packages that open most files in Python."""
 
 
-def _is_read_in_c(namespace: Namespace, root: str) -> bool:
+def _is_read_in_c(namespace: Namespace, root: str, called: str) -> bool:
     """Whether a name stands for something of such a package; `package:` is what an import inside the function names."""
     if root.endswith(":"):
-        return top_level(root[:-1]) in _READ_IN_C
+        return _reads_in_c(top_level(root[:-1]), called)
     found = namespace.find(root)
     module = found.__name__ if is_kind(found, types.ModuleType) else getattr(found, "__module__", None)
-    return isinstance(module, str) and top_level(module) in _READ_IN_C
+    return isinstance(module, str) and _reads_in_c(top_level(module), called)
+
+
+def _reads_in_c(package: str, called: str) -> bool:
+    return package in _READ_IN_C or called in _FUNCTIONS_THAT_READ_IN_C.get(package, ())
 
 
 def _fill_foreign(graph: Graph, node: Node, function: types.FunctionType) -> None:

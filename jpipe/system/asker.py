@@ -1,0 +1,62 @@
+"""Who asks the system for something: the user's own code, a package, an import, or jpipe for its own ends."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NamedTuple
+
+from jpipe.system.ownership import OWN_FOLDER, Owner, owner_of
+
+__all__ = ["Asker", "asker"]
+
+_IMPORTLIB = ("<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
+_CALLERS = tuple(
+    os.path.join(OWN_FOLDER, *place) for place in (("worker", "run_item.py"), ("parallel", "map_worker.py"))
+)
+"""Where functions of the user's are called from, which may be a package's: they do not ask on jpipe's behalf."""
+
+
+_BETWEEN = os.path.join(OWN_FOLDER, "system", "looks.py")
+
+
+class Asker(NamedTuple):
+    """Who asks.
+
+    Parameters
+    ----------
+    is_users
+        Whether it is the user's own code, with nothing but the standard library in between.
+    is_package
+        Whether a package is in between.
+    is_import
+        Whether it is done in search of modules, or because an installed package is imported.
+    is_own
+        Whether jpipe asks for its own ends.
+    """
+
+    is_users: bool
+    is_package: bool
+    is_import: bool
+    is_own: bool
+
+
+def asker(depth: int) -> Asker:
+    """Who asks, told from the frames from `depth` on outwards."""
+    frame: Any = sys._getframe(depth + 1)
+    package = imported = False
+    while frame is not None:
+        file: str = frame.f_code.co_filename
+        if file.startswith(_IMPORTLIB):
+            imported = True
+        elif file != _BETWEEN:
+            owner = owner_of(file)
+            if owner in (Owner.USER, Owner.CELL):
+                # What a module of the user's reads when it is imported, it reads itself.
+                return Asker(not package, package, imported, False)
+            if owner is Owner.JPIPE:
+                return Asker(False, package, imported, file not in _CALLERS)
+            package |= owner is Owner.PACKAGE
+        frame = frame.f_back
+    return Asker(not package, package, imported, False)

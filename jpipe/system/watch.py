@@ -1,0 +1,203 @@
+"""What was looked at while an item ran, or while a plan was made, and what of it counts as an input."""
+
+from __future__ import annotations
+
+import os
+import stat as stats
+import sys
+from collections.abc import Callable
+
+from jpipe.files import FileDigests, Read
+from jpipe.system.input_files import Boundary
+from jpipe.system.looks import original
+
+__all__ = ["Watch"]
+
+Seen = tuple[int, int] | None
+
+
+class Watch:
+    """What was looked at while it was active.
+
+    Parameters
+    ----------
+    files
+        Tells what there is to see, in an item. Without it, what jpipe looks at for its own decisions counts too.
+
+    Attributes
+    ----------
+    opened
+        By absolute path: (mtime_ns, size) when it was first opened for reading; None when there was nothing.
+    updated
+        The same of what was opened for reading and writing: unchanged afterwards, it was read.
+    written
+        Absolute paths that were made, changed, renamed or removed; True for what was made anew.
+    listed
+        Folders that were listed, by absolute path: whether the kinds of what is in them count.
+    looks
+        By absolute path: what of it was looked at without opening it, as `status_of` spells it; ``->`` of a link: where
+        it leads.
+    seen
+        What listings and looks told, by kind and path, as it was then.
+    relative
+        Those of all these paths that were named by a relative path.
+    uses_folder
+        Whether the folder mattered that was current at its beginning, `folder`.
+    effects
+        Connections and other processes, which leave no file to look at.
+    is_busy
+        Whether it looks itself, which does not count.
+    """
+
+    __slots__ = (
+        "_files", "effects", "folder", "is_busy", "is_planning", "listed", "looks", "opened", "relative", "seen",
+        "updated", "uses_folder", "written",
+    )  # fmt: skip
+
+    def __init__(self, files: FileDigests | None = None) -> None:
+        self._files = files
+        self.is_planning = files is None
+        self.is_busy = False
+        self.opened: dict[str, Seen] = {}
+        self.updated: dict[str, Seen] = {}
+        self.written: dict[str, bool] = {}
+        self.listed: dict[str, bool] = {}
+        self.looks: dict[str, str] = {}
+        self.seen: dict[tuple[str, str], Read] = {}
+        self.relative: set[str] = set()
+        self.uses_folder = False
+        self.folder = _current()
+        self.effects: dict[str, None] = {}
+
+    def read(self, path: str, *, relative: bool) -> None:
+        """A file was opened for reading; of a folder that counts only when it is listed."""
+        self._named(path, relative)
+        if path not in self.opened and not _is_folder(path):
+            self.opened[path] = _seen(path)
+
+    def update(self, path: str, *, relative: bool) -> None:
+        """A file was opened for reading and writing."""
+        self._named(path, relative)
+        if path not in self.updated and path not in self.written:
+            self.updated[path] = _seen(path)
+
+    def write(self, path: str, *, appends: bool = False) -> None:
+        """A file or folder was made, changed, renamed or removed; `appends` when something of it may have stayed."""
+        self.written[path] = self.written.get(path, not appends)
+
+    def list(self, path: str, *, relative: bool, kinds: bool = False) -> None:
+        """A folder was listed."""
+        self._named(path, relative)
+        if path not in self.listed or kinds > self.listed[path]:
+            self.listed[path] = kinds
+            self._keep("list", path, lambda files: files.read(path, relative=path in self.relative, kinds=kinds))
+
+    def look(self, path: str, traits: str, *, relative: bool) -> None:
+        """Something was looked at without opening it."""
+        self._named(path, relative)
+        known = self.looks.get(path, "?")
+        traits = "".join(sorted({*known, *traits} - {"?"}))
+        if path not in self.written and traits != known:
+            self.looks[path] = traits
+            self._keep("look", path, lambda files: files.status(path, traits, relative=path in self.relative))
+
+    def follow(self, path: str, *, relative: bool) -> None:
+        """It was asked where a link leads."""
+        self._named(path, relative)
+        self._keep("link", path, lambda files: files.link(path, relative=path in self.relative))
+
+    def take(self, inner: Watch) -> None:
+        """What a watch inside this one has seen counts for this one too."""
+        if inner.is_planning:
+            return
+        for name in ("opened", "updated", "listed", "looks", "seen"):
+            known = getattr(self, name)
+            for path, seen in getattr(inner, name).items():
+                known.setdefault(path, seen)
+        self.written.update(inner.written)
+        self.relative |= inner.relative
+        self.uses_folder |= inner.uses_folder
+
+    def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
+        """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
+        if not (self.opened or self.updated or self.seen or self.uses_folder):
+            return (), None
+        for path, before in self.updated.items():
+            if _seen(path) == before:
+                self.opened.setdefault(path, before)
+            else:
+                self.written.setdefault(path, False)
+        loaded = _sources_in_memory()
+
+        def counts(path: str) -> bool:
+            return path not in self.written and path not in loaded and boundary.counts(path, started_ns)
+
+        reads, changed = [], None
+        for path in sorted(filter(counts, self.opened)):
+            try:
+                read = digests.read(path, relative=path in self.relative)
+            except OSError:
+                continue
+            if read.kind != "folder" and self.opened[path] != (
+                (read.mtime_ns, read.size) if read.kind == "file" else None
+            ):
+                changed = changed or read.path
+            reads.append(read)
+        for (kind, path), read in sorted(self.seen.items()):
+            if counts(path) and not self._is_known(kind, path):
+                reads.append(self._afterwards(read, path, digests) if kind == "list" else read)
+        if self.uses_folder and reads:
+            reads.append(digests.here(self.folder))
+        return tuple(reads), changed
+
+    def _is_known(self, kind: str, path: str) -> bool:
+        """Whether a look tells no more than what was opened or listed: that it is there, what it is, its size."""
+        return kind == "look" and (path in self.opened or path in self.listed) and self.looks[path] in ("", "s")
+
+    def _afterwards(self, read: Read, path: str, digests: FileDigests) -> Read:
+        """A listing as it was, or with what the item itself made in the folder."""
+        if any(os.path.dirname(made) == path for made in self.written):
+            return digests.read(path, relative=path in self.relative, kinds=self.listed[path])
+        return read
+
+    def _keep(self, kind: str, path: str, look: Callable[[FileDigests], Read]) -> None:
+        if self._files is None:
+            return
+        self.is_busy = True
+        try:
+            self.seen[kind, path] = look(self._files)
+        except OSError:
+            return
+        finally:
+            self.is_busy = False
+
+    def _named(self, path: str, relative: bool) -> None:
+        if relative:
+            self.relative.add(path)
+
+
+def _sources_in_memory() -> set[str]:
+    """Files of loaded modules: reading one (a traceback, a warning) makes no input of it, its code counts already."""
+    return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+
+
+def _current() -> str:
+    try:
+        return original(os.getcwd)()  # type: ignore[no-any-return]
+    except OSError:
+        return ""
+
+
+def _is_folder(full: str) -> bool:
+    try:
+        return stats.S_ISDIR(original(os.stat)(full).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _seen(full: str) -> Seen:
+    try:
+        status = original(os.stat)(full)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -35,6 +35,7 @@ for _name, _usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG
 
 SLOW = {
     "test_benchmarks",
+    "test_executed_code",
     "test_failures",
     "test_failures_alone",
     "test_fingerprint_edits",

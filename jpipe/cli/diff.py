@@ -14,7 +14,6 @@ from jpipe.cli.kept_runs import journals_of
 from jpipe.errors import ExitCode, NothingSelectedError, did_you_mean
 
 if TYPE_CHECKING:
-
     from jpipe.history.journal_reader import RunRow
 
 __all__ = ["command"]
@@ -60,9 +59,7 @@ def command(
     return ExitCode.OK
 
 
-def _pair(
-    call: Invocation, folder: str, rows: list[RunRow], compared: tuple[str, str] | None
-) -> tuple[RunRow, RunRow]:
+def _pair(call: Invocation, folder: str, rows: list[RunRow], compared: tuple[str, str] | None) -> tuple[RunRow, RunRow]:
     from jpipe.decide.run_results import runs_that_differ
     from jpipe.history.journal_reader import find_run
 

@@ -14,7 +14,6 @@ from jpipe.cli.run import items_of
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
 if TYPE_CHECKING:
-
     from jpipe.history.journal_reader import ItemLog, RunRow
 
 __all__ = ["command"]

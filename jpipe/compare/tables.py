@@ -204,9 +204,7 @@ def _longest_increasing(numbers: Sequence[int]) -> set[int]:
     return kept
 
 
-def _cells(
-    old: Table, new: Table, pairs: Sequence[tuple[int, int]], where: str, walk: _Walk
-) -> Iterator[Change]:
+def _cells(old: Table, new: Table, pairs: Sequence[tuple[int, int]], where: str, walk: _Walk) -> Iterator[Change]:
     import numpy as np
 
     if not pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jpipe.fingerprint.changes import Change, ChangeKind, difference
 from jpipe.fingerprint.fingerprinter import GONE, Fingerprinter
-from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, BlindSpot, Fingerprint, Part, PartKind, Unseen
+from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, BlindSpot, Executed, Fingerprint, Part, PartKind, Unseen
 
 __all__ = [
     "BUILTIN",
@@ -13,6 +13,7 @@ __all__ = [
     "BlindSpot",
     "Change",
     "ChangeKind",
+    "Executed",
     "Fingerprint",
     "Fingerprinter",
     "Part",

@@ -16,6 +16,7 @@ from jpipe.fingerprint.identity import identity_node
 from jpipe.fingerprint.nodes.fill import complete
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
+from jpipe.fingerprint.nodes.pruned import pruned_digest
 from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
 from jpipe.fingerprint.parts import Fingerprint, PartKind
 from jpipe.fingerprint.randomness import reaches_randomness
@@ -87,7 +88,12 @@ class Fingerprinter:
             root = _with_declared(graph, root, more)
         complete(graph)
         digest = combine(FORMAT, merkle.digest(root))
-        return Fingerprint(digest, lambda: describe(graph, merkle, root), lambda: _draws(graph, function))
+        return Fingerprint(
+            digest,
+            lambda: describe(graph, merkle, root),
+            lambda: _draws(graph, function),
+            lambda executed: pruned_digest(graph, root, executed, lambda node: source_text(graph, node)),
+        )
 
     def of_object(self, obj: Any) -> bytes:
         """Digest of the code of a function or class that sits inside a value."""

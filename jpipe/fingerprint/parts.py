@@ -26,6 +26,25 @@ class PartKind(str, Enum):
     """The `version=` that stands in for the code."""
 
 
+Code = tuple[str, str]
+"""`(file relative to the project, qualified name)` of a code object of the user's."""
+
+
+class Executed(NamedTuple):
+    """The user's own code that ran.
+
+    Attributes
+    ----------
+    items : frozenset of (str, str)
+        While the items ran.
+    earlier : frozenset of (str, str)
+        Before them in the main process: while modules were imported and the pipeline was laid out.
+    """
+
+    items: frozenset[Code]
+    earlier: frozenset[Code] = frozenset()
+
+
 class Part(NamedTuple):
     """One ingredient of a fingerprint, for "why".
 
@@ -129,18 +148,25 @@ class Fingerprint:
     ----------
     digest : bytes
         32 bytes.
+    pruned : callable
+        The digest without the bodies that did not run, from what ran; None where nothing can be left out.
     """
 
-    __slots__ = ("_describe", "_description", "_draws", "_is_random", "digest")
+    __slots__ = ("_describe", "_description", "_draws", "_is_random", "digest", "pruned")
 
     def __init__(
-        self, digest: bytes, describe: Callable[[], Description], draws: Callable[[], bool] = lambda: False
+        self,
+        digest: bytes,
+        describe: Callable[[], Description],
+        draws: Callable[[], bool] = lambda: False,
+        pruned: Callable[[Executed], bytes | None] = lambda executed: None,
     ) -> None:
         self.digest = digest
         self._describe = describe
         self._description: Description | None = None
         self._draws = draws
         self._is_random: bool | None = None
+        self.pruned = pruned
 
     @property
     def is_random(self) -> bool:

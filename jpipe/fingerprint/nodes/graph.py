@@ -55,6 +55,7 @@ class Node:
         "edges",
         "environment",
         "full",
+        "kept",
         "label",
         "opaque",
         "origin",
@@ -81,6 +82,8 @@ class Node:
         """What it uses, by the numbers that its edges begin with, to name a rebinding."""
         self.environment: tuple[str, ...] = ()
         self.blind: tuple[Unseen, ...] = ()
+        self.kept: int | None = None
+        """Of a function whose source is what runs: how many of its edges stay when its body is left out."""
 
     def put(
         self, label: bytes, edges: list[Edge] | tuple[Edge, ...] = (), full: bytes | None = None, data: bool = False
@@ -229,6 +232,10 @@ class Graph:
     def static_nodes(self) -> dict[int, StaticName | StaticModule]:
         """The nodes of what is followed in source alone."""
         return {n: what for what, n in self._memo.items() if isinstance(what, (StaticName, StaticModule))}
+
+    def subjects(self) -> dict[int, Subject]:
+        """The nodes of what is not a live object."""
+        return {number: what for what, number in self._memo.items() if isinstance(what, Subject)}
 
     def _queued(self, key: Hashable, what: Subject | tuple[Any, bool]) -> int:
         number = self._memo[key] = self._new(b"")

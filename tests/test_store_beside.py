@@ -25,7 +25,7 @@ from jpipe.store import NewRecord, NoteKind, SigningKey, Store
 from jpipe.store.care import verify as verifying
 from jpipe.store.care.roots import living_since
 from jpipe.store.disk import system
-from jpipe.store.work_claims import Turns
+from jpipe.store.work_claims import WorkClaims
 from jpipe.system import inside
 from jpipe.worker.crash_marker import CurrentItem, died_on
 
@@ -92,9 +92,9 @@ def use(store: Store, family: bytes) -> None:
     store.write_note(NoteKind.STEP, NAME, b"note")
     store.mark_reached(b"p" * 16, b"r" * 16, {family: [b"a" * 32]})
     store.pin()
-    turns = Turns(store.disk, "step")
-    turns.take(family, [b"a" * 32])
-    turns.release()
+    claims = WorkClaims(store.disk, "step")
+    claims.take(family, [b"a" * 32])
+    claims.release()
     for number in range(100):
         append_row(journal_folder(store.root), {"run": str(number), "padding": "x" * 3000})
     Journal(journal_folder(store.root), Opening("1", "p")).close()

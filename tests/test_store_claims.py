@@ -1,7 +1,8 @@
-"""One process at a time computes a result, and a claim ends with the process that holds it."""
+"""Of two runs at once each computes what the other does not; what a run took ends with it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -13,20 +14,25 @@ from pathlib import Path
 
 import pytest
 
-from jpipe.store import Holder, NewRecord, SigningKey, Store
+from jpipe.store import SigningKey, Store
+from jpipe.store.work_claims import WorkClaims
 
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32
+KEYS = [bytes([number]) * 32 for number in range(10)]
 HOLD = """
     import os, sys, time
     from pathlib import Path
     from jpipe.store import SigningKey, Store
+    from jpipe.store.work_claims import WorkClaims
     store = Store.open(Path(sys.argv[1]), key=SigningKey(b"k" * 32))
-    with store.claim(b"c" * 32, step="score"):
-        if "fork" in sys.argv and os.fork() == 0:
-            time.sleep(60)
-        print("held", flush=True)
+    claims = WorkClaims(store.disk, "score")
+    claims.take(b"f" * 32, [bytes([number]) * 32 for number in range(4)])
+    claims.let_go()
+    if "fork" in sys.argv and os.fork() == 0:
         time.sleep(60)
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
@@ -35,7 +41,7 @@ def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "cache", key=KEY)
 
 
-def holder(store: Store, *arguments: str) -> subprocess.Popen[str]:
+def other_run(store: Store, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(HOLD), str(store.root), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
@@ -44,62 +50,63 @@ def holder(store: Store, *arguments: str) -> subprocess.Popen[str]:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
-def test_who_waits_is_told_for_whom(store: Store) -> None:
-    process = holder(store)
-    told: list[Holder | None] = []
-
-    def wait(who: Holder | None, seconds: float) -> None:
-        told.append(who)
-        stop(process)
-
-    with store.claim(b"c" * 32, wait=wait) as claim:
-        assert claim.waited
-    (who,) = told
+def test_what_another_run_is_at_is_left_to_it_and_told(store: Store) -> None:
+    process = other_run(store)
+    claims = WorkClaims(store.disk)
+    others = claims.take(FAMILY, KEYS)
+    assert sorted(others) == [0, 1, 2, 3]
+    who = claims.holder(others[0])
     assert who is not None
     assert (who.pid, who.step, who.host) == (process.pid, "score", os.uname().nodename)
     assert abs(time.time() - who.started) < 60
+    claims.release()
+    assert claims.take(b"g" * 32, KEYS) == {}, "another step's items are others"
+    stop(process)
 
 
 @pytest.mark.parametrize("arguments", [(), ("fork",)], ids=["", "with a child that lives on"])
-def test_a_killed_holder_frees_its_claim_at_once(store: Store, arguments: tuple[str, ...]) -> None:
-    process = holder(store, *arguments)
+def test_what_a_killed_run_was_at_is_free_at_once(store: Store, arguments: tuple[str, ...]) -> None:
+    process = other_run(store, *arguments)
     process.kill()
-    killed = time.monotonic()
-    with store.claim(b"c" * 32):
-        assert time.monotonic() - killed < 2
+    process.wait()
+    until = time.monotonic() + 2
+    while (taken := WorkClaims(store.disk).take(FAMILY, KEYS)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert taken == {}
     stop(process)
 
 
-def test_waiting_can_be_broken_off(store: Store) -> None:
-    process = holder(store)
+def test_nothing_is_left_but_the_table(store: Store) -> None:
+    one, other = WorkClaims(store.disk), WorkClaims(store.disk)
+    assert one.take(FAMILY, KEYS[:5]) == {}
+    one.let_go()
+    assert sorted(other.take(FAMILY, KEYS)) == [0, 1, 2, 3, 4]
+    other.let_go()
+    assert sorted(one.take(FAMILY, KEYS)) == [5, 6, 7, 8, 9]
+    one.release()
+    assert other.take(FAMILY, KEYS) == {}
+    other.release()
+    left = {path.suffix for path in (store.root / "v1" / "locks").iterdir()}
+    assert left <= {".claims", ".lock"}
+    store.prune(1 << 40)
+    assert {path.suffix for path in (store.root / "v1" / "locks").iterdir()} <= {".claims"}
 
-    def impatient(who: Holder | None, seconds: float) -> None:
-        raise TimeoutError
 
-    with pytest.raises(TimeoutError), store.claim(b"c" * 32, wait=impatient):
-        pass
-    stop(process)
-
-
-def test_nothing_is_left_and_other_claims_do_not_wait(store: Store) -> None:
-    with store.claim(b"c" * 32) as claim, store.claim(b"d" * 32) as other:
-        assert (claim.held, claim.waited, other.held, other.waited) == (True, False, True, False)
-    assert list((store.root / "v1" / "locks").iterdir()) == []
-
-
-def test_many_processes_compute_once(store: Store, tmp_path: Path) -> None:
+def test_many_runs_compute_each_item_once(store: Store, tmp_path: Path) -> None:
     log = tmp_path / "computed"
+    log.touch()
     processes = []
     for _ in range(6):
         process = os.fork()
         if process == 0:
             status = 1
             try:
-                status = compute_ten(pickle.loads(pickle.dumps(store)), log)
+                status = compute(pickle.loads(pickle.dumps(store)), log)
             finally:
                 os._exit(status)
         processes.append(process)
@@ -107,20 +114,19 @@ def test_many_processes_compute_once(store: Store, tmp_path: Path) -> None:
     assert sorted(log.read_text().split()) == sorted(map(str, range(10)))
 
 
-def compute_ten(store: Store, log: Path) -> int:
-    for number in range(10):
-        key = bytes([number]) * 32
-        with store.claim(key):
-            family = store.family(FAMILY)
-            family.refresh()
-            if not family.find(key):
-                time.sleep(0.01)
-                with log.open("a") as file:
-                    file.write(f"{number}\n")
-                store.publish(FAMILY, [NewRecord(key, store.put(number))])
-            family.refresh()
-            if store.load(family.find(key)[0].where) != number:
-                return 1
+def compute(store: Store, log: Path) -> int:
+    """Take what nobody is at, two by two, and go on until all is done; none ends before, for then it would be free."""
+    claims = WorkClaims(store.disk)
+    for start in range(0, 10, 2):
+        others = claims.take(FAMILY, KEYS[start : start + 2])
+        claims.let_go()
+        time.sleep(0.01)
+        with log.open("a") as file:
+            file.writelines(f"{start + position}\n" for position in range(2) if position not in others)
+    until = time.monotonic() + 30
+    while len(log.read_text().split()) < 10 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.3)
     return 0
 
 
@@ -131,5 +137,4 @@ def test_where_locks_cannot_be_had_everybody_computes(store: Store, monkeypatch:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(system, "open", refuse)
-    with store.claim(b"c" * 32) as claim:
-        assert not claim.held
+    assert WorkClaims(store.disk).take(FAMILY, KEYS) == {}

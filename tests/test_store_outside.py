@@ -128,7 +128,7 @@ class Study:
         assert (verified.exit_code, "all sound" in verified.stdout) == (0, True), (told, verified.stdout)
         assert self.project.command("cache", "prune").exit_code == 0
         for room in ("tmp", "pins", "locks"):
-            left = [path.name for path in (self.project.cache / "v1" / room).iterdir() if path.suffix != ".turns"]
+            left = [path.name for path in (self.project.cache / "v1" / room).iterdir() if path.suffix != ".claims"]
             assert left == [], (told, room)
 
 

@@ -9,7 +9,7 @@ from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready import Item
 from jpipe.store import Store
-from jpipe.store.work_claims import Turns
+from jpipe.store.work_claims import WorkClaims
 
 __all__ = ["POLL", "ConcurrentRuns"]
 
@@ -36,7 +36,7 @@ class ConcurrentRuns:
         self._store = store
         self._pipeline_state = pipeline_state
         self._emit = emit
-        self._turns: Turns | None = None
+        self._claims: WorkClaims | None = None
         self._waiting: list[tuple[StepQueue, Item]] = []
         self._announced: set[bytes] = set()
         self._looked = 0.0
@@ -51,12 +51,12 @@ class ConcurrentRuns:
         state = items[0][0]
         if not self._pipeline_state.lookup.keeps(state):
             return items
-        if self._turns is None:
-            self._turns = Turns(self._store.disk, entry.step.name)
+        if self._claims is None:
+            self._claims = WorkClaims(self._store.disk, entry.step.name)
         family = state.fingerprint.digest
-        known = self._turns.holds(family)
-        others = self._turns.take(family, [_key(item) for item in items])
-        changed = not known and self._turns.has_news(family) and self._store.family(family).refresh()
+        known = self._claims.holds(family)
+        others = self._claims.take(family, [_key(item) for item in items])
+        changed = not known and self._claims.has_news(family) and self._store.family(family).refresh()
         if not others and not changed:
             return items
         own = []
@@ -88,8 +88,8 @@ class ConcurrentRuns:
         self._pipeline_state.work_off()
 
     def _look_at(self, family: bytes, entries: list[tuple[StepQueue, Item]]) -> None:
-        assert self._turns is not None
-        others = self._turns.take(family, [_key(item) for _, item in entries])
+        assert self._claims is not None
+        others = self._claims.take(family, [_key(item) for _, item in entries])
         self._store.family(family).refresh()
         for position, (entry, item) in enumerate(entries):
             if self._pipeline_state.found(*item):
@@ -104,25 +104,25 @@ class ConcurrentRuns:
 
     def let_go(self, *, if_due: bool = False) -> bool:
         """Let other runs look into the table again; has to come before anything that lasts. Says whether it did."""
-        if self._turns is None or not self._turns.since:
+        if self._claims is None or not self._claims.since:
             return False
-        if if_due and time.monotonic() - self._turns.since < HELD:
+        if if_due and time.monotonic() - self._claims.since < HELD:
             return False
-        self._turns.let_go()
+        self._claims.let_go()
         return True
 
     def close(self) -> None:
         """This run computes nothing more."""
-        if self._turns is not None:
-            self._turns.release()
-            self._turns = None
+        if self._claims is not None:
+            self._claims.release()
+            self._claims = None
 
     def _wait(self, entry: StepQueue, item: Item, owner: bytes) -> None:
-        assert self._turns is not None
+        assert self._claims is not None
         self._waiting.append((entry, item))
         if owner not in self._announced:
             self._announced.add(owner)
-            holder = self._turns.holder(owner)
+            holder = self._claims.holder(owner)
             said = f"process {holder.pid} on {holder.host}" if holder is not None else "another run"
             self._emit(Waiting(entry.step.name, said))
 

@@ -6,9 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jpipe.store.disk.locks import Claim, Holder
     from jpipe.store.disk.signing import SigningKey
-    from jpipe.store.family import Family, Matches
+    from jpipe.store.family import Family
     from jpipe.store.format.records import (
         BlobPlace,
         CacheWarning,
@@ -32,13 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobPlace",
     "CacheWarning",
-    "Claim",
     "CorruptEntry",
     "Family",
     "Held",
-    "Holder",
     "Inline",
-    "Matches",
     "MissingEntry",
     "NewRecord",
     "NoteKind",
@@ -57,13 +53,10 @@ __all__ = [
 _HOME = {
     "BlobPlace": "jpipe.store.format.records",
     "CacheWarning": "jpipe.store.format.records",
-    "Claim": "jpipe.store.disk.locks",
     "CorruptEntry": "jpipe.store.format.records",
     "Family": "jpipe.store.family",
     "Held": "jpipe.store.format.records",
-    "Holder": "jpipe.store.disk.locks",
     "Inline": "jpipe.store.format.records",
-    "Matches": "jpipe.store.family",
     "MissingEntry": "jpipe.store.format.records",
     "NewRecord": "jpipe.store.format.records",
     "NoteKind": "jpipe.store.notes",

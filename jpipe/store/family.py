@@ -13,7 +13,7 @@ from typing import overload
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
-from jpipe.store.format.records import MissingEntry, PackPlace, Read, Record, Where
+from jpipe.store.format.records import MissingEntry, PackPlace, Record, Where
 
 __all__ = ["Family", "Matches"]
 
@@ -250,7 +250,7 @@ class Family:
 class Matches(Sequence[tuple[Record, ...]]):
     """What `Family.find_many` found: item *i* is what `Family.find` gives for the *i*-th key, made when asked for.
 
-    The columns answer for all keys at once without making records: `contents`, `missing`, `several`, `reads`.
+    `plain` and `places` answer for all keys at once without making records.
     """
 
     def __init__(self, index: _Index, keys: Sequence[bytes], numbers: list[int | None]) -> None:
@@ -282,53 +282,6 @@ class Matches(Sequence[tuple[Record, ...]]):
         older = self._index.older
         for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
             yield None if segment is None or key in older else (segment.content(entry), segment.place_of(entry))
-
-    @property
-    def missing(self) -> list[int]:
-        """Positions of the keys that have no record."""
-        if None not in self._numbers:
-            return []
-        return [position for position, number in enumerate(self._numbers) if number is None]
-
-    @property
-    def several(self) -> list[int]:
-        """Positions of the keys that have more than one record."""
-        older = self._index.older
-        if not older:
-            return []
-        return [position for position, key in enumerate(self._keys) if key in older]
-
-    @property
-    def contents(self) -> list[bytes | None]:
-        """By position: the digest of the newest record's value, None without a record."""
-        return [None if segment is None else segment.content(entry) for segment, entry in self._located()]
-
-    @property
-    def created(self) -> list[float]:
-        """By position: when the newest record was made, seconds since 1970; 0 without a record."""
-        return [0.0 if segment is None else segment.row(entry).created for segment, entry in self._located()]
-
-    @property
-    def seconds(self) -> float:
-        """What all newest records together took when they ran."""
-        return sum(segment.row(entry).seconds for segment, entry in self._located() if segment is not None)
-
-    @property
-    def reads(self) -> dict[tuple[Read, ...], list[int]]:
-        """Positions by the files that the newest record read; those that read none are left out."""
-        found: dict[tuple[Read, ...], list[int]] = {}
-        if not any(shape[2] for segment in self._index.segments for shape in segment.shapes()):
-            return found
-        for position, (segment, entry) in enumerate(self._located()):
-            reads = () if segment is None else segment.shapes()[segment.shape_number(entry)][2]
-            if reads:
-                found.setdefault(reads, []).append(position)
-        return found
-
-    @property
-    def has_code(self) -> bool:
-        """Whether there is any code of the user's inside a value of the family."""
-        return any(shape[1] for segment in self._index.segments for shape in segment.shapes())
 
     def packs(self) -> set[str]:
         """The packs that hold the newest records."""

@@ -26,16 +26,10 @@ class NoteKind(StrEnum):
     """The parts of a fingerprint; named by the fingerprint."""
     STEP = "steps"
     """The families of a step; named by the digest of the step's name."""
-    JOURNAL = "journals"
-    """What happened in a run; named by the run."""
-    ANSWER = "answers"
-    """What the outcome of a run depended on; named by the pipeline and its parameters."""
     ACCEPTED = "accepted"
     """Old results that the user accepted despite an edit; named by the step."""
     PIPELINE = "pipelines"
     """What is known of a pipeline between its runs; named by the pipeline."""
-    ENVIRONMENT = "environments"
-    """Interpreters and packages that results were made with."""
 
 
 def write_note(disk: Disk, kind: NoteKind, name: bytes, data: bytes) -> str:

@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from jpipe.store.care.roots import mark_reached, pin
 from jpipe.store.care.usage import Entry, FamilyUse, Size, entries, families, measure
 from jpipe.store.care.verify import Verified, verify
 from jpipe.store.disk.cache_folder import Folder, open_folder
-from jpipe.store.disk.locks import Claim, Holder, Lock, claim
+from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.durability import sync_files
 from jpipe.store.family import SUFFIX, Family
@@ -204,10 +203,6 @@ class Store:
         """Whether a value can be had: a blob is looked into only if its file was touched since it was written."""
         return not isinstance(where, BlobPlace) or self.disk.blobs.is_sound(where.id)
 
-    def inline(self, where: Where) -> Where:
-        """The place of a small value with the value in it, for a process that shall not look for it."""
-        return Inline(self._payload(where)) if isinstance(where, PackPlace) else where
-
     def publish(self, family: bytes, entries: Sequence[NewRecord]) -> Published:
         """Write records of finished calls, all in one pack.
 
@@ -261,12 +256,6 @@ class Store:
         with self._lock:
             pending, self._pending = self._pending, {}
         return tuple(pending)
-
-    def claim(
-        self, name: bytes, *, step: str = "", wait: Callable[[Holder | None, float], Any] | None = None
-    ) -> AbstractContextManager[Claim]:
-        """Be the only process that computes `name`, within a ``with`` block; see `jpipe.store.disk.locks.claim`."""
-        return claim(self.disk.writer, name, step=step, wait=wait)
 
     def write_note(self, kind: NoteKind, name: bytes, data: bytes) -> bool:
         """Write a small signed file in place of an older one; says whether that was possible."""

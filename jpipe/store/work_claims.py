@@ -27,7 +27,7 @@ from jpipe.store.format.memory_map import read_exactly, read_small
 from jpipe.store.on_disk import Disk
 from jpipe.system import inside
 
-__all__ = ["Turns"]
+__all__ = ["WorkClaims"]
 
 _KEY, _OWNER = 16, 8
 _ROW = _KEY + _OWNER
@@ -61,7 +61,7 @@ class _Table:
     size: int = 0
 
 
-class Turns:
+class WorkClaims:
     """The items that one run computes, in the eyes of others.
 
     Parameters
@@ -168,7 +168,7 @@ class Turns:
             self._lock = None
 
     def _opened(self, family: bytes) -> _Table:
-        path = f"{self._folder}/{family.hex()}.turns"
+        path = f"{self._folder}/{family.hex()}.claims"
         table = self._known.get(family) or _Table(path)
         table.lock = self._locked(path + ".lock")
         try:

@@ -40,6 +40,7 @@ from jpipe.store import (
 )
 from jpipe.store.care.prune import prune
 from jpipe.store.disk import system
+from jpipe.store.work_claims import WorkClaims
 
 KEY = SigningKey(b"k" * 32)
 FAMILY, SMALL, OTHER, OLD = b"f" * 32, b"s" * 32, b"o" * 32, b"d" * 32
@@ -119,8 +120,9 @@ def store_and_load(root: Path, report: int) -> None:
     store.write_note(NoteKind.STEP, FAMILY, b"note")
     assert store.read_note(NoteKind.STEP, FAMILY) in (None, b"note")
     store.mark_reached(b"p" * 16, b"r" * 16, {FAMILY: list(VALUES)})
-    with store.claim(b"c" * 32):
-        pass
+    claims = WorkClaims(store.disk)
+    claims.take(FAMILY, [b"c" * 32])
+    claims.release()
     for key, records in zip(VALUES, store.family(FAMILY).find_many(list(VALUES)), strict=True):
         for record in records:
             try:

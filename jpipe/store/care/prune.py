@@ -196,7 +196,7 @@ def _tidy(disk: Disk, before: float) -> None:
         unlink(entry.path)
     for entry in list(system.scan(disk.folder.path("locks"))):
         with contextlib.suppress(OSError):
-            kept = entry.name.endswith(".turns") and entry.stat().st_mtime >= before
+            kept = entry.name.endswith(".claims") and entry.stat().st_mtime >= before
             if not kept and (lock := Lock.take(entry.path)):
                 lock.release(remove=True)
 

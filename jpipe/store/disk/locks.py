@@ -1,7 +1,4 @@
-"""Claims: one process at a time computes what a key stands for; a claim ends with the process that holds it.
-
-Claims only save work. Whoever computes without one makes a result that is just as good.
-"""
+"""Locks on files, which end with the process that holds them, and who that is."""
 
 from __future__ import annotations
 
@@ -10,98 +7,21 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jpipe.store.disk import system
-from jpipe.store.disk.publish import Writer
-from jpipe.system import inside
 
-__all__ = ["Claim", "Holder", "Lock", "claim"]
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
-_SAY_EVERY = 10.0
+__all__ = ["Holder", "Lock"]
 
 
 class Holder(NamedTuple):
-    """Who holds a claim: host, process, since when (seconds since 1970), for which step. For messages only."""
+    """Who holds a lock: host, process, since when (seconds since 1970), for which step. For messages only."""
 
     host: str
     pid: int
     started: float
     step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim that was got.
-
-    `waited` says that another process held it before: it may have stored what is wanted. `held` is False where locks
-    cannot be had, in a read-only cache for example.
-    """
-
-    waited: bool
-    held: bool
-
-
-@contextlib.contextmanager
-def claim(
-    writer: Writer, name: bytes, *, step: str = "", wait: Callable[[Holder | None, float], Any] | None = None
-) -> Iterator[Claim]:
-    """Hold the claim on `name` within the ``with`` block.
-
-    Parameters
-    ----------
-    writer
-        Of the cache.
-    name
-        Digest of what is claimed.
-    step
-        Shown to those who wait.
-    wait
-        Called with the holder and the seconds waited, at once and then every 10 seconds while another process holds
-        the claim. What it raises ends the wait.
-    """
-    folder = writer.folder.path("locks")
-    with contextlib.suppress(OSError):
-        writer.make_folder(folder)
-    lock, waited = _acquired(f"{folder}/{name.hex()}", wait)
-    if lock is None:
-        yield Claim(waited, held=False)
-        return
-    try:
-        lock.describe(step)
-        yield Claim(waited, held=True)
-    finally:
-        lock.release(remove=True)
-
-
-def _acquired(path: str, wait: Callable[[Holder | None, float], Any] | None) -> tuple[Lock | None, bool]:
-    """The lock, as soon as nobody else has it, and whether somebody had; no lock where locks cannot be had."""
-    begun = said = time.monotonic()
-    pause = 0.0
-    while True:
-        try:
-            lock = Lock.take(path)
-        except OSError:
-            return None, pause > 0.0
-        if lock is not None:
-            return lock, pause > 0.0
-        now = time.monotonic()
-        if wait is not None and (pause == 0.0 or now - said >= _SAY_EVERY):
-            wait(_holder(path), now - begun)
-            said = now
-        pause = min(_LONGEST_WAIT, pause * 2 or _FIRST_WAIT)
-        time.sleep(pause)
-
-
-def _holder(path: str) -> Holder | None:
-    try:
-        return Holder(**json.loads(inside.read(path)))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 class Lock:

@@ -344,8 +344,8 @@ _DECLARED = (
     Setting(
         "backend",
         _text,
-        "the name of a joblib backend: loky, threading, dask, ray",
-        "joblib backend: loky, threading, dask, ray or a registered one.",
+        "the name of a joblib backend: preloaded, loky, threading, dask, ray",
+        "joblib backend: preloaded (default), loky, threading, dask, ray or a registered one.",
         ("--backend",),
     ),
     Setting(

@@ -57,10 +57,10 @@ def write(project: Project, bad: str, options: str = "", seconds: float = 0.02) 
     project.write(PIPELINE.format(bad=bad, options=options, seconds=seconds))
 
 
-@pytest.fixture
-def mark() -> Iterator[dict[str, str]]:
-    """An environment by which the processes of this test can be told; fails if any of them outlives it."""
-    environment = {"WHOSE_TEST": uuid.uuid4().hex}
+@pytest.fixture(params=["preloaded", "loky"])
+def mark(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """An environment for one of the pools, by which the processes of this test can be told: none may outlive it."""
+    environment = {"WHOSE_TEST": uuid.uuid4().hex, "JPIPE_BACKEND": request.param}
     yield environment
     assert gone(environment), (
         f"left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in processes(environment)]}"
@@ -265,7 +265,15 @@ def wait_for_workers(parent: int, count: int) -> list[int]:
     """The process numbers of the workers of a run, once there are as many as `count`."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = [pid for pid in children(parent) if b"LokyProcess" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        begun = children(parent)
+        # Those of one pool are started by the run, those of the other by a process that it starts.
+        found = [pid for pid in begun if b"LokyProcess" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        found += [
+            worker
+            for pid in begun
+            if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            for worker in children(pid)
+        ]
         if len(found) >= count:
             return found
         time.sleep(0.02)

@@ -61,6 +61,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             close()
             _report(call, None, options)
             return 0
+    _make_workers_ready(call)
     from jpipe.worker.descriptors import keep_screen
 
     keep_screen()  # before the user's modules take hold of the streams, for their logging
@@ -106,6 +107,18 @@ def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None
 
     folder, rows = journals_of(call)
     write_reports(call, folder, rows, find_run(rows, name or "-1"), options["report"] or "", options["trace"] or "")
+
+
+def _make_workers_ready(call: Invocation) -> None:
+    """Where workers are likely to be needed, have a process import what they need while this one imports too."""
+    settings = call.settings
+    count = workers_of(settings.jobs or -1)
+    if settings.backend in (None, "preloaded") and count > 1:
+        from jpipe.parallel import expected_pool, preload
+        from jpipe.worker.modules import WORKER_MODULES
+
+        if preload.is_possible() and expected_pool.is_pool_expected(call.cache_dir, call.file):
+            preload.start([str(call.file.resolve())], WORKER_MODULES, preload.thread_limits(count))
 
 
 def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any]:

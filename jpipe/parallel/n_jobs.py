@@ -48,8 +48,19 @@ def memory_for_items() -> int:
     return int(machine_memory() * 0.9)
 
 
-def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, Any] | None) -> Callable[[bool], Any]:
-    """What opens a pool when one is needed; it is called with whether its workers are to be threads."""
+def pool_maker(
+    n_jobs: int | None,
+    backend: str | None,
+    options: Mapping[str, Any] | None,
+    preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+) -> Callable[[bool], Any]:
+    """What opens a pool when one is needed; it is called with whether its workers are to be threads.
+
+    Parameters
+    ----------
+    n_jobs, backend, options, preload
+        See `jpipe.parallel.pool.Pool`. Workers are preloaded unless somebody asks for others.
+    """
 
     def make(threads: bool) -> Any:
         from jpipe.parallel.pool import Pool
@@ -60,7 +71,8 @@ def pool_maker(n_jobs: int | None, backend: str | None, options: Mapping[str, An
             wanted = 2
         if threads:
             return Pool(wanted if wanted is not None else -1, "threading")
-        return Pool(wanted, backend, options=options)
+        chosen = "preloaded" if backend is None and not joblib_config.is_configured() else backend
+        return Pool(wanted, chosen, options=options, preload=preload)
 
     return make
 

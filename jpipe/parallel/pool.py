@@ -23,6 +23,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import BatchedCalls
 
 from jpipe.parallel.interrupts import blocked
+from jpipe.parallel.preloaded_backend import PreloadedBackend
 from jpipe.parallel.process_lifetime import belong_to
 from jpipe.system.error_record import WorkersLost
 
@@ -48,6 +49,8 @@ class Pool:
         More keyword arguments for ``joblib.Parallel``, such as ``inner_max_num_threads`` or ``temp_folder``.
     max_nbytes
         joblib's own memory-mapping of arguments, off by default: a run of a pipeline sends references instead.
+    preload
+        For the backend ``"preloaded"``: the user's files whose imports workers are to begin with, and more modules.
 
     Notes
     -----
@@ -61,8 +64,10 @@ class Pool:
         *,
         options: Mapping[str, Any] | None = None,
         max_nbytes: int | str | None = None,
+        preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     ) -> None:
         self._arguments: dict[str, Any] = {"n_jobs": n_jobs, "max_nbytes": max_nbytes, **(options or {})}
+        self._preload = preload
         if backend is not None:
             self._arguments["backend"] = backend
         self._parallel: Parallel | None = None
@@ -92,7 +97,17 @@ class Pool:
     @property
     def is_local(self) -> bool:
         """Whether workers are on this machine, as far as joblib tells."""
-        return type(self._backend).__module__.startswith("joblib._parallel_backends")
+        return self.survives_losses or type(self._backend).__module__.startswith("joblib._parallel_backends")
+
+    @property
+    def survives_losses(self) -> bool:
+        """Whether a worker that dies takes its own task with it and no other."""
+        return isinstance(self._backend, PreloadedBackend)
+
+    @property
+    def fell_back(self) -> str:
+        """Why loky's workers are used where forked ones were wanted; empty where they are not."""
+        return str(getattr(self._backend, "fell_back", ""))
 
     @property
     def _has_children(self) -> bool:
@@ -118,7 +133,7 @@ class Pool:
             try:
                 result = backend.retrieve_result_callback(out)[0]
             except BaseException as error:
-                # The pool calls this before it ends the workers that still live, so the dead are the ones that died.
+                # loky calls this before it ends the workers that still live, so the dead are the ones that died.
                 done(None, WorkersLost(str(error), _dead(backend)) if _means_lost(error) else error)
             else:
                 done(result, None)
@@ -136,7 +151,9 @@ class Pool:
             future.add_done_callback(lambda future: _tell_error(future, done))
 
     def reopen(self) -> None:
-        """Start new workers after `WorkersLost` or `kill`."""
+        """Start new workers after `WorkersLost` or `kill`, unless they come by themselves."""
+        if self.is_open and self.survives_losses and self._backend.is_usable:
+            return
         with contextlib.suppress(Exception):
             self.close()
         self._parallel = None
@@ -168,12 +185,13 @@ class Pool:
     def _open(self) -> None:
         with self._thread_limit() as arguments:
             self._parallel = Parallel(**arguments)
-        with blocked():
+        # Forked workers are started by a process that leaves Ctrl-C alone; to wait for it may take a while.
+        with contextlib.nullcontext() if self.survives_losses else blocked():
             self._parallel.__enter__()
-        if self._has_children:
+        if self._has_children and not self.survives_losses:
             _greet_with(self._backend, belong_to)
-        if self._has_children and os.name == "posix":
-            _start_trackers()
+            if os.name == "posix":
+                _start_trackers()
         self.n_jobs = self._parallel._effective_n_jobs()
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
@@ -183,6 +201,8 @@ class Pool:
     def _thread_limit(self) -> Iterator[dict[str, Any]]:
         """``Parallel`` itself does not take ``inner_max_num_threads``, only ``parallel_config`` does."""
         arguments = dict(self._arguments)
+        if arguments.get("backend") == "preloaded":
+            arguments["backend"] = PreloadedBackend(*self._preload)
         limit = arguments.pop("inner_max_num_threads", None)
         if limit is None:
             yield arguments

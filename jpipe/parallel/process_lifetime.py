@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["belong_to", "end_with", "is_alive", "is_worker"]
+__all__ = ["belong_to", "die_with_parent", "end_with", "is_alive", "is_worker"]
 
 _PR_SET_PDEATHSIG = 1
 _done = False
@@ -42,7 +42,7 @@ def belong_to(main: int) -> None:
 
     if sys.platform == "linux" and not current_process().daemon:
         if main > 0:
-            _die_with_parent(main)
+            die_with_parent(main)
         else:
             threading.Thread(target=end_with, args=(-main,), name="jpipe-parent", daemon=True).start()
 
@@ -82,7 +82,7 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Be killed when the parent is: a killed main process cannot end its workers."""
     try:
         import ctypes

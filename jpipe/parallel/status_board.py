@@ -15,6 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jpipe.parallel.process_lifetime import is_alive
+
 __all__ = ["CHUNK", "POSITION", "STOP", "Board", "Slot", "SlotState", "ask_to_stop", "own_slot"]
 
 STOP, CHUNK, POSITION, DONE, STARTED, PEAK = range(6)
@@ -111,9 +113,9 @@ class Board:
         ask_to_stop(self.path)
 
     def forget_workers(self) -> None:
-        """Drop the slots of worker processes, which are all gone; threads of this process live on."""
+        """Drop the slots of worker processes that are gone."""
         for pid, path in _slots(self.path):
-            if pid != os.getpid():
+            if not is_alive(pid):
                 with contextlib.suppress(OSError):  # on Windows, what is left of a worker may still have it open
                     os.unlink(path)
 

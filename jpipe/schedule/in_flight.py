@@ -35,6 +35,8 @@ class InFlight:
     ----------
     make_pool
         Opens a pool, at most one of each kind: called with ``threads``.
+    opened
+        Called with each pool that was opened.
 
     Attributes
     ----------
@@ -42,9 +44,10 @@ class InFlight:
         The chunks that were lost with their workers.
     """
 
-    def __init__(self, make_pool: Callable[[bool], Pool]) -> None:
+    def __init__(self, make_pool: Callable[[bool], Pool], opened: Callable[[Pool], None]) -> None:
         self.losses = Losses()
         self._make_pool = make_pool
+        self._opened = opened
         self._pools: dict[bool, Pool] = {}
         self._running: dict[int, Chunk] = {}
         self._completed: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
@@ -80,6 +83,7 @@ class InFlight:
         if pool is None:
             pool = self._pools[threads] = self._make_pool(threads)
             pool.__enter__()
+            self._opened(pool)
         return pool
 
     def submit(self, pool: Pool, chunk: Chunk) -> None:
@@ -138,9 +142,9 @@ class InFlight:
                 self._abandon(pool)
 
     def judge(self) -> LossReport | None:
-        """Who was at fault, once nothing is left in the pools that lost workers; None before, or without a loss."""
-        lost = self.losses.pools
-        if not lost or any(chunk.pool in lost for chunk in self._running.values()):
+        """Who was at fault, once nothing is left in pools that end with a worker; None before, or without a loss."""
+        lost = [pool for pool in self.losses.pools if not getattr(pool, "survives_losses", False)]
+        if not self.losses.pools or any(chunk.pool in lost for chunk in self._running.values()):
             return None
         report = self.losses.judge(self.folder.states())
         self.folder.forget_workers()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer
@@ -17,6 +19,7 @@ from jpipe.model.events import Event, Notice, Observer, RunStarted, StepEnded
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 from jpipe.model.run_limits import Limits
+from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import pool_maker
 from jpipe.schedule.after_run import plan_of
 from jpipe.schedule.chunks import ChunkBuilder
@@ -28,6 +31,10 @@ from jpipe.schedule.scheduler import ResultLost, Scheduler
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.store import MissingEntry
 from jpipe.worker.crash_marker import died_on
+from jpipe.worker.modules import WORKER_MODULES
+
+if TYPE_CHECKING:
+    from jpipe.parallel.pool import Pool
 
 __all__ = ["Carried", "Once", "Request", "carry_out"]
 
@@ -160,6 +167,13 @@ def _attempt(
     if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
         raise _out_of_date(session, pipeline_state)
     selection.refuse_if_nothing()
+    make_pool = pool_maker(request.n_jobs, request.backend, request.backend_options, _preload(session))
+
+    def tell_pool(pool: Pool) -> None:
+        if request.limits.detailed and pool.fell_back:
+            emit(Notice(f"workers are started anew, not forked: {pool.fell_back}"))
+
+    in_flight = InFlight(make_pool, tell_pool)
     scheduler = Scheduler(
         session.store,
         request.limits,
@@ -167,12 +181,26 @@ def _attempt(
         counts=counts,
         item_results=known.item_results,
         ready_queue=ready_queue,
-        in_flight=InFlight(pool_maker(request.n_jobs, request.backend, request.backend_options)),
+        in_flight=in_flight,
         make_builder=lambda slots: ChunkBuilder(session, pipeline_state, slots=slots, capture=request.capture),
         emit=emit,
         heals=heals,
     )
-    return Carried(pipeline_state, counts, known.item_results, scheduler.run())
+    outcome = scheduler.run()
+    _leave_word(session, in_flight, outcome)
+    return Carried(pipeline_state, counts, known.item_results, outcome)
+
+
+def _leave_word(session: PipelineSession, in_flight: InFlight, outcome: Outcome) -> None:
+    """Tell the next run whether this one needed workers."""
+    if outcome is not Outcome.CACHED:
+        note_pool(session.store.root, Path(session.pipeline.file), in_flight.has_pools)
+
+
+def _preload(session: PipelineSession) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Whose imports workers are to begin with, and what of jpipe they need."""
+    file = session.pipeline.file
+    return (file,) if os.path.isfile(file) else (), WORKER_MODULES
 
 
 def _origins(session: PipelineSession) -> Origins:

@@ -1,7 +1,7 @@
-"""Make ``joblib.Memory(location, backend="jpipe")`` known to joblib, without importing joblib or the store for it.
+"""Make ``joblib.Memory(location, backend="jpipe")`` and ``joblib.Parallel(backend="preloaded")`` known to joblib.
 
-``import jpipe`` stays light: where joblib is not loaded yet, the backend is registered as soon as it is, and the store
-is imported when the first `Memory` asks for it.
+``import jpipe`` stays light: where joblib is not loaded yet, the backends are registered as soon as it is, and the
+store and the pool are imported when the first `Memory` or `Parallel` asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["register_backend"]
 
 
 def register_backend() -> None:
-    """Register the store backend ``"jpipe"`` with joblib, now or when joblib is imported."""
+    """Register jpipe's backends with joblib, now or when joblib is imported."""
     if "joblib" in sys.modules:
         _register()
     elif not any(isinstance(finder, _AtJoblib) for finder in sys.meta_path):
@@ -45,7 +45,7 @@ class _AtJoblib:
 
 
 def _register() -> None:
-    from joblib import register_store_backend
+    from joblib import register_parallel_backend, register_store_backend
     from joblib._store_backends import StoreBackendBase
 
     class Backend(StoreBackendBase):  # type: ignore[misc]
@@ -57,3 +57,10 @@ def _register() -> None:
             return JpipeStoreBackend()
 
     register_store_backend("jpipe", Backend)
+    register_parallel_backend("preloaded", _preloaded)
+
+
+def _preloaded(**options: Any) -> Any:
+    from jpipe.parallel.preloaded_backend import PreloadedBackend
+
+    return PreloadedBackend(**options)

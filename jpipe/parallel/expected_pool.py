@@ -1,0 +1,41 @@
+"""Whether a run of a pipeline file is likely to need worker processes, told before the file is imported.
+
+The last run in which something ran leaves a word in the cache. Without one, a file that says ``for`` or ``map`` is
+taken for one that has several items.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from pathlib import Path
+
+__all__ = ["is_pool_expected", "note_pool"]
+
+_REPEATS = re.compile(rb"\b(for|map)\b")
+
+
+def is_pool_expected(cache: Path, file: Path) -> bool:
+    """Whether to make workers ready for a run of this file."""
+    with contextlib.suppress(OSError):
+        return _note(cache, file).read_bytes() == b"1"
+    try:
+        return _REPEATS.search(file.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def note_pool(cache: Path, file: Path, used: bool) -> None:
+    """Leave a word for the next run."""
+    note, text = _note(cache, file), b"1" if used else b"0"
+    with contextlib.suppress(OSError):
+        if not note.is_file() or note.read_bytes() != text:
+            note.parent.mkdir(exist_ok=True)
+            note.write_bytes(text)
+
+
+def _note(cache: Path, file: Path) -> Path:
+    name = hashlib.sha256(os.path.abspath(file).encode(errors="surrogateescape")).hexdigest()[:32]
+    return cache / "v1" / "notes" / "pools" / name

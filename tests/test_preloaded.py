@@ -1,0 +1,245 @@
+"""Workers forked from a process that has imported already: right results, or loky's where a fork is not safe."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+
+PIPELINE = """
+    {imports}
+    import os
+    from jpipe import map, pipeline, step
+
+    @step
+    def work(i: int):
+        {body}
+
+    @step
+    def whole(results: list):
+        return results
+
+    @pipeline
+    def main(n: int = 4):
+        return whole(map(work, range(n)))
+"""
+FELL_BACK = "workers are started anew, not forked"
+
+
+def write(project: Project, body: str, imports: str = "") -> None:
+    """A pipeline of four items."""
+    project.write(PIPELINE.format(body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(), imports=imports))
+
+
+def install(project: Project, name: str, code: str) -> dict[str, str]:
+    """An installed package; the environment in which it is found."""
+    folder = project.root / "lib" / "site-packages" / name
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(textwrap.dedent(code))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))}
+
+
+def result_of(project: Project, env: dict[str, str] | None = None, *flags: str) -> tuple[list[Any], str]:
+    """What the items gave with two workers, and what was said."""
+    ran = project.run("-j2", "-v", *flags, env=env)
+    assert ran.exit_code == 0, ran.stderr
+    code = "import json, jpipe; from pipeline import whole; print(json.dumps(jpipe.load(whole)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.root,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    return json.loads(loaded.stdout), ran.stderr
+
+
+NATIVE = {
+    "numpy": (
+        "import numpy as np",
+        "a = np.random.default_rng(i).normal(size=(300, 300)); return float((a @ a).sum())",
+    ),
+    "scipy": (
+        "import numpy as np\n    from scipy import linalg",
+        "return float(linalg.svdvals(np.random.default_rng(i).normal(size=(200, 200)))[0])",
+    ),
+    "sklearn": (
+        "import numpy as np\n    from sklearn.ensemble import HistGradientBoostingClassifier",
+        """
+        X = np.random.default_rng(i).normal(size=(300, 4))
+        return float(HistGradientBoostingClassifier(max_iter=5).fit(X, X[:, 0] > 0).score(X, X[:, 0] > 0))
+        """,
+    ),
+    "pandas": (
+        "import pandas as pd",
+        "return pd.DataFrame({'a': range(100 + i), 'b': 1}).groupby('b').a.sum().item()",
+    ),
+    "pyarrow": (
+        "import pyarrow as pa, pyarrow.compute as pc",
+        "return pc.sum(pa.chunked_array([list(range(1000 + i))] * 8)).as_py()",
+    ),
+    "polars": (
+        "import polars as pl",
+        "return pl.DataFrame({'a': range(1000 + i)}).lazy().select(pl.col('a').sum()).collect().item()",
+    ),
+    "torch": ("import torch", "torch.manual_seed(i); a = torch.randn(200, 200); return float((a @ a).sum())"),
+    "xgboost": (
+        "import numpy as np, xgboost",
+        """
+        X = np.random.default_rng(i).normal(size=(200, 4))
+        return float(xgboost.XGBClassifier(n_estimators=3).fit(X, X[:, 0] > 0).score(X, X[:, 0] > 0))
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("package", NATIVE)
+def test_native_libraries_compute_in_workers_as_in_the_script(project: Project, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    imports, body = NATIVE[package]
+    write(project, body, imports)
+    parallel, _ = result_of(project)
+    script = "import json; from pipeline import main; print(json.dumps(main()))"
+    plain = subprocess.run([sys.executable, "-c", script], cwd=project.root, capture_output=True, text=True, check=True)
+    assert parallel == pytest.approx(json.loads(plain.stdout))
+
+
+UNSAFE = {
+    "thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "file": "import os\nLOG = open(os.path.join(os.path.dirname(__file__), 'log'), 'w')",
+    "socket": "import socket\nLINK = socket.socketpair()",
+    "connection": "import os, sqlite3\nDB = sqlite3.connect(os.path.join(os.path.dirname(__file__), 'db'))",
+    "pipe": "import os\nENDS = os.pipe()",
+}
+
+
+@pytest.mark.parametrize("kind", UNSAFE)
+def test_what_cannot_be_shared_by_forks_makes_workers_start_anew(project: Project, kind: str) -> None:
+    env = install(project, "helper", UNSAFE[kind])
+    write(project, "return i * i", "import helper")
+    values, said = result_of(project, env)
+    assert values == [0, 1, 4, 9]
+    assert FELL_BACK in said
+
+
+def test_a_harmless_package_is_imported_once_for_all_workers(project: Project) -> None:
+    env = install(project, "helper", "import os\nopen(os.environ['NOTES'], 'a').write(f'{os.getpid()} ')")
+    write(project, "import time; time.sleep(0.3); return os.getpid()", "import helper")
+    notes = project.root / "notes.txt"
+    pids, said = result_of(project, {**env, "NOTES": str(notes)})
+    assert FELL_BACK not in said
+    assert len(set(pids)) == 2
+    imported = [int(pid) for pid in notes.read_text().split()]
+    assert not set(pids) & set(imported)
+
+
+def test_the_users_own_modules_are_not_imported_beside_the_run(project: Project) -> None:
+    """What they do when they are imported may not be done twice at the same time."""
+    (project.root / "own.py").write_text("import os\nos.mkdir('made')\nos.rmdir('made')\nVALUE = 3\n")
+    write(project, "return VALUE * i", "from own import VALUE")
+    for _ in range(3):
+        values, said = result_of(project, None, "-f", "work")
+        assert values == [0, 3, 6, 9]
+        assert FELL_BACK not in said
+
+
+@pytest.mark.parametrize(
+    "setting", ["os.environ['MODE'] = 'b'", "os.environ.update(MODE='b')", "os.environ.setdefault('MODE', 'b')"]
+)
+def test_a_variable_set_before_an_import_counts_in_workers(project: Project, setting: str) -> None:
+    env = install(project, "helper", "import os\nMODE = os.environ.get('MODE', 'a')")
+    write(project, "return [helper.MODE, os.environ['MODE']]", f"import os\n    {setting}\n    import helper")
+    values, said = result_of(project, env)
+    assert values == [["b", "b"]] * 4
+    assert FELL_BACK not in said
+
+
+def test_another_copy_of_a_package_is_taken_where_the_file_says_so(project: Project) -> None:
+    env = install(project, "helper", "NAME = 'installed'")
+    (project.root / "vendor").mkdir()
+    (project.root / "vendor" / "helper.py").write_text("NAME = 'vendored'\n")
+    imports = (
+        "import os, sys\n    sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor'))\n    import helper"
+    )
+    write(project, "return helper.NAME", imports)
+    assert result_of(project, env)[0] == ["vendored"] * 4
+
+
+def test_no_more_workers_than_items(project: Project) -> None:
+    write(project, "import time; time.sleep(0.5); return os.getpid()")
+    ran = project.run("-j16", "--set", "n=2", "-v")
+    assert ran.exit_code == 0, ran.stderr
+    workers = {end["worker"] for end in ran.of("item_end") if end["step"] == "work"}
+    assert len(workers) == 2
+
+
+def test_code_that_was_edited_between_two_runs_of_one_process(project: Project) -> None:
+    (project.root / "own.py").write_text("FACTOR = 2\n")
+    write(project, "return [own.FACTOR * i, os.getpid()]", "import own")
+    script = """
+        import importlib, pathlib
+        import jpipe, own, pipeline
+        first = jpipe.run(pipeline.main, n_jobs=2).value
+        pathlib.Path("own.py").write_text("FACTOR = 30  # edited\\n")
+        importlib.reload(own); importlib.reload(pipeline)
+        second = jpipe.run(pipeline.main, n_jobs=2).value
+        assert [v for v, _ in first] == [0, 2, 4, 6], first
+        assert [v for v, _ in second] == [0, 30, 60, 90], second
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=project.root, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+CONTRACT = """
+    import os
+    import numpy as np
+    import pytest
+    import jpipe
+    from joblib import Parallel, delayed, parallel_config
+
+    def square(i): return i * i, os.getpid()
+    def kind(a): return type(a).__name__, float(a.sum())
+    def fail(i): raise ValueError(f"bad {i}")
+    def end(i): os._exit(3)
+    def threads(i): return os.environ["OMP_NUM_THREADS"]
+
+    def main():
+        with Parallel(2, backend="preloaded") as parallel:
+            values = parallel(delayed(square)(i) for i in range(50))
+            assert [v for v, _ in values] == [i * i for i in range(50)]
+            assert os.getpid() not in {pid for _, pid in values}
+            assert parallel(delayed(kind)(np.ones(300_000)) for _ in range(3)) == [("memmap", 300_000.0)] * 3
+            with pytest.raises(ValueError, match="bad"):
+                parallel(delayed(fail)(i) for i in range(4))
+        lazily = Parallel(2, backend="preloaded", return_as="generator")
+        assert list(lazily(delayed(abs)(-i) for i in range(9))) == [*range(9)]
+        with pytest.raises(Exception, match="EXIT"):
+            Parallel(2, backend="preloaded")(delayed(end)(i) for i in range(2))
+        with parallel_config("preloaded", n_jobs=2, inner_max_num_threads=3):
+            assert Parallel()(delayed(threads)(i) for i in range(2)) == ["3", "3"]
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def test_joblibs_parallel_can_use_it(project: Project) -> None:
+    (project.root / "script.py").write_text(textwrap.dedent(CONTRACT))
+    ran = subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr

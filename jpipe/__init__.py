@@ -27,6 +27,7 @@ _LAZY = {
     "File": "jpipe.files",
     "Output": "jpipe.define.layout",
     "cached": "jpipe.schedule.direct_calls",
+    "load_ipython_extension": "jpipe.schedule.cell_magic",
     "load": "jpipe.decide.stored_results",
     "map": "jpipe.define.map",
     "run": "jpipe.api",

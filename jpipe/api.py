@@ -155,15 +155,22 @@ def _write_html(path: Path, session: PipelineSession, run: str) -> None:
     write_file(path, report_html(session.store, folder, rows, find_run(rows, run), Commands(known=())))
 
 
-def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> Run:
+def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any], n_jobs: int | None = None) -> Run:
     """A run from Python as its user sees it: with bars in a terminal, a block in a notebook, else silent."""
     from jpipe.render.progress import default_observer
 
     progress = default_observer(file=pipeline.file, name=pipeline.name, has_defaults=not parameters)
     if progress is None:
-        return run(pipeline, parameters)
+        return run(pipeline, parameters, n_jobs=n_jobs)
     with progress:
-        return run(pipeline, parameters, observer=progress)
+        return run(pipeline, parameters, n_jobs=n_jobs, observer=progress)
+
+
+def display_forms(thing: Any) -> dict[str, str]:
+    """What a notebook shows of a plan, run, graph, step or pipeline."""
+    from jpipe.report.notebook import display_forms
+
+    return display_forms(thing)
 
 
 def plan(

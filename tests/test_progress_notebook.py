@@ -116,3 +116,52 @@ def test_a_failure_of_code_in_cells_is_shown_by_cell(project: Project) -> None:
     assert shown[shown.index("✗ work[i=2]") :] == SEEN
     (error,) = [output for output in notebook["cells"][2]["outputs"] if output["output_type"] == "error"]
     assert error["ename"] == "StepError" and "at In[1]:6" in error["evalue"]
+
+
+DISPLAYED = [
+    "import jpipe\nfrom study import main, square\nrun = jpipe.run(main, n_jobs=1)\nrun",
+    "run.outcomes",
+    'run["square"]',
+    "main.plan()",
+    "main.graph()",
+    "square",
+    "main",
+    "main.run(n=3, n_jobs=1)",
+    "%load_ext jpipe",
+    """%%cached
+from jpipe import step
+
+@step
+def slow(k):
+    print("ran", k)
+    return k + 1
+
+slow(1)""",
+    "%%cached\nslow(1)",
+    "slow(1)",
+]
+
+
+def test_what_a_cell_ends_in_is_shown_as_text_and_as_html_without_scripts(project: Project) -> None:
+    project.write({"study.py": STEPS})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in [*DISPLAYED, MEASURED]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project.root)}}).execute()
+    results, printed = [], []
+    for cell in notebook["cells"][: len(DISPLAYED)]:
+        results += [one["data"] for one in cell["outputs"] if one["output_type"] == "execute_result"] or [{}]
+        printed.append("".join(one["text"] for one in cell["outputs"] if one.get("name") == "stdout"))
+    run, outcomes, items, plan, graph, step, pipeline, value, _, first, again, plain = results
+    assert run["text/plain"].startswith("main: ran in")
+    assert "total" in outcomes["text/plain"] and "<table>" in outcomes["text/html"]
+    assert items["text/plain"] == "[0, 1, 4, 9, 16, 25, 36, 49]"
+    assert plan["text/plain"].startswith("main is up to date")
+    assert graph["image/svg+xml"].startswith("<svg")
+    assert step["text/plain"].startswith("step square(i: int) -> int")
+    assert pipeline["text/plain"].startswith("pipeline main(n: int = 8)")
+    assert (value["text/plain"], first["text/plain"], again["text/plain"], plain["text/plain"]) == ("5", "2", "2", "2")
+    assert ["ran" in text for text in printed[-3:]] == [True, False, True], "only a cell that remembers does not run it"
+    for shown in (run, outcomes, items, plan, graph, step, pipeline):
+        assert set(shown) >= {"text/plain", "text/html"}
+        assert "<script" not in shown["text/html"] and "http" not in shown["text/html"].replace("http://www.w3.org", "")

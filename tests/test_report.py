@@ -257,7 +257,7 @@ def test_the_page_tells_what_changed_what_that_did_and_what_failed(study: Projec
     for told in (
         'return {"k": k, "loss": k * 2 + shift}',
         "What that did to the results, against run #1",
-        "k=4 ['loss'] 4 → 8 +4 +100 %",
+        "k=4, shift=0.0 ['loss'] 4 → 8 +4 +100 %",
         "jpipe debug fails --item 1",
         "worker",
         "pandas",

@@ -11,12 +11,13 @@ import networkx
 
 from jpipe.define.layout import Layout
 from jpipe.errors import WiringError
+from jpipe.model.display import Displayed
 from jpipe.model.mermaid import mermaid_label, printable
 
 __all__ = ["Graph"]
 
 
-class Graph:
+class Graph(Displayed):
     """The calls of a laid out pipeline and what each needs.
 
     Parameters

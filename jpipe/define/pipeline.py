@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jpipe.define.layout import users_line
 from jpipe.define.step import recorder
 from jpipe.errors import UsageError, WiringError
+from jpipe.model.display import Displayed
 
 if TYPE_CHECKING:
     from jpipe.define.graph import Graph
@@ -21,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Pipeline(Generic[P, R]):
+class Pipeline(Displayed, Generic[P, R]):
     """A function that wires steps.
 
     Called directly it is the function. `run` computes what it returns, keeping and reusing the steps' results.
@@ -57,20 +58,31 @@ class Pipeline(Generic[P, R]):
         finally:
             self._active = False
 
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def run(self, *args: Any, n_jobs: int | None, **kwargs: Any) -> R: ...
+
+    def run(self, *args: Any, **kwargs: Any) -> R:
         """Bring everything up to date that the pipeline returns, and return it.
 
         Parameters
         ----------
         *args, **kwargs
             The pipeline's own parameters.
+        n_jobs
+            Number of workers as in joblib, where the pipeline has no parameter of that name.
 
         Raises
         ------
         StepError
             When a step failed; what finished is kept.
         """
-        return self._front().run_shown(self, self._parameters(args, kwargs)).value  # type: ignore[no-any-return]
+        own = self.parameters.parameters.values()
+        is_own = any(one.name == "n_jobs" or one.kind is one.VAR_KEYWORD for one in own)
+        n_jobs = None if is_own else kwargs.pop("n_jobs", None)
+        return self._front().run_shown(self, self._parameters(args, kwargs), n_jobs).value  # type: ignore[no-any-return]
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """What `run` would do now, and why."""

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from jpipe.errors import UsageError
+from jpipe.model.display import Displayed
 from jpipe.model.step_options import StepOptions
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ recorder: ContextVar[Recorder | None] = ContextVar("jpipe_recorder", default=Non
 """Who takes calls of steps in this context; None: they are plain calls."""
 
 
-class Step(Generic[P, R_co]):
+class Step(Displayed, Generic[P, R_co]):
     """A function whose results are worth keeping.
 
     Called directly it is the function: no cache, no processes. Called while a pipeline is laid out it returns an

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from jpipe.model.display import shown
 from jpipe.model.reasons import Reason, ReasonKind
 
 __all__ = ["Plan", "StepPlan"]
@@ -99,6 +100,12 @@ class Plan(NamedTuple):
     def up_to_date(self) -> bool:
         """Whether nothing would run."""
         return self.stale == 0 and self.pending == 0
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return shown(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(shown(self)["text/plain"])
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``plan --json`` prints."""

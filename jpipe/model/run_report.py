@@ -18,16 +18,25 @@ from jpipe.errors import (
     WorkerLostError,
     did_you_mean,
 )
+from jpipe.model.display import Displayed
 from jpipe.model.events import Failure, StepEnded
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
 from jpipe.system.error_record import ErrorRecord
 from jpipe.system.notebook_cells import cell_name
 
-__all__ = ["Run"]
+__all__ = ["Outcomes", "Run", "StepResults"]
 
 
-class Run:
+class Outcomes(Displayed, dict[str, StepEnded]):
+    """By step, what became of its items."""
+
+
+class StepResults(Displayed, list[Any]):
+    """The results of all items of a step, in the order of the program."""
+
+
+class Run(Displayed):
     """A finished run.
 
     Attributes
@@ -79,9 +88,9 @@ class Run:
         return self._make_plan()
 
     @property
-    def outcomes(self) -> dict[str, StepEnded]:
+    def outcomes(self) -> Outcomes:
         """By step, what became of its items."""
-        return {step.step: step for step in self.steps}
+        return Outcomes((step.step, step) for step in self.steps)
 
     @property
     def value(self) -> Any:
@@ -99,7 +108,7 @@ class Run:
             self._value.append(self._load_value())
         return self._value[0]
 
-    def __getitem__(self, step: str) -> list[Any]:
+    def __getitem__(self, step: str) -> StepResults:
         """The results of all items of a step, in the order of the program.
 
         Raises
@@ -109,7 +118,7 @@ class Run:
         """
         if step not in self.outcomes:
             raise CacheMiss(f"this run has no step {step!r}", hint=f"it has {', '.join(self.outcomes)}")
-        return self._load_step(step)
+        return StepResults(self._load_step(step))
 
     def raise_for_failure(self) -> None:
         """Raise what the run failed with, if it did.

@@ -22,6 +22,7 @@ SIGNS = {
     State.PENDING: "?",
     State.RAN: "✓",
     State.CACHED: "=",
+    State.NONE: "",
 }
 _HEIGHT = 46.0
 _CHAR = 7.4
@@ -50,6 +51,7 @@ _FILLS = {
     State.PENDING: ("none", "#ffffff", "#8a5300"),
     State.RAN: ("good", "#ddf3e4", "#1b6e3c"),
     State.CACHED: ("dim", "#f1f1ef", "#6b6b6b"),
+    State.NONE: ("none", "#ffffff", "#6b6b6b"),
 }
 _DASHED = {State.PENDING, State.BLOCKED, State.INTERRUPTED}
 
@@ -131,7 +133,7 @@ def texts_of(box: Box) -> tuple[str, str]:
     over = _cut(", ".join(box.axes), 16) if box.axes else ""
     figures = [took(box.seconds) if box.seconds else "", size(box.nbytes) if box.nbytes else ""]
     facts = [f"{many} {over}".strip(), box.state.value, *figures]
-    return f"{SIGNS[box.state]} {name}", " · ".join(fact for fact in facts if fact)
+    return f"{SIGNS[box.state]} {name}".strip(), " · ".join(fact for fact in facts if fact)
 
 
 def _laid_out(boxes: Sequence[Box]) -> tuple[Layout, bool]:
@@ -206,7 +208,7 @@ def _head(end: tuple[float, float], sideways: bool) -> str:
 
 def _legend(boxes: Sequence[Box], top: float) -> list[Text]:
     x, texts = 12.0, []
-    present = {box.state for box in boxes}
+    present = {box.state for box in boxes} - {State.NONE}
     for state in (state for state in State if state in present):
         text = f"{SIGNS[state]} {state.value}"
         name, _, line = _FILLS[state]

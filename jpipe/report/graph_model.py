@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jpipe.model.plan import Plan, StepPlan
 
-__all__ = ["Box", "State", "boxes_of_plan", "clustered"]
+__all__ = ["Box", "State", "boxes_of_plan", "clustered", "state_of"]
 
 
 class State(StrEnum):
@@ -23,6 +23,8 @@ class State(StrEnum):
     PENDING = "may run"
     RAN = "ran"
     CACHED = "cached"
+    NONE = "step"
+    """Nothing is said of it."""
 
 
 class Box(NamedTuple):
@@ -58,6 +60,15 @@ class Box(NamedTuple):
     note: str = ""
     members: tuple[str, ...] = ()
     states: tuple[tuple[State, int], ...] = ()
+
+
+def state_of(failed: int, interrupted: int, blocked: int, ran: int) -> State:
+    """What a box says of a step of which so many items became that."""
+    if failed:
+        return State.FAILED
+    if interrupted or blocked:
+        return State.INTERRUPTED if interrupted else State.BLOCKED
+    return State.RAN if ran else State.CACHED
 
 
 def boxes_of_plan(plan: Plan) -> list[Box]:

@@ -10,7 +10,7 @@ from jpipe.fingerprint.parts import PartKind
 from jpipe.history.journal_reader import RunLog, RunRow, log_of
 from jpipe.history.last_run import History
 from jpipe.model.events import Failure
-from jpipe.report.graph_model import Box, State
+from jpipe.report.graph_model import Box, State, state_of
 
 __all__ = ["Bar", "RunDocument", "StepRow", "critical_path", "document_of"]
 
@@ -141,7 +141,7 @@ def _step(name: str, log: RunLog, results: RunLog) -> StepRow:
     reasons = told.get("reasons")
     return StepRow(
         name=name,
-        state=_state(counts),
+        state=state_of(counts["failed"], counts["interrupted"], counts["blocked"], counts["ran"]),
         items=counts["items"],
         ran=counts["ran"],
         cached=counts["cached"],
@@ -156,18 +156,6 @@ def _step(name: str, log: RunLog, results: RunLog) -> StepRow:
         printed=sum(bool(one.output) for one in items),
         reasons=tuple(one for one in reasons if isinstance(one, dict)) if isinstance(reasons, list) else (),
     )
-
-
-def _state(counts: Mapping[str, int]) -> State:
-    for word, state in (
-        ("failed", State.FAILED),
-        ("interrupted", State.INTERRUPTED),
-        ("blocked", State.BLOCKED),
-        ("ran", State.RAN),
-    ):
-        if counts[word]:
-            return state
-    return State.CACHED
 
 
 def _box(step: StepRow, needs: Sequence[str], results: RunLog) -> Box:

@@ -14,14 +14,14 @@ from jpipe.decide.session import Session
 from jpipe.decide.stored_results import place_of_item
 from jpipe.define.layout import Layout, users_line
 from jpipe.define.step import Step, recorder
-from jpipe.errors import Location, StepError
+from jpipe.errors import StepError
 from jpipe.schedule.chunks import ChunkBuilder, StepQueue
 from jpipe.store import MissingEntry, UnreadableEntry, Where
 from jpipe.system.machine import workers_of
 from jpipe.worker.messages import Receipt
 from jpipe.worker.run_chunk import run_work
 
-__all__ = ["cached"]
+__all__ = ["cached", "remembering"]
 
 _Run = Callable[[ChunkBuilder, CallState, Sequence[int], int], "dict[int, Where]"]
 
@@ -40,12 +40,21 @@ def cached(cache_dir: str | Path | None = None) -> AbstractContextManager[None]:
         From a call whose result cannot be stored; what a step itself raises passes through as it is.
     """
     # Here, and not when the block begins: then it is contextlib that calls.
-    return _remembering(cache_dir, users_line())
+    return remembering(cache_dir, users_line().file)
 
 
 @contextmanager
-def _remembering(cache_dir: str | Path | None, location: Location) -> Iterator[None]:
-    token = recorder.set(_Remembering(cache_dir, location))
+def remembering(cache_dir: str | Path | None, file: str) -> Iterator[None]:
+    """Remember direct calls of steps, as `cached` does.
+
+    Parameters
+    ----------
+    cache_dir
+        The cache. Default: that of the project of the file.
+    file
+        Where the calls are made; it need not exist.
+    """
+    token = recorder.set(_Remembering(cache_dir, file))
     try:
         yield
     finally:
@@ -55,8 +64,8 @@ def _remembering(cache_dir: str | Path | None, location: Location) -> Iterator[N
 class _Remembering:
     """Takes direct calls of steps: from the cache, or run here and kept."""
 
-    def __init__(self, cache_dir: str | Path | None, location: Location) -> None:
-        self._session = Session(location.file, cache_dir)
+    def __init__(self, cache_dir: str | Path | None, file: str) -> None:
+        self._session = Session(file, cache_dir)
         self._store = self._session.store
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

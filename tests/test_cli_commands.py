@@ -251,7 +251,7 @@ BAD_FILES = {
         (("--jbos", "2"), 2, "--jobs"),
         (("-k", "-x"), 2, "exclude each other"),
         (("--item", "3"), 2, "--item needs the one step"),
-        (("power", "--item", "x"), 2, "no number of an item"),
+        (("power", "--item", "x"), 2, "not the number of an item"),
         (("-f", "tabel"), 2, "did you mean 'table'?"),
         (("--failed",), 5, "nothing failed in the last run"),
         (("empty.py",), 5, "calls no step"),

@@ -8,7 +8,7 @@ import importlib
 import os
 import pdb
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -19,11 +19,13 @@ from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.loader import load
-from jpipe.define.parameters import parse
+from jpipe.define.parameter_files import read_parameters
+from jpipe.define.parameters import given
 from jpipe.define.pipeline import Pipeline
 from jpipe.define.step import Step
 from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.schedule.chunks import ChunkBuilder, StepQueue
+from jpipe.settings import settings_for
 from jpipe.store import MissingEntry
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.system.ownership import is_jpipe_file
@@ -81,6 +83,8 @@ def load_item(
     *,
     pipeline: str | None = None,
     sets: Mapping[str, str] | None = None,
+    params: Sequence[str | Path] = (),
+    profile: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
     """The function of a step and the arguments of one of its items: what ``jpipe debug --script`` writes uses it.
@@ -93,6 +97,8 @@ def load_item(
         Which item of which step, from 0.
     sets
         Parameters of the pipeline as text, as ``--set`` takes them.
+    params, profile
+        Files with parameters, and a profile of pyproject.toml, as ``--params`` and ``--profile``.
     cache_dir
         The cache. Default: ``cache`` in the project of the file.
 
@@ -109,7 +115,10 @@ def load_item(
         When there is no such item.
     """
     found = load(file, pipeline)
-    parameters = parse(found, dict(sets)) if sets else {}
+    values = dict(settings_for(Path(file).parent, profile=profile).parameters)
+    for one in params:
+        values |= read_parameters(one)
+    parameters = given(found, values, dict(sets or {}))
     prepared = prepare_item(found, parameters, step, item, cache_dir)
     prepared.seed()
     args, kwargs = prepared.spread()

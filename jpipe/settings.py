@@ -19,6 +19,7 @@ __all__ = ["SETTINGS", "Setting", "Settings", "settings_for"]
 _PREFIX = "JPIPE_"
 _NOT_SETTINGS = frozenset({"JPIPE_KEY_FILE"})
 """Variables of that prefix which other rooms read; they are not settings."""
+_PROFILES = "profiles"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -72,6 +73,8 @@ class Settings(NamedTuple):
         What a failure stops.
     progress, color, tb
         How a run is shown.
+    parameters
+        Parameters of the pipeline that the chosen profile gives.
     origins
         For each setting that was set: where.
     """
@@ -86,11 +89,15 @@ class Settings(NamedTuple):
     progress: str = "auto"
     color: str = "auto"
     tb: str = "short"
+    parameters: Mapping[str, object] = {}
     origins: Mapping[str, str] = {}
 
 
 def settings_for(
-    start: Path, flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+    start: Path,
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    profile: str | None = None,
 ) -> Settings:
     """The settings that hold for a pipeline file.
 
@@ -102,6 +109,9 @@ def settings_for(
         Values given on the command line by setting name; None stands for not given.
     environment
         The environment variables; default `os.environ`.
+    profile
+        Name of a table ``[tool.jpipe.profiles.NAME]``, whose settings are stronger than those of ``[tool.jpipe]`` and
+        whose ``parameters`` are parameters of the pipeline.
 
     Raises
     ------
@@ -113,7 +123,7 @@ def settings_for(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     sources = (
-        _from_project(start),
+        *_from_project(start, profile),
         _from_environment(os.environ if environment is None else environment),
         _from_flags(flags or {}),
     )
@@ -167,11 +177,27 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
         yield setting.name, _rooted(value, Path.cwd()), variable
 
 
-def _from_project(start: Path) -> Found:
+def _from_project(start: Path, profile: str | None) -> tuple[Found, ...]:
     file = _nearest_pyproject(start)
     table = {} if file is None else _table(file)
+    profiles = table.pop(_PROFILES, {})
+    if profile is None:
+        return (_from_table(file, table),) if file is not None else ()
+    chosen = profiles.get(profile) if isinstance(profiles, dict) else None
+    if file is None or not isinstance(chosen, dict):
+        there = sorted(profiles) if isinstance(profiles, dict) else []
+        hint = _near(profile, there) if there else f"write [tool.jpipe.{_PROFILES}.{profile}] in pyproject.toml"
+        raise UsageError(f"there is no profile {profile!r}", hint=hint)
+    parameters = chosen.pop("parameters", {})
+    if not isinstance(parameters, dict):
+        place = Location(str(file), 1)
+        raise ConfigurationError(f"parameters of the profile {profile} have to be a table", location=place)
+    named = f"profile {profile}"
+    return _from_table(file, table), _from_table(file, chosen), [("parameters", parameters, named)]
+
+
+def _from_table(file: Path, table: Mapping[str, object]) -> Found:
     for key, value in table.items():
-        assert file is not None
         place = Location(str(file), _line_of(file, key))
         if key not in SETTINGS:
             raise ConfigurationError(f"[tool.jpipe] has no setting {key!r}", location=place, hint=_near(key, SETTINGS))

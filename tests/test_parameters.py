@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ import pytest
 from jpipe import pipeline
 from jpipe.define.parameters import check, parse
 from jpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from conftest import Project
 
 
 class Colour(enum.Enum):
@@ -211,3 +214,82 @@ def test_a_parameter_that_is_missing_or_unknown_is_named() -> None:
     with pytest.raises(UsageError, match="has no parameter 'q'") as strange:
         check(main, {"q": 3})
     assert strange.value.hint == "its parameters are days, rest, speed, more"
+
+
+SWEPT = """
+from jpipe import pipeline, step
+
+@step
+def load(n: int) -> int:
+    return n
+
+@step
+def fit(n: int, C: float, how: str) -> dict[str, float]:
+    return {"acc": n * C, "how": how}
+
+@pipeline
+def main(n: int = 5, C: float = 1, how: str = "a"):
+    return fit(load(n), C, how)
+"""
+CONFIGURED = """
+[tool.jpipe.profiles.big]
+jobs = 1
+parameters = {n = 50}
+"""
+
+
+def test_a_sweep_is_one_graph_with_a_table_at_the_end(project: Project) -> None:
+    project.write(SWEPT)
+    swept = project.run("--sweep", "C=0.5,1", "--sweep", "how=a,b", "-j1", json=False)
+    assert swept.exit_code == 0, swept.stderr
+    assert [row.split() for row in swept.stdout.splitlines()] == [
+        ["C", "how", "acc", "how"],
+        ["0.5", "'a'", "2.5", "'a'"],
+        ["0.5", "'b'", "2.5", "'b'"],
+        ["1", "'a'", "5", "'a'"],
+        ["1", "'b'", "5", "'b'"],
+    ]
+    assert project.run("--sweep", "C=1,2", "-j1").ran == {"fit": 1}, "C=1 is the call of before, and so is the list"
+    assert project.plan("--sweep", "C=1,2", "--sweep", "how=a,c")["steps"][1]["stale"] == 2
+    assert project.run("--sweep", "Q=1").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("p.toml", "n = 7"), ("p.json", '{"n": 7}'), ("p.yaml", "n: 7"), ("p.yml", "{n: 7}")]
+)
+def test_parameters_come_from_files_and_a_set_is_stronger(project: Project, name: str, text: str) -> None:
+    project.write({"pipeline.py": SWEPT, name: text})
+    assert project.run("--set", "n=7", "-j1").ran == {"load": 1, "fit": 1}
+    for _ in range(2):
+        assert project.run("--params", name, "-j1").ran == {}
+    (project.root / name).write_text(text.replace("7", "8"), "utf-8")
+    assert project.run("--params", name, "-j1").ran == {"load": 1, "fit": 1}, "not the answer for the former file"
+    assert project.run("--params", name, "--set", "n=7", "-j1").ran == {}
+    explained = project.command("explain", "fit", "--params", name)
+    assert explained.exit_code == 0, explained.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.toml", "n = ", "p.toml cannot be read"),
+        ("p.json", "[1]", "it has to hold a table"),
+        ("p.yaml", "a: [", "p.yaml cannot be read"),
+        ("p.ini", "n=1", "its name has to end with .toml"),
+        ("p.toml", "m = 3", "has no parameter 'm'"),
+        ("p.toml", "n = 'many'", "expected int"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(project: Project, name: str, text: str, said: str) -> None:
+    project.write({"pipeline.py": SWEPT, name: text})
+    refused = project.run("--params", name, json=False)
+    assert (refused.exit_code, said in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_profile_has_settings_and_parameters(project: Project) -> None:
+    project.write({"pipeline.py": SWEPT, "pyproject.toml": CONFIGURED})
+    run = project.run("--profile", "big")
+    assert (run.ran, run.of("run_start")[0]["jobs"]) == ({"load": 1, "fit": 1}, 1)
+    assert project.run("--set", "n=50").ran == {}
+    wrong = project.run("--profile", "bigg", json=False)
+    assert (wrong.exit_code, "did you mean big?" in wrong.stderr) == (2, True)

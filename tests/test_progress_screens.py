@@ -264,7 +264,7 @@ def test_progress_off_still_says_how_it_ended() -> None:
 
 
 def test_messages_name_only_commands_that_exist_and_repeat_what_the_call_was_about() -> None:
-    few = Wishes(commands=Commands(frozenset({"run"}), "my study/p.py:grid", ("ks=8,16",)))
+    few = Wishes(commands=Commands(frozenset({"run"}), "my study/p.py:grid", (("--set", "ks=8,16"),)))
     text = told(SCREENS["failure"], Mode.BARS, wishes=few)
     assert "jpipe debug" not in text and "jpipe plan" not in text
     assert "jpipe run 'my study/p.py:grid' score --item 7 --set ks=8,16" in text

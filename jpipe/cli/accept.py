@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 from jpipe.render.humanize import ago, counted
@@ -30,7 +31,7 @@ __all__ = ["command"]
 @click.option("--undo", is_flag=True, help="Take it back: the edit counts again.")
 @click.option("--list", "listed", is_flag=True, help="Show everything that was accepted.")
 @flags.settings("cache_dir")
-@flags.SET
+@flags.parameters
 @flags.JSON
 def command(
     words: tuple[str, ...],
@@ -38,7 +39,7 @@ def command(
     yes: bool,
     undo: bool,
     listed: bool,
-    sets: tuple[str, ...],
+    given: Given,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -46,7 +47,7 @@ def command(
 
     Shows the edit first, and asks. Another edit of the step counts again.
     """
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     if listed:
         return _list(call, as_json)
     if len(call.steps) != 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import ExitCode, WiringError
 from jpipe.render.source_excerpt import excerpt, place
@@ -26,14 +27,14 @@ __all__ = ["command"]
 @click.command("check")
 @flags.PLACE
 @flags.settings("cache_dir")
-@flags.SET
+@flags.parameters
 @flags.JSON
-def command(words: tuple[str, ...], sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+def command(words: tuple[str, ...], given: Given, as_json: bool, **options: Any) -> int:
     """Find mistakes before anything runs: results used as values while the pipeline is laid out, wrong wiring.
 
     Also says what jpipe cannot see change. Exit 3 when the pipeline could not run.
     """
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     mistakes = _mistakes(call)
     unseen: dict[str, tuple[Unseen, ...]] = {}
     obstacles: list[str] = []

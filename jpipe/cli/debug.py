@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import ExitCode, UsageError
+from jpipe.render.commands import loading_arguments
 from jpipe.render.styled_text import columns, dim, good, line, name, strong
 
 if TYPE_CHECKING:
@@ -33,15 +35,15 @@ _MARK = "# Written by jpipe debug --script"
     help="Write a script that an editor's own debugger can run; default debug_STEP_N.py.",
 )
 @flags.settings("cache_dir")
-@flags.SET
+@flags.parameters
 def command(
-    words: tuple[str, ...], item: int | None, trace: bool, script: str | None, sets: tuple[str, ...], **options: Any
+    words: tuple[str, ...], item: int | None, trace: bool, script: str | None, given: Given, **options: Any
 ) -> int:
     """Call one item of a STEP in this process, with its inputs from the cache, and open the debugger where it raises.
 
     Nothing is captured and nothing is stored. PYTHONBREAKPOINT chooses the debugger.
     """
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     if len(call.steps) != 1:
         raise UsageError("name the one step to debug", hint="jpipe debug STEP --item 7")
     from jpipe.debugging import prepare_item
@@ -76,8 +78,7 @@ def _write_script(call: Invocation, prepared: PreparedItem, chosen: str) -> int:
     arguments = [repr(os.path.realpath(call.file)), repr(step), str(prepared.item)]
     if call.place.pipeline is not None:
         arguments.append(f"pipeline={call.place.pipeline!r}")
-    if call.sets:
-        arguments.append(f"sets={dict(text.split('=', 1) for text in call.sets)!r}")
+    arguments += loading_arguments(call.given.flags)
     if call.settings.cache_dir is not None:
         arguments.append(f"cache_dir={os.path.abspath(call.settings.cache_dir)!r}")
     text = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import invocation
 from jpipe.errors import ExitCode, UsageError
 
@@ -22,11 +23,11 @@ __all__ = ["command"]
 @flags.PLACE
 @click.option("--item", type=int, default=0, metavar="N", help="The item whose key is shown, from 0.")
 @flags.settings("cache_dir")
-@flags.SET
+@flags.parameters
 @flags.JSON
-def command(words: tuple[str, ...], item: int, sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **options: Any) -> int:
     """Say of a STEP where it is called, what it watches, what it takes and gives, and what cannot be watched."""
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     if len(call.steps) != 1:
         raise UsageError("name the one step to explain", hint="jpipe explain STEP")
     from jpipe import api

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
 from jpipe.settings import SETTINGS, Setting
 
-__all__ = ["FORCE", "JSON", "PLACE", "QUIET", "SET", "flags_of", "settings"]
+__all__ = ["FORCE", "JSON", "PLACE", "QUIET", "Given", "flags_of", "parameters", "settings"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 PLACE = click.argument("words", nargs=-1, metavar="[FILE][:PIPELINE] [STEP]...")
-SET = click.option(
-    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline; may be repeated."
-)
+
+
+class Given(NamedTuple):
+    """Where parameters of the pipeline come from, the weakest first.
+
+    Parameters
+    ----------
+    profile
+        A profile of pyproject.toml, or None.
+    files
+        Files with parameters.
+    sets
+        ``NAME=VALUE`` texts.
+    sweeps
+        ``NAME=A,B,C`` texts: the pipeline for each of the values.
+    """
+
+    profile: str | None = None
+    files: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    sweeps: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> tuple[tuple[str, str], ...]:
+        """The flags with their values, as the next command has to repeat them."""
+        profile = [("--profile", self.profile)] if self.profile else []
+        named = (("--params", self.files), ("--set", self.sets), ("--sweep", self.sweeps))
+        return (*profile, *((flag, text) for flag, texts in named for text in texts))
+
+
+def parameters(command: Command) -> Command:
+    """``--set``, ``--params``, ``--profile`` and ``--sweep``, as the one argument `given` of the command."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **options: Any) -> Any:
+        given = Given(*(options.pop(name) for name in ("profile", "files", "sets", "sweeps")))
+        return command(*args, given=given, **options)
+
+    for option in (
+        click.option("--sweep", "sweeps", multiple=True, metavar="NAME=A,B", help="The pipeline for each value."),
+        click.option("--profile", metavar="NAME", help="Settings and parameters of [tool.jpipe.profiles.NAME]."),
+        click.option("--params", "files", multiple=True, metavar="FILE", help="Parameters from TOML, YAML or JSON."),
+        click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline."),
+    ):
+        gathered = option(gathered)
+    return cast(Command, gathered)
+
+
 FORCE = click.option("-f", "--force", multiple=True, metavar="STEP", help="Run this step again; may be repeated.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import invocation
 from jpipe.errors import ExitCode, UsageError
 
@@ -38,10 +39,10 @@ _BY_SUFFIX = {
 @click.option("--json", "form", flag_value="json", help="Write JSON.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file, whose ending says the form.")
 @flags.settings("cache_dir")
-@flags.SET
-def command(words: tuple[str, ...], sets: tuple[str, ...], form: str | None, output: str | None, **options: Any) -> int:
+@flags.parameters
+def command(words: tuple[str, ...], given: Given, form: str | None, output: str | None, **options: Any) -> int:
     """Draw the steps and what each needs, with what is up to date."""
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     form = form or _form_of(output)
     from jpipe import api
 

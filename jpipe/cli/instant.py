@@ -20,7 +20,7 @@ __all__ = ["asked", "recalled", "tell_again"]
 def asked(call: Invocation) -> Asked:
     """What a command asks for; to be made before the pipeline file is imported."""
     cache = os.path.abspath(call.cache_dir)
-    return Asked(os.path.realpath(call.file), call.place.pipeline, call.sets, call.steps, cache)
+    return Asked(os.path.realpath(call.file), call.place.pipeline, call.asked, call.steps, cache)
 
 
 def recalled(question: Asked) -> dict[str, Any] | None:

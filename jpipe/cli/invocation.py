@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.cli.commands import COMMANDS
+from jpipe.cli.flags import Given
 from jpipe.cli.targets import Place, place_of
 from jpipe.errors import UsageError
 from jpipe.render.commands import Commands
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jpipe.define.pipeline import Pipeline
+    from jpipe.define.sweep import Sweep
 
 __all__ = ["Invocation", "invocation"]
 
@@ -34,15 +36,15 @@ class Invocation:
         File, pipeline and steps as they were typed.
     settings
         Everything configured.
-    sets
-        The ``--set`` texts.
+    given
+        Where parameters of the pipeline come from.
     cache_flag
         What ``--cache-dir`` says.
     """
 
     place: Place
     settings: Settings
-    sets: tuple[str, ...] = ()
+    given: Given = Given()  # noqa: RUF009 - an immutable tuple
     cache_flag: str = ""
 
     @property
@@ -57,7 +59,12 @@ class Invocation:
 
     @cached_property
     def pipeline(self) -> Pipeline[..., Any]:
-        """The pipeline, imported; what its file prints meanwhile is not part of what the command gives."""
+        """The pipeline, imported: for each combination of values where they are swept."""
+        return self._loaded if self.sweep is None else self.sweep
+
+    @cached_property
+    def _loaded(self) -> Pipeline[..., Any]:
+        """The pipeline of the file; what that prints meanwhile is not part of what the command gives."""
         from jpipe.define import loader
 
         with contextlib.redirect_stdout(sys.stderr):
@@ -65,13 +72,51 @@ class Invocation:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The values of ``--set``, by the pipeline's annotations."""
-        texts = _pairs(self.sets)
-        if not texts:
+        """The parameters of `pipeline`."""
+        return self._given if self.sweep is None else {}
+
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        """The values of ``--profile``, ``--params`` and ``--set``, by the pipeline's annotations."""
+        texts = _pairs(self.given.sets)
+        if not texts and not self._values:
             return {}
         from jpipe.define import parameters
 
-        return parameters.parse(self.pipeline, texts)
+        return parameters.given(self._loaded, self._values, texts)
+
+    @cached_property
+    def sweep(self) -> Sweep | None:
+        """The pipeline for each combination of the values of ``--sweep``, if there are any."""
+        if not self.given.sweeps:
+            return None
+        from jpipe.define import parameters
+        from jpipe.define.parameter_text import elements
+        from jpipe.define.sweep import Sweep
+
+        varied = {
+            name: [parameters.parse(self._loaded, {name: part})[name] for part in elements(values)]
+            for name, values in _pairs(self.given.sweeps, "--sweep").items()
+        }
+        fixed = {name: value for name, value in self._given.items() if name not in varied}
+        return Sweep(self._loaded, fixed, varied)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        """The values that the profile and files give."""
+        values = dict(self.settings.parameters)
+        if self.given.files:
+            from jpipe.define.parameter_files import read_parameters
+
+            for file in self.given.files:
+                values |= read_parameters(file)
+        return values
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What the parameters are given as: an instant answer holds for these alone."""
+        values = (f"{name}: {value!r}" for name, value in self._values.items())
+        return (*self.given.sets, *(f"sweep {text}" for text in self.given.sweeps), *values)
 
     @property
     def cache_dir(self) -> Path:
@@ -95,10 +140,10 @@ class Invocation:
         """How to call jpipe again about the same pipeline."""
         typed = str(self.place.file) if self.place.file else ""
         where = f"{typed}:{self.place.pipeline}" if self.place.pipeline else typed
-        return Commands(frozenset(COMMANDS), where, self.sets, self.cache_flag)
+        return Commands(frozenset(COMMANDS), where, self.given.flags, self.cache_flag)
 
 
-def invocation(words: Sequence[str], flags: Mapping[str, Any], sets: Sequence[str] = ()) -> Invocation:
+def invocation(words: Sequence[str], flags: Mapping[str, Any], given: Given = Given()) -> Invocation:  # noqa: B008
     """Read a command line about a pipeline.
 
     Raises
@@ -108,16 +153,17 @@ def invocation(words: Sequence[str], flags: Mapping[str, Any], sets: Sequence[st
     """
     place = place_of(words)
     start = place.file.parent if place.file else Path.cwd()
-    return Invocation(place, settings_for(start, flags), tuple(sets), str(flags.get("cache_dir") or ""))
+    settings = settings_for(start, flags, profile=given.profile)
+    return Invocation(place, settings, given, str(flags.get("cache_dir") or ""))
 
 
-def _pairs(sets: Sequence[str]) -> dict[str, str]:
+def _pairs(sets: Sequence[str], flag: str = "--set") -> dict[str, str]:
     texts: dict[str, str] = {}
     for text in sets:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise UsageError(f"--set {text}: that is not NAME=VALUE", hint="write for instance --set ks=8,16,32")
+            raise UsageError(f"{flag} {text}: that is not NAME=VALUE", hint=f"write for instance {flag} ks=8,16,32")
         if name.strip() in texts:
-            raise UsageError(f"--set {name.strip()} is given twice", hint=f"one list: --set {name.strip()}=8,16,32")
+            raise UsageError(f"{flag} {name.strip()} is given twice", hint=f"one list: {flag} {name.strip()}=8,16,32")
         texts[name.strip()] = value
     return texts

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.instant import asked, recalled
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import ExitCode
@@ -25,13 +26,13 @@ __all__ = ["command", "tell_plan"]
 @click.option("--why", is_flag=True, help="Show what changed.")
 @flags.settings("jobs", "cache_dir")
 @flags.FORCE
-@flags.SET
+@flags.parameters
 @flags.JSON
 def command(
-    words: tuple[str, ...], sets: tuple[str, ...], force: tuple[str, ...], why: bool, as_json: bool, **options: Any
+    words: tuple[str, ...], given: Given, force: tuple[str, ...], why: bool, as_json: bool, **options: Any
 ) -> int:
     """Say what a run would do, and why, without running anything."""
-    return tell_plan(invocation(words, flags.flags_of(options), sets), force, why=why, as_json=as_json)
+    return tell_plan(invocation(words, flags.flags_of(options), given), force, why=why, as_json=as_json)
 
 
 def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: bool) -> int:

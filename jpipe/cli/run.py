@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.plan import tell_plan
-from jpipe.errors import UsageError
+from jpipe.errors import ExitCode, UsageError
 from jpipe.model.events import Observer, everyone
 from jpipe.system.machine import workers_of
 
@@ -26,7 +27,7 @@ __all__ = ["command", "items_of"]
 @flags.settings("jobs", "keep_going", "fail_fast", "cache_dir", "backend", "backend_options", "progress", "tb")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would run, like jpipe plan.")
 @flags.FORCE
-@flags.SET
+@flags.parameters
 @click.option("--item", "items", multiple=True, metavar="N", help="Only this item of the step: 7, 0-4 or 3,9,12.")
 @click.option("--failed", is_flag=True, help="Only the items that failed last time.")
 @click.option("--frozen", is_flag=True, help="Run nothing; exit 4 if anything would run.")
@@ -36,12 +37,12 @@ __all__ = ["command", "items_of"]
 @click.option("--json", "as_json", is_flag=True, help="Write events to stdout, a JSON object a line.")
 @click.option("--report", metavar="FILE", help="Write what the run did and gave as one HTML page.")
 @click.option("--trace", metavar="FILE", help="Write when which worker did what, for Chrome's tracing.")
-def command(words: tuple[str, ...], sets: tuple[str, ...], dry_run: bool, **options: Any) -> int:
+def command(words: tuple[str, ...], given: Given, dry_run: bool, **options: Any) -> int:
     """Bring a pipeline up to date: run what has to run, take the rest from the cache.
 
     FILE defaults to pipeline.py. With STEPs, only they and what they need.
     """
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     if dry_run:
         return tell_plan(call, options["force"], why=bool(options["verbose"]), as_json=options["as_json"])
     return _run(call, options)
@@ -53,7 +54,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
         raise UsageError("--item needs the one step whose items it means", hint="jpipe run STEP --item 7")
     begun = time.perf_counter()
     question = asked(call)
-    if not (items or options["force"] or options["failed"] or options["verbose"]):
+    if not (items or call.given.sweeps or options["force"] or options["failed"] or options["verbose"]):
         answer = recalled(question)
         if answer is not None:
             observers, close = _observers(call, options)
@@ -94,6 +95,10 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
     finally:
         close()
     _report(call, run.name, options)
+    if call.sweep is not None and run.exit_code is ExitCode.OK and not options["as_json"]:
+        from jpipe.render.sweep_text import sweep_lines
+
+        call.out.write(*sweep_lines(call.sweep.combinations, run.value))
     return int(run.exit_code)
 
 

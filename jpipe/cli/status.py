@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import invocation
 from jpipe.cli.plan import plan_for
 from jpipe.errors import ExitCode
@@ -30,14 +31,14 @@ __all__ = ["command"]
 @flags.PLACE
 @click.option("--check", is_flag=True, help="Exit 4 if a run would have something to do.")
 @flags.settings("cache_dir")
-@flags.SET
+@flags.parameters
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; for use with --check.")
 @flags.JSON
 def command(
-    words: tuple[str, ...], sets: tuple[str, ...], check: bool, quiet: bool, as_json: bool, **options: Any
+    words: tuple[str, ...], given: Given, check: bool, quiet: bool, as_json: bool, **options: Any
 ) -> int:
     """Say in a few lines what is up to date, without running anything."""
-    call = invocation(words, flags.flags_of(options), sets)
+    call = invocation(words, flags.flags_of(options), given)
     plan = plan_for(call)
     if as_json:
         json.dump(plan.to_json(), sys.stdout, indent=2)

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["meanings"]
+__all__ = ["elements", "meanings"]
 
 _WORDS = {"none": None, "null": None, "true": True, "false": False}
 _OPENING = {"[": "]", "(": ")", "{": "}"}
@@ -34,13 +34,25 @@ def meanings(text: str) -> Iterator[Any]:
             yield value
 
 
+def elements(text: str) -> list[str]:
+    """The texts between the commas of a list, with or without brackets around it.
+
+    Examples
+    --------
+    >>> elements("0.1,1,10"), elements("[1, 2], [3]")
+    (['0.1', '1', '10'], ['[1, 2]', '[3]'])
+    """
+    text = text.strip()
+    return _split(text[1:-1] if _is_enclosed(text) else text)
+
+
 def _read(text: str, atom: Callable[[str], Any]) -> Any:
     text = text.strip()
     table = _table(text)
     if table is not None:
         return table
     is_enclosed = _is_enclosed(text)
-    parts = _split(text[1:-1] if is_enclosed else text)
+    parts = elements(text)
     if not is_enclosed and len(parts) < 2 and not text.endswith(","):
         return atom(text)
     whole = atom(text) if is_enclosed else text

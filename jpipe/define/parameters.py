@@ -14,7 +14,7 @@ from jpipe.define.parameter_text import meanings
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import UsageError, did_you_mean
 
-__all__ = ["check", "convert", "parse"]
+__all__ = ["check", "convert", "given", "parse"]
 
 _NOTHING = inspect.Parameter.empty
 
@@ -46,6 +46,11 @@ def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, A
 def convert(pipeline: Pipeline[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of parameters given as values of a file, such as TOML; as `parse` otherwise."""
     return {name: _converted(pipeline, name, value, [value]) for name, value in _known(pipeline, values)}
+
+
+def given(pipeline: Pipeline[..., Any], values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters that values and texts give together; a text is stronger."""
+    return convert(pipeline, {n: v for n, v in values.items() if n not in texts}) | parse(pipeline, texts)
 
 
 def check(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "loading_arguments"]
+
+
+def loading_arguments(flags: tuple[tuple[str, str], ...]) -> list[str]:
+    """The flags that give parameters, as arguments of `jpipe.debugging.load_item`."""
+    sets = dict(text.split("=", 1) for flag, text in flags if flag == "--set")
+    files = [file for flag, file in flags if flag == "--params"]
+    profiles = [f"profile={name!r}" for flag, name in flags if flag == "--profile"]
+    return [*profiles, *([f"params={files!r}"] if files else []), *([f"sets={sets!r}"] if sets else [])]
 
 
 class Commands(NamedTuple):
@@ -20,14 +28,14 @@ class Commands(NamedTuple):
     where
         What names the pipeline on the command line: empty for the default file, else ``FILE`` or ``FILE:PIPELINE``.
     parameters
-        The ``--set`` arguments of this call, which the next one has to repeat to mean the same items.
+        The flags that give parameters, as (flag, value), which the next call has to repeat to mean the same items.
     cache_dir
         The ``--cache-dir`` of this call, or "".
     """
 
     known: Collection[str] = ("run",)
     where: str = ""
-    parameters: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
     cache_dir: str = ""
 
     def text(self, command: str, *arguments: str, parameters: bool = True) -> str | None:
@@ -36,7 +44,7 @@ class Commands(NamedTuple):
             return None
         words = ["jpipe", command, *([self.where] if self.where else []), *arguments]
         if parameters:
-            words += [word for pair in self.parameters for word in ("--set", pair)]
+            words += [word for flag in self.parameters for word in flag]
         if self.cache_dir:
             words += ["--cache-dir", self.cache_dir]
         import shlex  # only where a command is shown
@@ -51,8 +59,7 @@ class Commands(NamedTuple):
         arguments = [repr(f"{file}.py" if pipeline else file or "pipeline.py"), repr(step), str(item)]
         if pipeline:
             arguments.append(f"pipeline={pipeline!r}")
-        if self.parameters:
-            arguments.append(f"sets={dict(pair.split('=', 1) for pair in self.parameters)!r}")
+        arguments += loading_arguments(self.parameters)
         if self.cache_dir:
             arguments.append(f"cache_dir={self.cache_dir!r}")
         return f"from jpipe.debugging import load_item; f, args, kwargs = load_item({', '.join(arguments)})"

@@ -107,7 +107,7 @@ def test_a_stronger_source_turns_the_opposite_off(here: Path) -> None:
         ("[tool.jpipe]\ncache_dir = 3\n", "cache_dir = 3: that is not a name", "the path of a folder", 2),
         ("[tool.jpipe.sweep]\nx = 1\n", "no setting 'sweep'", "there are", 1),
         ("[tool]\njpipe = 3\n", "is not a table", "write [tool.jpipe]", None),
-        ("[tool.jpipe]\njobs = \n", "no valid TOML", "mend that line", 2),
+        ("[tool.jpipe]\njobs = \n", "not valid TOML", "mend that line", 2),
     ],
 )
 def test_a_wrong_setting_in_pyproject_is_named_with_its_line(

@@ -126,7 +126,7 @@ def test_a_wrong_setting_in_pyproject_is_named_with_its_line(
     [
         ("JPIPE_JOBS", "x", "JPIPE_JOBS=x: that is not a number of workers", "write a whole number"),
         ("JPIPE_JOBS", "0", "JPIPE_JOBS=0", "write a whole number"),
-        ("JPIPE_JOB", "2", "JPIPE_JOB is no setting", "did you mean JPIPE_JOBS?"),
+        ("JPIPE_JOB", "2", "JPIPE_JOB is not a setting", "did you mean JPIPE_JOBS?"),
         ("JPIPE_COLOR", "allways", "JPIPE_COLOR=allways", "did you mean always?"),
         ("JPIPE_BACKEND_OPTIONS", "a", "'a' is not a pair", "write name=value"),
     ],
@@ -163,5 +163,5 @@ def test_items_are_numbers_ranges_and_lists(texts: tuple[str, ...], items: tuple
 
 @pytest.mark.parametrize("text", ["x", "", "1-", "-1", "2-x", "1.5"])
 def test_what_is_no_item_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no number of an item"):
+    with pytest.raises(UsageError, match="not the number of an item"):
         items_of((text,))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +10,16 @@ from typing import Any
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.pipeline_session import PipelineSession
-from jpipe.decide.stored_results import load_result, load_step
 from jpipe.define.pipeline import Pipeline
-from jpipe.history.journal_writer import Journal
 from jpipe.history.run_index import journal_folder
-from jpipe.model.events import Event, Observer, everyone
+from jpipe.model.events import Observer
 from jpipe.model.plan import Plan
-from jpipe.model.run_limits import Limits
 from jpipe.model.run_report import Run
-from jpipe.parallel.n_jobs import memory_for_items, workers
-from jpipe.schedule.after_run import leave_behind, plan_of, results_of
-from jpipe.schedule.run import Once, Request, carry_out
-from jpipe.store import CacheWarning, MissingEntry
+from jpipe.schedule.after_run import plan_of
+from jpipe.schedule.run import run_pipeline
+from jpipe.schedule.run_request import RunRequest
 
 __all__ = ["graph", "plan", "run"]
-
-COMPARED = 500
-"""Of a run of at most so many calls the journal notes the results even if nothing ran."""
 
 
 def run(
@@ -66,7 +57,7 @@ def run(
     backend, backend_options
         A joblib backend by name, and more keyword arguments for ``joblib.Parallel``.
     cache_dir
-        The cache. Default: ``cache`` in the project of the pipeline's file.
+        The cache. Default: what the settings say, else ``cache`` in the project of the pipeline's file.
     keep_going
         After a failure, go on with everything that does not depend on it.
     fail_fast
@@ -100,59 +91,36 @@ def run(
     OutOfDateError
         With `frozen`, when something would run.
     """
-    session = PipelineSession(pipeline, parameters, cache_dir)
-    begun = time.perf_counter()
-    settings = session.settings
-    n_jobs = settings.jobs if n_jobs is None else n_jobs
-    if backend is None:
-        backend, backend_options = settings.backend, {**settings.backend_options, **(backend_options or {})}
-    limits = Limits(workers(n_jobs), keep_going, fail_fast, detailed, memory_for_items())
-    request = Request(limits, targets, n_jobs, backend, backend_options, force, items, failed, frozen, capture)
-    name = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
-    journal = Journal(journal_folder(session.store.root), session.opening(name))
-    emit = Once(everyone([journal, observer or _ignore]))
-    done = carry_out(session, request, name, emit)
-    pipeline_state, item_results, outcome = done.pipeline_state, done.item_results, done.outcome
-    seconds = time.perf_counter() - begun
-    emit(
-        done.counts.run_ended(outcome, seconds, item_results.slowest, item_results.largest, item_results.final_results)
+    request = RunRequest(
+        pipeline,
+        parameters,
+        targets=targets,
+        n_jobs=n_jobs,
+        backend=backend,
+        backend_options=backend_options,
+        cache_dir=cache_dir,
+        keep_going=keep_going,
+        fail_fast=fail_fast,
+        force=force,
+        items=items,
+        failed=failed,
+        frozen=frozen,
+        observer=observer,
+        detailed=detailed,
+        capture=capture,
+        asked=asked,
     )
-    is_other = leave_behind(session, pipeline_state, item_results, name, outcome, asked, targets) or journal.is_needed
-    is_told = is_other or len(pipeline_state.states) <= COMPARED
-    journal.close(results_of(pipeline_state, with_places=is_other) if is_told else (), whole=is_other)
-    if observer is None:
-        for complaint in item_results.complaints:
-            warnings.warn(complaint, CacheWarning, stacklevel=2)
-
-    def load_value() -> Any:
-        try:
-            return load_result(session.result, pipeline_state)
-        except MissingEntry:
-            options = {"n_jobs": n_jobs, "backend": backend, "backend_options": backend_options, "cache_dir": cache_dir}
-            return run(pipeline, parameters, targets=targets, **options).value  # type: ignore[arg-type]
-
-    return Run(
-        pipeline=pipeline.name,
-        name=name,
-        outcome=outcome,
-        steps=tuple(emit.steps),
-        failures=tuple(item_results.failures),
-        seconds=seconds,
-        make_plan=lambda: plan_of(session, pipeline_state),
-        load_value=load_value,
-        load_step=lambda step: load_step(pipeline_state, step),
-        write_html=lambda path: _write_html(Path(path), session, name),
-    )
+    return run_pipeline(request, _write_html)
 
 
-def _write_html(path: Path, session: PipelineSession, run: str) -> None:
+def _write_html(session: PipelineSession, run: str, path: str | os.PathLike[str]) -> None:
     from jpipe.history.journal_reader import find_run, runs
     from jpipe.render.commands import Commands
     from jpipe.report.write_report import report_html, write_file
 
     folder = journal_folder(session.store.root)
     rows = [row for row in runs(folder) if row.pipeline == session.identity]
-    write_file(path, report_html(session.store, folder, rows, find_run(rows, run), Commands(known=())))
+    write_file(Path(path), report_html(session.store, folder, rows, find_run(rows, run), Commands(known=())))
 
 
 def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any], n_jobs: int | None = None) -> Run:
@@ -211,7 +179,3 @@ def graph(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = N
     check(pipeline, dict(parameters or {}))
     layout, _ = lay_out(pipeline, dict(parameters or {}))
     return Graph(layout, pipeline.name)
-
-
-def _ignore(event: Event) -> None:
-    """Take an event and do nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import networkx
@@ -71,27 +70,6 @@ class Graph(Displayed):
         if not networkx.is_directed_acyclic_graph(self.steps):
             return list(first)
         return list(networkx.lexicographical_topological_sort(self.steps, key=first.__getitem__))
-
-    def remaining(self, seconds: Mapping[str, float]) -> dict[int, float]:
-        """By call, the length of the longest path from it to an end, in seconds.
-
-        Parameters
-        ----------
-        seconds
-            By step, what one item takes; 1 where that is not known.
-        """
-        longest: dict[int, float] = {}
-        for number in reversed(list(networkx.topological_sort(self.digraph))):
-            own = seconds.get(self.digraph.nodes[number]["step"], 1.0)
-            longest[number] = own + max((longest[n] for n in self.digraph.successors(number)), default=0.0)
-        return longest
-
-    def upstream(self, targets: Iterable[int]) -> set[int]:
-        """The calls of `targets` and all that they need."""
-        found = set(targets)
-        for target in list(found):
-            found |= networkx.ancestors(self.digraph, target)
-        return found
 
     def to_dot(self) -> str:
         """The steps in Graphviz's language."""

@@ -85,7 +85,7 @@ class Step(Displayed, Generic[P, R_co]):
 
     def options(self, **changes: Unpack[StepKeywords]) -> Step[P, R_co]:
         """A copy of this step with other options."""
-        return Step(self.function, _checked(self.declared, changes))
+        return Step(self.function, self.declared.with_(**changes))
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
@@ -153,12 +153,6 @@ class Step(Displayed, Generic[P, R_co]):
         return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
-def _checked(options: StepOptions, changes: Mapping[str, Any]) -> StepOptions:
-    checked = options.with_(**changes)
-    checked.refuse_contradictions()
-    return checked
-
-
 def _find(module: str, qualname: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
@@ -196,11 +190,11 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     UsageError
         For an unknown option, or a value that it cannot take.
     """
-    checked = _checked(StepOptions(), options)
+    checked = StepOptions().with_(**options)
 
     def mark(target: Callable[..., Any]) -> Step[..., Any]:
         if isinstance(target, Step):
-            return Step(target.function, _checked(target.declared, options))
+            return Step(target.function, target.declared.with_(**options))
         if isinstance(target, (staticmethod, classmethod)):
             raise UsageError("@step goes below @staticmethod and @classmethod", hint="swap the two decorators")
         if not callable(target):

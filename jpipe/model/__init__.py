@@ -1,1 +1,1 @@
-"""The words that all rooms share, as passive values: outcomes, reasons, events, step options, limits, plan, report."""
+"""The words that all rooms share, as passive values: outcomes, reasons, events, step options, plan, report."""

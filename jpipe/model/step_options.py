@@ -120,9 +120,6 @@ class StepOptions(NamedTuple):
                 )
         return self._replace(**{name: _checked(name, value) for name, value in changes.items()})
 
-    def refuse_contradictions(self) -> None:
-        """Raise `UsageError` for options that exclude each other."""
-
 
 def _checked(name: str, value: Any) -> Any:
     check = _CHECKS.get(name)

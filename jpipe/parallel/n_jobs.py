@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jpipe.errors import UsageError
@@ -11,7 +11,7 @@ from jpipe.parallel import joblib_config
 from jpipe.system.machine import workers_of
 from jpipe.system.memory import machine_memory
 
-__all__ = ["memory_for_items", "pool_maker", "resolve_n_jobs", "workers"]
+__all__ = ["Pools", "memory_for_items", "resolve_n_jobs", "workers"]
 
 
 def resolve_n_jobs(n_jobs: Any) -> int:
@@ -48,33 +48,45 @@ def memory_for_items() -> int:
     return int(machine_memory() * 0.9)
 
 
-def pool_maker(
-    n_jobs: int | None,
-    backend: str | None,
-    options: Mapping[str, Any] | None,
-    preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
-) -> Callable[[bool], Any]:
-    """What opens a pool when one is needed; it is called with whether its workers are to be threads.
+class Pools:
+    """Opens the pools of a run when they are needed.
 
     Parameters
     ----------
     n_jobs, backend, options, preload
         See `jpipe.parallel.pool.Pool`. Workers are preloaded unless somebody asks for others.
+
+    Attributes
+    ----------
+    n_jobs
+        How many workers that makes here.
     """
 
-    def make(threads: bool) -> Any:
+    def __init__(
+        self,
+        n_jobs: int | None,
+        backend: str | None,
+        options: Mapping[str, Any] | None,
+        preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+    ) -> None:
+        self.n_jobs = workers(n_jobs)
+        self._wanted = n_jobs
+        self._backend = backend
+        self._options = options
+        self._preload = preload
+
+    def open(self, threads: bool) -> Any:
+        """A pool, of threads or of what the backend makes."""
         from jpipe.parallel.pool import Pool
 
-        wanted = -1 if n_jobs is None and joblib_config.effective_n_jobs() is None else n_jobs
-        if not threads and workers(n_jobs) == 1:
+        wanted = -1 if self._wanted is None and joblib_config.effective_n_jobs() is None else self._wanted
+        if not threads and self.n_jobs == 1:
             # For an item that is not to run in the main process: of one worker joblib makes none.
             wanted = 2
         if threads:
             return Pool(wanted if wanted is not None else -1, "threading")
-        chosen = "preloaded" if backend is None and not joblib_config.is_configured() else backend
-        return Pool(wanted, chosen, options=options, preload=preload)
-
-    return make
+        chosen = "preloaded" if self._backend is None and not joblib_config.is_configured() else self._backend
+        return Pool(wanted, chosen, options=self._options, preload=self._preload)
 
 
 def _told() -> int:

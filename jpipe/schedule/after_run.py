@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer, texts_of
@@ -18,39 +19,44 @@ from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
 from jpipe.schedule.item_results import ItemResults
+from jpipe.schedule.run_request import RunRequest
+from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.upkeep import tidy
 from jpipe.store import MissingEntry
 
-__all__ = ["leave_behind", "plan_of", "results_of"]
+__all__ = ["FinishedRun", "leave_behind", "plan_of", "results_of"]
 
 
-def leave_behind(
-    session: PipelineSession,
-    pipeline_state: PipelineState,
-    item_results: ItemResults,
-    name: str,
-    outcome: Outcome,
-    asked: Asked | None,
-    targets: Sequence[str],
-) -> bool:
-    """Everything that is due when a run is over; says whether it gave something else than the run before.
+class FinishedRun(NamedTuple):
+    """A run that is over.
 
     Parameters
     ----------
+    name, outcome
+        Its name, and what became of it.
+    pipeline_state
+        What is known of every call.
+    counts
+        How many items of each step became what.
     item_results
         What failed, and how long items took.
-    name, outcome
-        The run's name, and what became of it.
-    asked
-        What the command line asked for, or None.
-    targets
-        The steps that were asked for.
     """
-    is_other = _remember(session, pipeline_state, item_results, name, outcome)
-    if outcome is not Outcome.CACHED:
-        tidy(session.store, session.identity, name, pipeline_state.states.values())
-    if asked is not None and outcome in (Outcome.CACHED, Outcome.RAN):
-        _leave_answer(asked, session, targets, pipeline_state if outcome is Outcome.CACHED else None)
+
+    name: str
+    outcome: Outcome
+    pipeline_state: PipelineState
+    counts: RunCounts
+    item_results: ItemResults
+
+
+def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRun) -> bool:
+    """Do all that is due when a run is over; whether it gave something else than the run before."""
+    is_other = _remember(session, done.pipeline_state, done.item_results, done.name, done.outcome)
+    if done.outcome is not Outcome.CACHED:
+        tidy(session.store, session.identity, done.name, done.pipeline_state.states.values())
+    if request.asked is not None and done.outcome in (Outcome.CACHED, Outcome.RAN):
+        known = done.pipeline_state if done.outcome is Outcome.CACHED else None
+        _leave_answer(request.asked, session, request.targets, known)
     return is_other
 
 

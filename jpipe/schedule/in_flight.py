@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from jpipe.parallel.n_jobs import Pools, memory_for_items
 from jpipe.schedule.chunks import Chunk, StepQueue
 from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.run_folder import RunFolder
@@ -33,20 +34,23 @@ class InFlight:
 
     Parameters
     ----------
-    make_pool
-        Opens a pool, at most one of each kind: called with ``threads``.
+    pools
+        Opens them, at most one of each kind.
     opened
         Called with each pool that was opened.
 
     Attributes
     ----------
+    n_jobs
+        How many workers there are.
     losses
         The chunks that were lost with their workers.
     """
 
-    def __init__(self, make_pool: Callable[[bool], Pool], opened: Callable[[Pool], None]) -> None:
+    def __init__(self, pools: Pools, opened: Callable[[Pool], None]) -> None:
         self.losses = Losses()
-        self._make_pool = make_pool
+        self.n_jobs = pools.n_jobs
+        self._open_pool = pools.open
         self._opened = opened
         self._pools: dict[bool, Pool] = {}
         self._running: dict[int, Chunk] = {}
@@ -72,16 +76,18 @@ class InFlight:
         """Whether workers were started."""
         return bool(self._pools)
 
-    def memory(self) -> int:
-        """What the items that are running said that they need, bytes."""
-        return sum(chunk.queue.options.memory or 0 for chunk in self._running.values())
+    def has_memory(self, needed: int) -> bool:
+        """Whether so many bytes fit beside what the items that are running said that they need."""
+        taken = sum(chunk.queue.options.memory or 0 for chunk in self._running.values())
+        available = memory_for_items()
+        return not available or taken + needed <= available
 
     def pool(self, entry: StepQueue) -> Pool:
         """The pool for a step, opened when it is the first to need it."""
         threads = entry.options.prefer == "threads"
         pool = self._pools.get(threads)
         if pool is None:
-            pool = self._pools[threads] = self._make_pool(threads)
+            pool = self._pools[threads] = self._open_pool(threads)
             pool.__enter__()
             self._opened(pool)
         return pool

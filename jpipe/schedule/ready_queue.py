@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from jpipe.decide.call_state import CallState
+from jpipe.define.layout import Call
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready import Item
 
@@ -20,10 +21,10 @@ class ReadyQueue:
 
     Parameters
     ----------
+    calls
+        All calls, each after those that it needs.
     seconds
         By step, what one item took in earlier runs.
-    priorities
-        By call, the longest remaining path; asked for once there is a choice.
     failed_before
         The keys of items that failed in the last run.
     deadly
@@ -32,13 +33,13 @@ class ReadyQueue:
 
     def __init__(
         self,
+        calls: Sequence[Call],
         seconds: Mapping[str, float],
-        priorities: Callable[[], dict[int, float]],
         failed_before: frozenset[bytes],
         deadly: frozenset[bytes] = frozenset(),
     ) -> None:
         self._seconds = seconds
-        self._priorities = priorities
+        self._calls = calls
         self._remaining: dict[int, float] | None = None
         self._failed_before = failed_before | deadly
         self._deadly = deadly
@@ -71,7 +72,7 @@ class ReadyQueue:
         if not queues:
             return None
         if len(queues) > 1 and ranked and self._remaining is None:
-            self._remaining = self._priorities()
+            self._remaining = _remaining(self._calls, self._seconds)
             for entry in self._queues.values():
                 for number in {state.call.number for state, _ in entry.ready}:
                     self._rank(entry, number)
@@ -140,3 +141,14 @@ class ReadyQueue:
     def _rank(self, entry: StepQueue, call: int) -> None:
         if self._remaining is not None:
             entry.priority = max(entry.priority, self._remaining.get(call, 0.0))
+
+
+def _remaining(calls: Sequence[Call], seconds: Mapping[str, float]) -> dict[int, float]:
+    """By call, how long the longest path from it to an end takes; a second for an item of a step never timed."""
+    longest: dict[int, float] = {}
+    for call in reversed(calls):
+        # Whatever needs this call stands after it, and has said how long its own path is.
+        longest[call.number] = longest.get(call.number, 0.0) + seconds.get(call.step.name, 1.0)
+        for need in call.needs:
+            longest[need] = max(longest.get(need, 0.0), longest[call.number])
+    return longest

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
-from jpipe.model.run_limits import Limits
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
@@ -27,6 +26,7 @@ from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.lost_workers import Blame
 from jpipe.schedule.ready import Item
 from jpipe.schedule.ready_queue import ReadyQueue
+from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
@@ -59,8 +59,8 @@ class Scheduler:
     ----------
     store
         Where results are.
-    limits
-        How to behave.
+    request
+        What is asked: what a failure stops.
     pipeline_state
         What is known.
     counts
@@ -82,7 +82,7 @@ class Scheduler:
     def __init__(
         self,
         store: Store,
-        limits: Limits,
+        request: RunRequest,
         *,
         pipeline_state: PipelineState,
         counts: RunCounts,
@@ -94,7 +94,7 @@ class Scheduler:
         heals: bool = True,
     ) -> None:
         self._store = store
-        self._limits = limits
+        self._request = request
         self._pipeline_state = pipeline_state
         self._counts = counts
         self._item_results = item_results
@@ -136,7 +136,7 @@ class Scheduler:
     @property
     def _gives_up(self) -> bool:
         """Whether a failure is to be the end of the run."""
-        return bool(self._item_results.failures) and (self._limits.fail_fast or not self._limits.keep_going)
+        return bool(self._item_results.failures) and (self._request.fail_fast or not self._request.keep_going)
 
     def _work_through(self) -> None:
         try:
@@ -198,7 +198,7 @@ class Scheduler:
             if self._in_flight.losses.is_trying:
                 self._try_alone()
                 return
-            if self._limits.n_jobs == 1 and self._in_flight.running:
+            if self._in_flight.n_jobs == 1 and self._in_flight.running:
                 return
             entry = self._ready_queue.first(self._has_memory, ranked=self._in_flight.running > 0)
             if entry is None:
@@ -223,15 +223,13 @@ class Scheduler:
     def _has_memory(self, entry: StepQueue) -> bool:
         """Whether what the step needs fits beside what is running; a single item may always run."""
         needed = entry.options.memory
-        if needed is None or not self._limits.memory or not self._in_flight.running:
-            return True
-        return self._in_flight.memory() + needed <= self._limits.memory
+        return needed is None or not self._in_flight.running or self._in_flight.has_memory(needed)
 
     def _runs_here(self, entry: StepQueue) -> bool:
         """Whether this process does the next item itself."""
         if needs_process(entry.step) or self._ready_queue.is_deadly(entry):
             return False
-        if self._limits.n_jobs == 1:
+        if self._in_flight.n_jobs == 1:
             return True
         # One that killed its process before is not to kill this one.
         if self._in_flight.running or self._in_flight.losses.happened or self._ready_queue.holds_failed():
@@ -325,7 +323,7 @@ class Scheduler:
         self._pipeline_state.gave_up(state, index)
         self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
         self._stopping |= self._gives_up
-        if self._limits.fail_fast:
+        if self._request.fail_fast:
             self._in_flight.kill()
 
     def _recover(self) -> None:

@@ -12,6 +12,7 @@ from jpipe.define.layout import expected_items
 from jpipe.model.events import ItemsKnown, Observer, RunEnded, StepEnded, StepStarted
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
+from jpipe.schedule.item_results import ItemResults
 
 __all__ = ["RunCounts", "StepCounts"]
 
@@ -143,9 +144,7 @@ class RunCounts:
         self,
         outcome: Outcome,
         seconds: float,
-        slowest: tuple[str, float] | None,
-        largest: tuple[str, int] | None,
-        results: Mapping[str, str],
+        item_results: ItemResults,
     ) -> RunEnded:
         """The last event of a run."""
         for step in self.steps.values():
@@ -160,9 +159,9 @@ class RunCounts:
             interrupted=total[Status.INTERRUPTED],
             seconds=seconds,
             seconds_saved=sum(step.seconds_saved for step in self.steps.values()),
-            slowest=slowest,
-            largest=largest,
-            results=tuple(results.items()),
+            slowest=item_results.slowest,
+            largest=item_results.largest,
+            results=tuple(item_results.final_results.items()),
         )
 
     def _ended(self, step: StepCounts) -> StepEnded:

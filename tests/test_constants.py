@@ -133,3 +133,34 @@ def test_what_differs_in_every_process_does_not_count(project: Project) -> None:
     project.edit("pipeline.py", "from jpipe import pipeline, step", "from jpipe import pipeline, step  # so")
     ran = project.run(env={"PYTHONHASHSEED": "7"}).ran
     assert [text for i, text in enumerate(WITHOUT) if f"s{i}" in ran] == []
+
+
+def test_a_wrapper_may_carry_more_defaults_than_it_has_parameters(project: Project) -> None:
+    project.write(
+        """
+        from jpipe import pipeline, step
+
+        def passing(f):
+            def wrapper(*args, **kwargs):
+                return f(*args, **kwargs)
+            wrapper.__defaults__ = f.__defaults__
+            wrapper.__kwdefaults__ = f.__kwdefaults__
+            return wrapper
+
+        @passing
+        def area(a, b=2, *, c=3):
+            return a * b * c
+
+        @step
+        def measure(x: int) -> int:
+            return area(x)
+
+        @pipeline
+        def main():
+            return measure(1)
+        """
+    )
+    assert project.run().ran == {"measure": 1}
+    assert project.run().ran == {}
+    project.edit("pipeline.py", "b=2", "b=4")
+    assert project.run().ran == {"measure": 1}

@@ -13,6 +13,7 @@ from jpipe.fingerprint.nodes.graph import (
     Definition,
     Effects,
     Graph,
+    ImportClosure,
     Node,
     OwnEffects,
     StaticModule,
@@ -22,6 +23,7 @@ from jpipe.fingerprint.nodes.graph import (
 from jpipe.fingerprint.nodes.modules import (
     fill_definition,
     fill_effects,
+    fill_import_closure,
     fill_module,
     fill_own_effects,
     fill_static_module,
@@ -36,6 +38,7 @@ _BY_SUBJECT: dict[type, Callable[[Graph, Node, Any], None]] = {
     StaticModule: fill_static_module,
     Effects: fill_effects,
     OwnEffects: fill_own_effects,
+    ImportClosure: fill_import_closure,
     WholeProject: fill_whole_project,
 }
 

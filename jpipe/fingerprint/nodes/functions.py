@@ -147,7 +147,9 @@ def _own_edges(graph: Graph, function: types.FunctionType, named: bool, cells: d
     edges += [("@" + name, graph.value(value)) for name, value in sorted(vars(function).items())]
     arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
     defaults = function.__defaults__ or ()
-    for k, (name, value) in enumerate(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)):
+    # A wrapper may carry the defaults of what it wraps, and have fewer parameters: those without one are at the front.
+    named_defaults = [*["…"] * (len(defaults) - len(arguments)), *arguments[max(len(arguments) - len(defaults), 0) :]]
+    for k, (name, value) in enumerate(zip(named_defaults, defaults, strict=True)):
         edges += _default(graph, function, name, value, f"d{k}")
     for name, value in sorted((function.__kwdefaults__ or {}).items()):
         edges += _default(graph, function, name, value, "kd" + name)

@@ -12,6 +12,7 @@ from jpipe.digest.live import Live
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.packages import Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
+from jpipe.fingerprint.source.closures import Closures
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.fingerprint.source.template import Reference, Trait
 from jpipe.system.ownership import is_step
@@ -138,11 +139,18 @@ class OwnEffects:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportClosure:
+    """All files that importing a file inside a function may run, by their text."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class WholeProject:
     """Every file of the project: what a module imported under a computed name may be."""
 
 
-Subject = Definition | StaticName | StaticModule | Effects | OwnEffects | WholeProject
+Subject = Definition | StaticName | StaticModule | Effects | OwnEffects | ImportClosure | WholeProject
 
 
 class Graph:
@@ -153,6 +161,7 @@ class Graph:
 
     def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy, ignored: frozenset[str]) -> None:
         self.files = files
+        self.closures = Closures(files)
         self.values = Live()
         self.packages = packages
         self.allowed = allowed

@@ -9,6 +9,7 @@ from jpipe.fingerprint.nodes.graph import (
     Definition,
     Effects,
     Graph,
+    ImportClosure,
     Node,
     Origin,
     OwnEffects,
@@ -154,12 +155,24 @@ def fill_own_effects(graph: Graph, node: Node, subject: OwnEffects) -> None:
     node.origin = Origin(PartKind.EFFECTS, name, path, spans[0][0] if spans else 1, tuple(spans))
 
 
+def fill_import_closure(graph: Graph, node: Node, subject: ImportClosure) -> None:
+    """Files by their content without comments and docstrings, and the packages that they import."""
+    files, packages = graph.closures.of(subject.path)
+    edges = [(graph.files.relative(path), _file_node(graph, path)) for path in files]
+    edges += [(top, graph.package(graph.packages.version(top))) for top in packages]
+    name = graph.files.module_name(subject.path)
+    node.origin = Origin(PartKind.MODULE, f"all that importing {name} runs", subject.path, 1, text="")
+    node.put(combine("import closure"), edges)
+
+
+def _file_node(graph: Graph, path: str) -> int:
+    number = graph.leaf("file", graph.files.parsed(path).digest, graph.files.relative(path))
+    graph.nodes[number].origin = Origin(PartKind.MODULE, graph.files.module_name(path), path, 1)
+    return number
+
+
 def fill_whole_project(graph: Graph, node: Node, subject: WholeProject) -> None:
     """Every file of the project by its content without comments."""
-    edges = []
-    for path in graph.files.project_files():
-        number = graph.leaf("file", graph.files.parsed(path).digest, graph.files.relative(path))
-        graph.nodes[number].origin = Origin(PartKind.MODULE, graph.files.module_name(path), path, 1)
-        edges.append((graph.files.relative(path), number))
+    edges = [(graph.files.relative(path), _file_node(graph, path)) for path in graph.files.project_files()]
     node.origin = Origin(PartKind.MODULE, "every file of the project", text="")
     node.put(combine("project"), edges)

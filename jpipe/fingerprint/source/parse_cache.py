@@ -16,8 +16,8 @@ from jpipe.system import inside
 
 _CHECK = 32
 _MAKERS = [
-    *("../hashing", "../parts", "call_tokens", "make_template", "outline", "parse_cache", "scopes", "source_file"),
-    *("syntax_tokens", "template"),
+    *("../hashing", "../parts", "call_tokens", "make_template", "outline", "parse_cache", "plain_module", "scopes"),
+    *("source_file", "syntax_tokens", "template"),
 ]
 """The modules that make the facts: whoever edits one has changed the format, whether or not they think of it."""
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from jpipe.fingerprint.source.make_template import block_digest, class_template, function_template, statement_template
 from jpipe.fingerprint.source.outline import ENTRIES, Acted, Entry, Outline, outline_of
+from jpipe.fingerprint.source.plain_module import Act, acts_of, imports_anywhere
+from jpipe.fingerprint.source.scopes import children
 from jpipe.fingerprint.source.template import ClassTemplate, Template
 
 _DEEP = 100_000
@@ -28,6 +30,7 @@ class SourceFile:
         self._text = text
         self._lines: list[str] | None = None
         self._module: ast.Module | None = None
+        self._lambdas_by_line: dict[int, list[tuple[ast.Lambda, str | None]]] | None = None
         self.known: dict[Any, Any] = {} if known is None else known
         self.grown = False
         """True when `known` holds more than what was given."""
@@ -73,15 +76,18 @@ class SourceFile:
             found = self._templates[key] = [Template(*r) for r in raw]
         return found
 
-    def _lambdas(self, line: int) -> Iterator[tuple[ast.Lambda, str | None]]:
-        """Lambdas hide anywhere in expressions, so the whole tree is searched, in the order of the text."""
-        stack: list[tuple[ast.AST, str | None]] = [(self._tree(), None)]
-        while stack:
-            node, class_name = stack.pop()
-            if isinstance(node, ast.Lambda) and node.lineno == line:
-                yield node, class_name
-            inner = node.name if isinstance(node, ast.ClassDef) else class_name
-            stack.extend([(child, inner) for child in ast.iter_child_nodes(node)][::-1])
+    def _lambdas(self, line: int) -> list[tuple[ast.Lambda, str | None]]:
+        """Lambdas hide anywhere in expressions, so the whole tree is searched, once, in the order of the text."""
+        if self._lambdas_by_line is None:
+            self._lambdas_by_line = {}
+            stack: list[tuple[ast.AST, str | None]] = [(self._tree(), None)]
+            while stack:
+                node, class_name = stack.pop()
+                if isinstance(node, ast.Lambda):
+                    self._lambdas_by_line.setdefault(node.lineno, []).append((node, class_name))
+                inner = node.name if isinstance(node, ast.ClassDef) else class_name
+                stack.extend([(child, inner) for child in children(node)][::-1])
+        return self._lambdas_by_line.get(line, [])
 
     def statement(self, number: int) -> Template:
         """The template of a top-level statement."""
@@ -95,13 +101,26 @@ class SourceFile:
         digest: bytes = self._ask("digest", lambda: block_digest(self._tree().body))
         return digest
 
+    @property
+    def acts(self) -> tuple[Act, ...] | None:
+        """What importing it does beside defining names; None where its text does not name all that counts."""
+        found = self._ask("acts", lambda: _plain_acts(acts_of(self._tree())))
+        return None if found is None else tuple(Act(*act) for act in found)
+
+    @property
+    def imports(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+        """`(module, level, names)` of all imports, those inside functions included."""
+        found: tuple[tuple[str, int, tuple[str, ...]], ...]
+        found = self._ask("imports", lambda: imports_anywhere(self._tree()))
+        return found
+
     def text_of(self, first: int, last: int) -> str:
         """The source text of some lines, counted from 1."""
         return "\n".join(self._text_lines()[first - 1 : last])
 
     def drop(self) -> None:
         """Let text and tree go; both are read again should more be asked for."""
-        self._lines = self._module = None
+        self._lines = self._module = self._lambdas_by_line = None
 
     def _ask(self, key: Any, work_out: Callable[[], Any]) -> Any:
         if key not in self.known:
@@ -136,6 +155,10 @@ class SourceFile:
             assert isinstance(node, ast.If)
             return ast.increment_lineno(node, first - 2).body[0]
         return ast.increment_lineno(ast.parse(text), first - 1).body[0]
+
+
+def _plain_acts(acts: tuple[Act, ...] | None) -> tuple[tuple[Any, ...], ...] | None:
+    return None if acts is None else tuple(map(tuple, acts))
 
 
 def _plain_class(template: ClassTemplate) -> tuple[Any, ...]:

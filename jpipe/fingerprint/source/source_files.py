@@ -146,7 +146,7 @@ class SourceFiles:
         """The user's files that importing `path` imports at top level, in order, parent packages first."""
         found = self._imports.get(path)
         if found is None:
-            found = self._imports[path] = tuple(f for t in self._imported(path) for f in (*_parents(t), t))
+            found = self._imports[path] = tuple(f for t in self._imported(path) for f in (*parents(t), t))
         return found
 
     def _imported(self, path: str) -> Iterator[str]:
@@ -243,7 +243,7 @@ def module_in(folder: str, names: list[str]) -> str | None:
     return package if os.path.isdir(base) else None
 
 
-def _parents(path: str) -> list[str]:
+def parents(path: str) -> list[str]:
     """The `__init__.py` files of the packages around a module, outermost first."""
     found: list[str] = []
     folder = os.path.dirname(path)

@@ -203,7 +203,7 @@ def _arguments(
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:
         inputs = inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
-        return inputs, work.items[0].seed(work.step)
+        return inputs, work.items[0].seed
     except MissingEntry as error:
         raise UsageError(
             f"an input of {label_of(state, index)} is damaged or gone: {error}", hint="jpipe run computes it again"

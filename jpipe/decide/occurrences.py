@@ -3,6 +3,9 @@
 Calls are equal as they are written: the same step, the same values, and results of calls that are equal in turn. So the
 numbers of all are known before anything runs, and stay what they are whatever runs first, how often, and in how many
 workers. In a mapped call over a list that a step computes, elements are equal by their values.
+
+Seeds come from arguments. So that two steps with the same arguments do not draw the same numbers, the second of them
+has another seed: by its place among them, not by its name or its code, which may change.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ class Occurrences:
         Digests what stands in a call.
     keys
         The keys of the items of a call whose lists are known.
+    places
+        By arguments, the steps that took them, where calls come one by one; added to.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Occurrences:
         fingerprints: Callable[[Any], Fingerprint],
         literal: Literal,
         keys: Callable[[CallState], Sequence[bytes | None]],
+        places: dict[bytes, list[bytes]] | None = None,
     ) -> None:
         self._layout = layout
         self._states = states
@@ -59,50 +65,69 @@ class Occurrences:
         self._forms: dict[int, bytes] = {}
         self._items: dict[int, list[bytes] | None] = {}
         self._within: dict[int, list[int]] = {}
-        self._counted: dict[int, list[int]] | None = None
-        self._calls: Counter[bytes] = Counter()
+        self._counted: dict[int, list[tuple[int, int]]] | None = None
+        self._places = {} if places is None else places
+        self._one_by_one = places is not None
         self._draws: dict[int, bool] = {}
 
     def of(self, state: CallState, index: int) -> bytes:
         """Which of several equal calls an item is, for its key; nothing for the first, and where it is all the same."""
         if not self._matters(state.call):
             return _NONE
-        found = self._all()[state.call.number]
-        if self._item_forms(state.call) is not None:
-            return _packed(found[index])
-        return _packed(found[0], self._within_call(state)[index])
+        number, _ = self._counts(state.call, index)
+        return _packed(number, self._within_call(state, index))
 
-    def of_whole(self, state: CallState) -> bytes:
-        """The same for a mapped call as a whole."""
+    def for_seed(self, state: CallState, index: int) -> bytes:
+        """What tells the seed of an item from those of others with the same arguments; nothing for the first."""
         if not self._matters(state.call):
             return _NONE
-        found = self._all()[state.call.number]
-        return b"".join(_packed(number) or bytes(4) for number in found) if any(found) else _NONE
+        number, place = self._counts(state.call, index)
+        return _packed(place, number, self._within_call(state, index))
+
+    def of_whole(self, state: CallState) -> bytes:
+        """What `of` says of all items, for the key of a mapped call as a whole."""
+        if not self._matters(state.call):
+            return _NONE
+        found = [number for number, _ in self._all()[state.call.number]]
+        return b"".join(number.to_bytes(4, "little") for number in found) if any(found) else _NONE
 
     def _matters(self, call: Call) -> bool:
-        """Whether there may be equal calls, of code that draws random numbers."""
+        """Whether there may be other calls with the same arguments, and its code draws random numbers."""
         known = self._draws.get(id(call.step))
         if known is None:
-            if not self._calls:
-                self._calls.update(self._fingerprints(one.step).digest for one in self._layout.calls)
             fingerprint = self._fingerprints(call.step)
-            several = call.is_mapped or self._calls[fingerprint.digest] > 1
+            several = call.is_mapped or len(self._layout.calls) > 1 or self._one_by_one
             known = self._draws[id(call.step)] = several and fingerprint.is_random
         return known
 
-    def _all(self) -> dict[int, list[int]]:
-        """By call: the number of each item among equal ones; a single one where its items are not known yet."""
+    def _counts(self, call: Call, index: int) -> tuple[int, int]:
+        found = self._all()[call.number]
+        return found[index] if self._item_forms(call) is not None else found[0]
+
+    def _all(self) -> dict[int, list[tuple[int, int]]]:
+        """By call, of each item: its number among equal ones, and the place of its step among those that took the same.
+
+        A single one where its items are not known yet.
+        """
         if self._counted is None:
             self._counted = {}
-            seen: Counter[bytes] = Counter()
+            seen: Counter[tuple[bytes, bytes]] = Counter()
             for call in self._layout.calls:
                 if self._matters(call):
-                    forms = self._item_forms(call)
-                    self._counted[call.number] = [_next(seen, form) for form in forms or [self._form(call)]]
+                    code = self._fingerprints(call.step).digest
+                    forms = self._item_forms(call) or [self._form(call)]
+                    found = [(_next(seen, (code, form)), self._place(form, code)) for form in forms]
+                    self._counted[call.number] = found
         return self._counted
 
+    def _place(self, arguments: bytes, code: bytes) -> int:
+        taken = self._places.setdefault(arguments, [])
+        if code not in taken:
+            taken.append(code)
+        return taken.index(code)
+
     def _form(self, call: Call) -> bytes:
-        """What a call says, the same for calls that are equal."""
+        """What the arguments of a call say, the same for calls that have equal ones."""
         known = self._forms.get(call.number)
         if known is None:
             values = {name: self._value(call, name, value) for name, value in self._counting(call).items()}
@@ -141,14 +166,15 @@ class Occurrences:
             return [self._value(call, name, element) for element in source]
         if not source.call.is_mapped or source.path:
             return None
-        return self._item_forms(source.call)
+        forms, code = self._item_forms(source.call), self._fingerprints(source.call.step).digest
+        return None if forms is None else [_result(code, form, ()) for form in forms]
 
     def _counting(self, call: Call) -> dict[str, Any]:
         ignored = call.step.declared.ignore
         return {name: value for name, value in call.arguments.items() if name not in ignored}
 
     def _combined(self, call: Call, values: Mapping[str, bytes], over: Sequence[str]) -> bytes:
-        said = [self._fingerprints(call.step).digest, ",".join(over).encode()]
+        said = [",".join(over).encode()]
         for name in sorted(values):
             said += [name.encode(), values[name]]
         return combine("call", [blake3(part).digest() for part in said])
@@ -156,7 +182,7 @@ class Occurrences:
     def _value(self, call: Call, name: str, value: Any) -> bytes:
         kind = type(value)
         if kind is Output:
-            return combine("output", [self._form(value.call), blake3(repr(value.path).encode()).digest()])
+            return _result(self._fingerprints(value.call.step).digest, self._form(value.call), value.path)
         if kind in (list, tuple) and contains_output(value):
             return combine(kind.__name__, [self._value(call, name, item) for item in value])
         if kind is dict and contains_output(value):
@@ -164,13 +190,15 @@ class Occurrences:
             return combine("dict", [part for pair in pairs for part in pair])
         return self._literal(call, name, value)
 
-    def _within_call(self, state: CallState) -> list[int]:
-        """Of a mapped call over a computed list: the number of each item among those of equal elements."""
+    def _within_call(self, state: CallState, index: int) -> int:
+        """Of a mapped call over a computed list: the number of an item among those of equal elements."""
+        if self._item_forms(state.call) is not None:
+            return 0
         known = self._within.get(state.call.number)
         if known is None or len(known) != state.count:
             seen: Counter[tuple[Any, ...]] = Counter()
             known = self._within[state.call.number] = [_next(seen, row) for row in self._elements(state)]
-        return known
+        return known[index]
 
     def _elements(self, state: CallState) -> list[tuple[Any, ...]]:
         columns: list[Sequence[Any]] = []
@@ -193,13 +221,17 @@ class Occurrences:
         return self._keys(source)
 
 
+def _result(code: bytes, form: bytes, path: tuple[Any, ...]) -> bytes:
+    """What a result says as an argument: whose it is, and which part of it."""
+    return combine("output", [code, form, blake3(repr(path).encode()).digest()])
+
+
 def _next(seen: Counter[Any], what: Any) -> int:
     number = seen[what]
     seen[what] += 1
     return number
 
 
-def _packed(number: int, within: int = 0) -> bytes:
-    if within:
-        return number.to_bytes(4, "little") + within.to_bytes(4, "little")
-    return number.to_bytes(4, "little") if number else _NONE
+def _packed(*numbers: int) -> bytes:
+    last = max((position for position, number in enumerate(numbers, 1) if number), default=0)
+    return b"".join(number.to_bytes(4, "little") for number in numbers[:last])

@@ -14,7 +14,6 @@ from jpipe.decide.session import Session
 from jpipe.define.layout import Layout
 from jpipe.define.parameters import check
 from jpipe.define.pipeline import Pipeline
-from jpipe.define.step import Step
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.history.journal_writer import Opening, text_of
 from jpipe.history.last_run import History, LastRun, pipeline_id
@@ -80,14 +79,6 @@ class PipelineSession(Session):
     def last_run(self) -> LastRun:
         """The run of this pipeline before this one."""
         return self.history.last_run(self.identity)
-
-    def seed_name(self, step: Step[..., Any]) -> str:
-        """What a step was first called, as far as this cache knows."""
-        if not self.fingerprint(step).is_random:
-            return step.own_name
-        first = self.history.first_name(step.name)
-        others = {call.step.own_name for call in self.layout.calls if call.step.name != step.name}
-        return step.own_name if first is None or first in others else first
 
     @property
     def identity(self) -> str:

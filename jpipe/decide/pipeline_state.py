@@ -48,6 +48,8 @@ class PipelineState:
         For code inside values.
     once
         Whether equal items run once: then the others are not told of, and take the result of the first.
+    places
+        As in `Occurrences`.
     on_stale
         Told of items that must run: (state, indices).
     on_cached
@@ -72,6 +74,7 @@ class PipelineState:
         fingerprinter: Any,
         *,
         once: bool = False,
+        places: dict[bytes, list[bytes]] | None = None,
         on_stale: Callable[[CallState, Sequence[int]], None] = lambda state, items: None,
         on_cached: Callable[[CallState, int, float], None] = lambda state, count, seconds: None,
     ) -> None:
@@ -83,7 +86,8 @@ class PipelineState:
         self._on_stale = on_stale
         self._on_cached = on_cached
         self._digester = Digester(fingerprinter, lookup.files, self.results.digest_of)
-        self.keys = CallKeys(Occurrences(layout, states, fingerprints, self._digester.written, lookup.item_keys))
+        written = self._digester.written
+        self.keys = CallKeys(Occurrences(layout, states, fingerprints, written, lookup.item_keys, places))
         self._equal = EqualItems() if once else None
         self._unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)

@@ -92,9 +92,10 @@ class Session:
             known = self._fingerprints[id(step)] = step, found
         return known[1]
 
-    def seed_name(self, step: Step[..., Any]) -> str:
-        """What a step was first called, as far as that is known: renaming one does not change its seeds."""
-        return step.own_name
+    def look_anew(self) -> None:
+        """Fingerprint code afresh from now on: something that it reaches has changed."""
+        self.__dict__.pop("fingerprinter", None)
+        self._fingerprints.clear()
 
     def state_of(
         self,

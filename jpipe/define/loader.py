@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jpipe.define.importing import importing
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError, did_you_mean
 from jpipe.system.import_observer import observing
@@ -63,7 +64,8 @@ def import_file(name: str, file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with importing(file):
+            spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise

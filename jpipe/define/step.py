@@ -104,11 +104,6 @@ class Step(Displayed, Generic[P, R_co]):
         qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
         return getattr(function, "__module__", None) or "", qualname
 
-    @property
-    def own_name(self) -> str:
-        """The name of the function itself, whatever the step is called in messages."""
-        return getattr(self.function, "__name__", None) or self.name
-
     @functools.cached_property
     def signature(self) -> inspect.Signature:
         """The function's signature; one that takes anything where there is none to be had."""

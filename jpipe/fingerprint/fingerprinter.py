@@ -18,7 +18,7 @@ from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.nodes.pruned import pruned_digest
 from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
-from jpipe.fingerprint.parts import Fingerprint, PartKind
+from jpipe.fingerprint.parts import BlindSpot, Fingerprint, PartKind
 from jpipe.fingerprint.randomness import reaches_randomness
 from jpipe.fingerprint.source.parse_cache import ParseCache
 from jpipe.fingerprint.source.source_files import SourceFiles
@@ -84,6 +84,8 @@ class Fingerprinter:
         more = [e for k, d in enumerate(depends) for e in self._declared(graph, d, f"depends{k}")]
         more += [(f"environ {name}", graph.environment(name)) for name in sorted(set(env))]
         more += _declared_packages(graph)
+        if sys.flags.optimize:
+            more.append(("python -O", _flag_node(graph, "python -O", str(sys.flags.optimize))))
         if more:
             root = _with_declared(graph, root, more)
         complete(graph)
@@ -112,6 +114,21 @@ class Fingerprinter:
         if obj is None:
             return GONE
         return self.of_object(obj)
+
+    def variables(self) -> list[tuple[str, str, Any]]:
+        """The data that all fingerprints so far reached by name: (module, qualified name in it, value)."""
+        found = {place: value for graph, _ in self._graphs.values() for place, value in graph.variables.items()}
+        return [(module, name, value) for (module, name), value in found.items()]
+
+    def old_files(self) -> set[str]:
+        """Files that were edited after they were imported here, as far as that was seen: what runs is older code."""
+        spots = [spot for graph, _ in self._graphs.values() for node in graph.nodes for spot in node.blind]
+        names = {spot.file for spot in spots if spot.what == BlindSpot.OLD_CODE.value}
+        return {os.path.abspath(os.path.join(self._files.root, name)) for name in names if name is not None}
+
+    def environment(self) -> set[str]:
+        """The environment variables that all fingerprints so far reached."""
+        return {name for graph, _ in self._graphs.values() for name in graph.environment_names()}
 
     def save(self) -> None:
         """Keep what parsing told for the next process."""
@@ -157,6 +174,13 @@ def _version_node(graph: Graph, function: Any, version: str | int) -> int:
     graph.nodes[-1].put(combine("version", str(version)), [("of", identity)])
     graph.nodes[-1].origin = Origin(PartKind.VERSION, "version", text=str(version))
     return len(graph.nodes) - 1
+
+
+def _flag_node(graph: Graph, name: str, value: str) -> int:
+    """An interpreter flag that changes what code does: without it no assertion is left out."""
+    number = graph.leaf("flag", name, value)
+    graph.nodes[number].origin = Origin(PartKind.ENVIRONMENT, name, text=value)
+    return number
 
 
 def _file_node(graph: Graph, path: Path) -> int:

@@ -92,12 +92,6 @@ class History:
             known = self._families[step] = [bytes.fromhex(entry) for entry in reversed(loaded)]
         return known
 
-    def first_name(self, step: str) -> str | None:
-        """What the function of a step was called when its oldest known code was first seen; None where that is lost."""
-        known = self.families(step)
-        parts = (self.parts(known[-1]) if known else None) or ()
-        return parts[0].name.rpartition(".")[2] if parts and parts[0].kind is PartKind.CODE else None
-
     def own_families(self, step: str, now: Sequence[Part], last: LastRun) -> list[bytes]:
         """Those of them that are of this step: another pipeline in this cache may have a step of the same name.
 

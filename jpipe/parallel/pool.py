@@ -22,6 +22,7 @@ from joblib import Parallel, parallel_config
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import BatchedCalls
 
+from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
 from jpipe.parallel.preloaded_backend import PreloadedBackend
 from jpipe.parallel.process_lifetime import belong_to
@@ -185,6 +186,7 @@ class Pool:
     def _open(self) -> None:
         with self._thread_limit() as arguments:
             self._parallel = Parallel(**arguments)
+        start_with_flags(self._parallel._backend)
         # Forked workers are started by a process that leaves Ctrl-C alone; to wait for it may take a while.
         with contextlib.nullcontext() if self.survives_losses else blocked():
             self._parallel.__enter__()

@@ -17,6 +17,7 @@ from joblib.externals.loky.backend.reduction import dumps
 from joblib.parallel import ParallelBackendBase
 
 from jpipe.parallel.forked_workers import ForkedFromServer
+from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.preload import is_possible, ready_server
 from jpipe.parallel.remote_error import RemoteTraceback
 from jpipe.system.error_record import WorkersLost, record_error
@@ -72,6 +73,7 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         loky = LokyBackend(
             nesting_level=self.nesting_level, inner_max_num_threads=self.inner_max_num_threads, **self.backend_kwargs
         )
+        start_with_flags(loky)
         loky.fell_back = problem
         raise FallbackToBackend(loky)
 

@@ -25,6 +25,7 @@ from jpipe.system.by_value import ByValue
 from jpipe.system.ownership import owns_folder
 from jpipe.worker.function_reference import SourceStamp, reference_to, source_stamps
 from jpipe.worker.messages import ItemWork, StepWork, Work
+from jpipe.worker.surroundings import Surroundings, pack
 from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
 
 __all__ = ["Chunk", "ChunkBuilder", "StepQueue"]
@@ -171,7 +172,12 @@ class ChunkBuilder:
     @functools.cached_property
     def _sources(self) -> tuple[SourceStamp, ...]:
         """The user's modules as they are imported here."""
-        return source_stamps()
+        return source_stamps(self._session.fingerprinter.old_files())
+
+    @functools.cached_property
+    def _surroundings(self) -> Surroundings:
+        """The state of this process, as it is before the first item runs."""
+        return pack(self._session.fingerprinter.variables(), self._session.fingerprinter.environment())
 
     @functools.cached_property
     def _own_folders(self) -> tuple[str, ...]:
@@ -200,7 +206,8 @@ class ChunkBuilder:
             reads_in_c=any(spot.what == BlindSpot.NATIVE_READ for spot in state.fingerprint.unseen),
             root=str(self._session.root),
             sources=self._sources,
-            seed_name=self._session.seed_name(queue.step),
+            surroundings=self._surroundings,
+            is_random=state.fingerprint.is_random,
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:
@@ -217,7 +224,7 @@ class ChunkBuilder:
         key = state.keys[index]
         assert key is not None
         keeps = self._pipeline_state.lookup.keeps(state)
-        occurrence = self._pipeline_state.keys.occurrences.of(state, index)
+        occurrence = self._pipeline_state.keys.occurrences.for_seed(state, index)
         return ItemWork(key, self._payload(arguments), shared, tuple(digests), keeps, occurrence)
 
     def _element(self, source: Any, index: int) -> Any:

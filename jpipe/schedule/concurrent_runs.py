@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
@@ -104,12 +105,18 @@ class ConcurrentRuns:
 
     def let_go(self, *, if_due: bool = False) -> bool:
         """Let other runs look into the table again; has to come before anything that lasts. Says whether it did."""
-        if self._claims is None or not self._claims.since:
+        if self._claims is None or not (self._claims.since or self._claims.gives_up):
             return False
         if if_due and time.monotonic() - self._claims.since < HELD:
             return False
         self._claims.let_go()
         return True
+
+    def give_up(self, state: CallState, index: int) -> None:
+        """An item ended without a record that counts: a run that waits for it is to compute it itself."""
+        key = state.keys[index]
+        if self._claims is not None and key is not None:
+            self._claims.give_up(state.fingerprint.digest, key)
 
     def close(self) -> None:
         """This run computes nothing more."""

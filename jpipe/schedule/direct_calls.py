@@ -20,6 +20,7 @@ from jpipe.store import MissingEntry, UnreadableEntry, Where
 from jpipe.system.machine import workers_of
 from jpipe.worker.messages import Receipt
 from jpipe.worker.run_chunk import run_work
+from jpipe.worker.surroundings import variables_now
 
 __all__ = ["cached", "remembering"]
 
@@ -67,6 +68,8 @@ class _Remembering:
     def __init__(self, cache_dir: str | Path | None, file: str) -> None:
         self._session = Session(file, cache_dir)
         self._store = self._session.store
+        self._known_state: tuple[Any, ...] | None = None
+        self._places: dict[bytes, list[bytes]] = {}
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of one call; of a coroutine function, what gives it when it is awaited."""
@@ -90,9 +93,14 @@ class _Remembering:
         """The results of the only call of a layout; `run` sees to those that are not in the cache."""
         token = recorder.set(None)
         try:
+            self._look_at_state()
             stale: set[int] = set()
-            pipeline_state = self._session.state_of(layout, on_stale=lambda state, indices: stale.update(indices))
+            pipeline_state = self._session.state_of(
+                layout, places=self._places, on_stale=lambda state, indices: stale.update(indices)
+            )
             pipeline_state.begin()
+            code = self._session.fingerprinter
+            self._known_state = variables_now(code.variables(), code.environment())
             state = pipeline_state.states[0]
             count = pipeline_state.numbers.count_of(state.call)
             found = self._loaded(
@@ -108,6 +116,12 @@ class _Remembering:
             return [found[index] for index in range(count)]
         finally:
             recorder.reset(token)
+
+    def _look_at_state(self) -> None:
+        """Fingerprint anew what reaches a variable that was changed inside the block."""
+        code = self._session.fingerprinter
+        if self._known_state is not None and self._known_state != variables_now(code.variables(), code.environment()):
+            self._session.look_anew()
 
     def _loaded(self, state: CallState, places: Mapping[int, Where]) -> dict[int, Any]:
         """The values that are still there."""
@@ -154,7 +168,10 @@ def _run_in_parallel(builder: ChunkBuilder, state: CallState, missing: Sequence[
     bar = Bar(default_bar(), {"total": count, "initial": count - len(missing), "desc": step.name})
     receipts = parallel_map(run_work, [works], n_jobs=n_jobs, on_start=bar.start, **prefer)
     with bar, closing(receipts):
-        for part, receipt in zip(parts, receipts, strict=True):
+        for part, chunk, receipt in zip(parts, chunks, receipts, strict=True):
+            if receipt.is_refused:
+                chunk.work.in_main = True
+                receipt = run_work(chunk.work)
             places |= _stored(state, part, receipt)
             bar.add(len(part))
     return places

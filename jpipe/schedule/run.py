@@ -14,6 +14,7 @@ from jpipe.decide.call_state import Status
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.stored_results import load_result, load_step
+from jpipe.define.importing import refuse_run_while_importing
 from jpipe.errors import OutOfDateError
 from jpipe.history.journal_writer import Journal
 from jpipe.history.run_index import journal_folder
@@ -67,6 +68,7 @@ def run_pipeline(request: RunRequest, write_html: WriteHtml) -> Run:
     OutOfDateError
         When something would run although the request is `frozen`.
     """
+    refuse_run_while_importing()
     # Lay out: the pipeline function is called once, and its project's cache opened.
     session = PipelineSession(request.pipeline, request.parameters, request.cache_dir)
     begun = time.perf_counter()

@@ -284,9 +284,10 @@ class Scheduler:
             state, index = chunk.items[item.position]
             if item.stored is not None:
                 self._item_results.done(state, index, item)
-                self._pipeline_state.ran(
-                    state, index, item.stored, item.reads, item.seconds, is_kept=item.changed is None
-                )
+                is_kept = item.changed is None
+                self._pipeline_state.ran(state, index, item.stored, item.reads, item.seconds, is_kept=is_kept)
+                if not is_kept or item.error is not None:
+                    self._other_runs.give_up(state, index)
             elif not self._again(chunk, item):
                 self._fail(chunk.queue, (state, index), item, worker)
                 failed += 1
@@ -312,7 +313,7 @@ class Scheduler:
                 return True
             item.error = item.error._replace(kind="raised")
         place = chunk.items[item.position]
-        if item.error.kind in ("unstorable", "edited") and not chunk.work.in_main:
+        if item.error.kind in ("unstorable", "differs") and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [place]))
             return True
         return self._ready_queue.failed(chunk.queue, place, stopping=self._stopping)
@@ -321,6 +322,7 @@ class Scheduler:
         state, index = place
         state.item_failed(index)
         self._pipeline_state.gave_up(state, index)
+        self._other_runs.give_up(state, index)
         self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
         self._stopping |= self._gives_up
         if self._request.fail_fast:

@@ -6,7 +6,7 @@ sequence of rows; rows of runs that are gone mean nothing, and it is emptied whe
 
 ::
 
-    row = 16 bytes of the key | 8 bytes of the owner
+    row = 16 bytes of the key | 8 bytes of the owner, zeros where the run that had it has no result to show for it
 
 Like every claim this saves work and nothing else: where the table cannot be written, everybody computes.
 """
@@ -31,6 +31,7 @@ __all__ = ["WorkClaims"]
 
 _KEY, _OWNER = 16, 8
 _ROW = _KEY + _OWNER
+_NOBODY = bytes(_OWNER)
 _PAUSE = 0.001
 _PATIENCE = 10.0
 """Seconds after which a locked table counts as one that cannot be had: whoever keeps it so long was stopped."""
@@ -89,6 +90,7 @@ class WorkClaims:
                 self._lock.describe(step)
         self._tables: dict[bytes, _Table] = {}
         self._known: dict[bytes, _Table] = {}
+        self._given_up: list[tuple[bytes, bytes]] = []
         self.since = 0.0
 
     def holds(self, family: bytes) -> bool:
@@ -137,8 +139,27 @@ class WorkClaims:
                 table.rows.append(key[:_KEY] + self._owner)
         return others
 
+    def give_up(self, family: bytes, key: bytes) -> None:
+        """An item that this run took has ended without a result that others can find: they may compute it."""
+        self._given_up.append((family, key))
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether other runs have still to be told of items that this one gives up."""
+        return bool(self._given_up)
+
+    def _withdraw(self) -> None:
+        given_up, self._given_up = self._given_up, []
+        for family, key in given_up:
+            with contextlib.suppress(OSError):
+                table = self._tables.get(family) or self._opened(family)
+                self._tables[family] = table
+                table.rows.append(key[:_KEY] + _NOBODY)
+
     def let_go(self) -> None:
         """Let other runs see what this one has taken, and take the rest."""
+        if self._given_up and self._lock is not None:
+            self._withdraw()
         tables, self._tables = self._tables, {}
         self.since = 0.0
         for family, table in tables.items():
@@ -207,7 +228,9 @@ class WorkClaims:
             system.close_read(descriptor)
         for start in range(0, len(raw) - _ROW + 1, _ROW):
             owner = raw[start + _KEY : start + _ROW]
-            if owner != self._owner:
+            if owner == _NOBODY:
+                table.others.pop(raw[start : start + _KEY], None)
+            elif owner != self._owner:
                 table.others[raw[start : start + _KEY]] = owner
         table.size += len(raw)
 

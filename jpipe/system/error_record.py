@@ -39,7 +39,7 @@ class ErrorRecord(NamedTuple):
     Parameters
     ----------
     kind
-        ``"raised"``, ``"timeout"``, ``"unstorable"`` or ``"edited"`` (its source changed before it could run).
+        ``"raised"``, ``"timeout"``, ``"unstorable"`` or ``"differs"`` (its process had not what the key was made of).
     error_type, message
         Class name and text.
     traceback

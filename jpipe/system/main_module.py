@@ -22,6 +22,7 @@ from jpipe.system import by_value
 __all__ = [
     "adopt",
     "classes",
+    "dump",
     "dumps",
     "find",
     "known_as",
@@ -181,8 +182,13 @@ def dumps(value: Any) -> bytes:
         Whatever pickling raises for a value that cannot be pickled.
     """
     buffer = io.BytesIO()
-    _pickler()(buffer, 5).dump(value)
+    dump(value, buffer)
     return buffer.getvalue()
+
+
+def dump(value: Any, file: Any) -> None:
+    """`dumps` into a file."""
+    _pickler()(file, 5).dump(value)
 
 
 @functools.cache

@@ -143,8 +143,9 @@ def forget_warnings() -> None:
 
 
 def _capture() -> Capture | None:
+    """Of this thread's item; a thread that an item started belongs to it, where only one runs."""
     own = getattr(_current, "capture", None)
-    if own is None and len(_captures) == 1:
+    if own is None and len(_captures) == 1 and threading.current_thread() not in _before:
         return _captures[0]
     return own
 

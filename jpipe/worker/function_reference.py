@@ -6,17 +6,18 @@ import importlib
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jpipe.define.importing import importing
 from jpipe.define.loader import import_file
 from jpipe.define.step import Step
 from jpipe.system import by_value, main_module
 from jpipe.system.ownership import owns_file
 
-__all__ = ["FunctionReference", "SourceStamp", "reference_to", "source_stamps", "stale_sources"]
+__all__ = ["FunctionReference", "SourceStamp", "reference_to", "renewed", "source_stamps", "stale_sources"]
 
 
 class FunctionReference(NamedTuple):
@@ -70,7 +71,8 @@ class FunctionReference(NamedTuple):
         if self.module == "__main__":
             return
         if "." in self.module:
-            importlib.import_module(self.module)
+            with importing(str(self.file)):
+                importlib.import_module(self.module)
         else:
             import_file(self.module, Path(str(self.file)))
 
@@ -127,9 +129,24 @@ class SourceStamp(NamedTuple):
     mtime_ns: int
     size: int
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the file is still the one that the main process imported."""
+        try:
+            status = os.stat(self.file)
+        except OSError:
+            return False
+        return (status.st_mtime_ns, status.st_size) == (self.mtime_ns, self.size)
 
-def source_stamps() -> tuple[SourceStamp, ...]:
-    """Stamps of all of the user's own modules that are loaded here."""
+
+def source_stamps(old: Collection[str] = ()) -> tuple[SourceStamp, ...]:
+    """Stamps of all of the user's own modules that are loaded here.
+
+    Parameters
+    ----------
+    old
+        Files that were edited after they were imported here: no other process can import what runs in this one.
+    """
     stamps = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -138,11 +155,30 @@ def source_stamps() -> tuple[SourceStamp, ...]:
                 status = os.stat(file)
             except OSError:
                 continue
-            stamps.append(SourceStamp(name, file, status.st_mtime_ns, status.st_size))
+            stamps.append(SourceStamp(name, file, status.st_mtime_ns, -1 if file in old else status.st_size))
     return tuple(stamps)
 
 
 _verified: set[SourceStamp] = set()
+_imported: dict[str, SourceStamp] = {}
+"""By module: the source that this process runs, where that is known."""
+
+
+def renewed(stamps: Iterable[SourceStamp]) -> bool:
+    """Forget the user's modules where this process runs older source than the main process; they are imported anew.
+
+    A worker outlives an edit where a session goes on, as in a notebook or on a cluster. Says whether there were any.
+    """
+    stamps = list(stamps)
+    if not any(stamp.module in sys.modules and _imported.get(stamp.module, stamp) != stamp for stamp in stamps):
+        return False
+    for stamp in stamps:
+        sys.modules.pop(stamp.module, None)
+    _imported.clear()
+    _verified.clear()
+    _resolved.clear()
+    importlib.invalidate_caches()
+    return True
 
 
 def stale_sources(stamps: Iterable[SourceStamp]) -> list[str]:
@@ -151,13 +187,9 @@ def stale_sources(stamps: Iterable[SourceStamp]) -> list[str]:
     for stamp in stamps:
         if stamp in _verified or stamp.module not in sys.modules:
             continue
-        try:
-            status = os.stat(stamp.file)
-            same = (status.st_mtime_ns, status.st_size) == (stamp.mtime_ns, stamp.size)
-        except OSError:
-            same = False
-        if same:
+        if stamp.is_on_disk:
             _verified.add(stamp)
+            _imported[stamp.module] = stamp
         else:
             edited.append(stamp.file)
     return edited

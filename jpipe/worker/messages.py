@@ -13,6 +13,7 @@ from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.function_reference import FunctionReference, SourceStamp
 from jpipe.worker.process_state import digests_below
 from jpipe.worker.seeds import seed_of
+from jpipe.worker.surroundings import Surroundings
 from jpipe.worker.value_references import Payload
 
 __all__ = ["ItemReceipt", "ItemWork", "Receipt", "StepWork", "Work", "stored_of"]
@@ -50,8 +51,10 @@ class StepWork(NamedTuple):
         The project root.
     sources
         The user's modules as the main process imported them.
-    seed_name
-        What the step was first called: part of the seeds.
+    surroundings
+        The state that its keys were made of; None where no other process runs its items.
+    is_random
+        Whether its code may draw random numbers.
     """
 
     name: str
@@ -66,7 +69,8 @@ class StepWork(NamedTuple):
     reads_in_c: bool
     root: str
     sources: tuple[SourceStamp, ...]
-    seed_name: str
+    surroundings: Surroundings | None = None
+    is_random: bool = True
 
 
 class ItemWork(NamedTuple):
@@ -85,7 +89,7 @@ class ItemWork(NamedTuple):
     keep
         Whether its result may be recorded; False when an argument has no digest that outlives the run.
     occurrence
-        Which of several equal calls it is; nothing for the first.
+        Which of several calls with the same arguments it is; nothing for the first.
     """
 
     key: bytes
@@ -95,9 +99,10 @@ class ItemWork(NamedTuple):
     keep: bool = True
     occurrence: bytes = b""
 
-    def seed(self, step: StepWork) -> int:
+    @property
+    def seed(self) -> int:
         """What generators of random numbers are seeded with."""
-        return seed_of(step.seed_name, self.digests, self.occurrence)
+        return seed_of(self.digests, self.occurrence)
 
 
 @dataclass(slots=True)
@@ -221,6 +226,11 @@ class Receipt:
     paths: list[str] = field(default_factory=list)
     together: bool = False
     complaints: list[str] = field(default_factory=list)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the process had not what the keys were made of: nothing was run."""
+        return any(item.error is not None and item.error.kind == "differs" for item in self.items)
 
     def publish(self, store: Store) -> None:
         """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""

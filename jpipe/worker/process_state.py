@@ -10,7 +10,7 @@ from jpipe.store import Store
 from jpipe.system.input_files import Boundary
 from jpipe.worker.descriptors import Descriptors
 
-__all__ = ["boundary_of", "code_below", "digests_below", "native_streams"]
+__all__ = ["boundary_of", "code_below", "digests_below", "forget_code", "native_streams"]
 
 _folders: dict[tuple[str, str], FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
@@ -44,6 +44,11 @@ def code_below(root: str, store: Store) -> OwnCode:
     if known is None:
         known = _own_code[root] = OwnCode(root, store)
     return known
+
+
+def forget_code() -> None:
+    """The user's modules are imported anew: what is known of their code does not hold any more."""
+    _own_code.clear()
 
 
 def digests_below(root: str, cache: str) -> FileDigests:

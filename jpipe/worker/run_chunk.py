@@ -19,10 +19,12 @@ from jpipe.store import Store
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.worker.capture import captured
 from jpipe.worker.descriptors import screen_given
-from jpipe.worker.function_reference import stale_sources
+from jpipe.worker.function_reference import renewed, stale_sources
 from jpipe.worker.messages import ItemReceipt, Receipt, Work
+from jpipe.worker.process_state import forget_code
 from jpipe.worker.run_item import Execution
 from jpipe.worker.seeds import preserved
+from jpipe.worker.surroundings import difference
 
 if TYPE_CHECKING:
     from jpipe.store.joblib_backend import JpipeStoreBackend
@@ -89,13 +91,21 @@ class _Front:
 def _execute(key: str, work: Work) -> Receipt:
     """Execute all items of a chunk; what joblib.Memory remembers under `key`."""
     receipt = Receipt(work.number, os.getpid(), work.step.family, [], together=work.in_main and work.is_own)
+    if differs := difference(work.step.surroundings, imported=False):
+        return _refused(work, receipt, differs)
+    if _is_elsewhere(work) and renewed(work.step.sources):
+        forget_code()
     try:
         function = work.step.function.resolve()
     except BaseException as error:
+        if edited := [stamp.file for stamp in work.step.sources if not stamp.is_on_disk]:
+            return _refused(work, receipt, _edited(edited))
         receipt.items = [ItemReceipt(p, error=record_error(error)) for p in range(len(work.items))]
         return receipt
-    if edited := stale_sources(work.step.sources):
-        return _refused(work, receipt, edited)
+    if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
+        return _refused(work, receipt, _edited(edited))
+    if differs := difference(work.step.surroundings, imported=True):
+        return _refused(work, receipt, differs)
     execution = Execution(work, function, receipt)
     native = execution.native
     with (
@@ -109,16 +119,27 @@ def _execute(key: str, work: Work) -> Receipt:
                 receipt.items.append(ItemReceipt(position, interrupted=True))
                 continue
             receipt.items.append(execution.run(position, item, capture))
-    if edited := stale_sources(work.step.sources):
+    if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
         receipt.records = []
-        return _refused(work, receipt, edited)
+        return _refused(work, receipt, _edited(edited))
     return receipt
 
 
 _execute.__signature__ = inspect.signature(_execute)  # type: ignore[attr-defined]  # joblib asks for it at each call
 
 
-def _refused(work: Work, receipt: Receipt, edited: Sequence[str]) -> Receipt:
-    error = ErrorRecord("edited", "SourceEdited", f"{edited[0]} was edited after the run had begun")
+def _is_elsewhere(work: Work) -> bool:
+    """Whether this is another process than the one that made the keys, with modules of its own."""
+    given = work.step.surroundings
+    return given is not None and given.pid != os.getpid()
+
+
+def _edited(files: Sequence[str]) -> str:
+    return f"{files[0]} was edited after the run had begun"
+
+
+def _refused(work: Work, receipt: Receipt, why: str) -> Receipt:
+    """This process does not have what the keys were made of: the main process does the chunk."""
+    error = ErrorRecord("differs", "WorkerDiffers", why)
     receipt.items = [ItemReceipt(p, error=error) for p in range(len(work.items))]
     return receipt

@@ -9,7 +9,8 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from types import FunctionType
+from contextlib import AbstractContextManager, nullcontext
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from jpipe.define.step import Step
@@ -28,10 +29,11 @@ from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
+from jpipe.worker.forked_child import end_child
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
-from jpipe.worker.seeds import seeded
+from jpipe.worker.seeds import seeded, seeded_alone
 from jpipe.worker.timeouts import limit
 from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
 
@@ -61,7 +63,7 @@ class Execution:
 
     def run(self, position: int, item: ItemWork, capture: Capture) -> ItemReceipt:
         """Run one item."""
-        receipt = ItemReceipt(position)
+        receipt, process = ItemReceipt(position), os.getpid()
         if self.work.capture:
             forget_warnings()
         started = time.time()
@@ -74,10 +76,14 @@ class Execution:
             with own_folder():
                 with watching(self.files) as watch:
                     value = self._call(item, watch)
+                if os.getpid() != process:
+                    end_child(None)
                 receipt.seconds = time.perf_counter() - clock
                 receipt.peak_memory = peak_memory()
                 self._keep(receipt, item, value, watch, int(started * 1e9))
         except BaseException as error:
+            if os.getpid() != process:
+                end_child(error)
             if isinstance(error, KeyboardInterrupt) and came():
                 receipt.interrupted = self._stop = True
             else:
@@ -94,10 +100,19 @@ class Execution:
         args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
         if self.work.step.reads_in_c:
             note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
-        seeded(item.seed(self.work.step))
-        with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
+        with (
+            self._seeded(item.seed),
+            interruptible(self.work.in_main),
+            limit(self.work.step.timeout, is_worker=is_worker()),
+        ):
             value = self.step.function(*args, **kwargs)
-            return _awaited(value) if hasattr(value, "__await__") else value
+            return _awaited(value) if _is_coroutine(value) else value
+
+    def _seeded(self, seed: int) -> AbstractContextManager[None]:
+        if self.work.in_main:
+            return seeded_alone(seed, draws=self.work.step.is_random)
+        seeded(seed)
+        return nullcontext()
 
     def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
         step = self.work.step
@@ -169,6 +184,11 @@ def _kind_of(error: BaseException) -> str:
     if isinstance(error, MissingEntry) and not isinstance(error, UnreadableEntry):
         return "missing"
     return "unstorable" if isinstance(error, (UnstorableResult, UndigestibleError)) else "raised"
+
+
+def _is_coroutine(value: Any) -> bool:
+    """Whether a step was asynchronous: then its result is what it gives; other awaitables are values like any other."""
+    return type(value) is CoroutineType
 
 
 def _awaited(value: Any) -> Any:

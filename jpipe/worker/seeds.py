@@ -2,11 +2,11 @@
 
 ::
 
-    seed = H("jpipe seed 2", step, occurrence, name, digest, name, digest, ...)   the first 8 bytes; arguments by name
+    seed = H("jpipe seed 2", occurrence, name, digest, name, digest, ...)   the first 8 bytes; arguments by name
 
-The step enters by the name that it was first known by, never by its code: a line that logs something does not change a
-number. Of equal calls each has a seed of its own. Results of the first rule, where a seed was a part of the key, count
-as before.
+Neither the name nor the code of the step is in it: to rename it, or a line that logs something, changes no number. Of
+several calls with the same arguments, of one step or of several, each has a seed of its own. Results of the first rule,
+where the seed was a part of the key, count as before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from blake3 import blake3
 
-__all__ = ["preserved", "seed", "seed_of", "seeded"]
+__all__ = ["preserved", "seed", "seed_of", "seeded", "seeded_alone"]
 
 _RULE = b"jpipe seed 2\0"
 
@@ -29,9 +29,9 @@ _current = threading.local()
 
 
 def seed() -> int:
-    """An integer for this item, from its step's name and its arguments: the same wherever it runs, and in what order.
+    """An integer for this item, from its arguments: the same wherever it runs, and in whatever order.
 
-    An edit of the step's code does not change it.
+    An edit of the step's code does not change it; several calls with the same arguments each have their own.
 
     Returns
     -------
@@ -47,20 +47,17 @@ def seed() -> int:
     return getattr(_current, "seed", 0)
 
 
-def seed_of(step: str, arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
+def seed_of(arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
     """The seed of an item.
 
     Parameters
     ----------
-    step
-        What the step was first called.
     arguments
         (parameter, digest) of what counts.
     occurrence
-        Which of several equal calls it is; nothing for the first.
+        Which of several calls with these arguments it is; nothing for the first.
     """
-    named = step.encode()
-    parts = [_RULE, len(named).to_bytes(4, "little"), named, len(occurrence).to_bytes(4, "little"), occurrence]
+    parts = [_RULE, len(occurrence).to_bytes(4, "little"), occurrence]
     for name, digest in sorted(arguments):
         parts += [name.encode(), b"\0", digest]
     return int.from_bytes(blake3(b"".join(parts)).digest(8), "little") >> 1
@@ -80,24 +77,52 @@ def _numpy_random() -> Any:
     return importlib.import_module("numpy.random") if "numpy" in sys.modules else None
 
 
+_lock = threading.Lock()
+_users = 0
+_before: tuple[Any, Any] = None, None
+_drawing = threading.RLock()
+_PATIENCE = 300.0
+"""How long an item waits for one of another run in this process that draws, which may wait for it in turn, seconds."""
+
+
 @contextmanager
 def preserved() -> Iterator[None]:
     """Leave the states of `random` and `numpy.random` as they were, when items run in the user's own process.
 
-    Inside another one in the same thread it leaves that to the outer one.
+    Of several at once, in threads or inside each other, the last to end does it.
     """
-    if getattr(_current, "preserved", False):
-        yield
-        return
-    _current.preserved = True
-    state = random.getstate()
-    numpy_random = _numpy_random()
-    numpy_state = numpy_random.get_state() if numpy_random is not None else None
+    global _users, _before
+    with _lock:
+        if not _users:
+            numpy_random = _numpy_random()
+            _before = random.getstate(), numpy_random.get_state() if numpy_random is not None else None
+        _users += 1
     try:
         yield
     finally:
-        _current.seed = 0
-        _current.preserved = False
-        random.setstate(state)
-        if numpy_random is not None and numpy_state is not None:
-            numpy_random.set_state(numpy_state)
+        with _lock:
+            _users -= 1
+            if not _users:
+                _current.seed = 0
+                (state, numpy_state), numpy_random = _before, _numpy_random()
+                random.setstate(state)
+                if numpy_random is not None and numpy_state is not None:
+                    numpy_random.set_state(numpy_state)
+
+
+@contextmanager
+def seeded_alone(number: int, *, draws: bool) -> Iterator[None]:
+    """Seed the generators for an item in the user's own process; no item of another run there draws meanwhile.
+
+    One that does not draw itself leaves them alone where another one does.
+    """
+    taken = _drawing.acquire(timeout=_PATIENCE) if draws else _drawing.acquire(blocking=False)
+    try:
+        if taken or draws:
+            seeded(number)
+        if taken and not draws:
+            _drawing.release()
+        yield
+    finally:
+        if taken and draws:
+            _drawing.release()

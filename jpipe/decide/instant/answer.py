@@ -52,7 +52,7 @@ class Asked:
         self.cache = cache
         self.path = list(sys.path)
         words = [FORMAT, file, pipeline, sorted(sets), sorted(targets), os.getcwd(), self.path, sys.executable]
-        self.name: str = blake3(json.dumps([*words, sys.version]).encode()).hexdigest()
+        self.name: str = blake3(json.dumps([*words, sys.version, sys.flags.optimize]).encode()).hexdigest()
 
     @property
     def place(self) -> str:

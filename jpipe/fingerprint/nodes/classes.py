@@ -170,7 +170,10 @@ class _OwnClass:
         return self.foreign and name not in self.source.bound
 
     def _note_constant(self, name: str, value: Any) -> None:
-        if self.source is None or name not in self.source.bound or hasattr(type(value), "__get__"):
+        if hasattr(type(value), "__get__") or is_kind(value, (type, types.ModuleType)):
+            return
+        self.graph.variables[str(self.cls.__module__), f"{self.cls.__qualname__}.{name}"] = value
+        if self.source is None or name not in self.source.bound:
             return
         line = next((t.line for bound, t in self.source.statements if bound == name), self.source.line)
         qualified = f"{self.cls.__module__}.{self.cls.__qualname__}.{name}"

@@ -175,6 +175,8 @@ class Graph:
         self.effect_files: dict[tuple[str, bool], tuple[str, ...]] = {}
         self.effect_numbers: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._memo: dict[Hashable, int] = {}
+        self.variables: dict[tuple[str, str], Any] = {}
+        """By module and qualified name in it: the data that was reached under a name that can be set anew."""
         self.objects: dict[int, Any] = {}
         """By node: the live object that it stands for. Kept, because its id must stay taken."""
         self._opaque: dict[int, bool] = {}
@@ -237,6 +239,10 @@ class Graph:
         """The node of something that is not a live object."""
         number = self._memo.get(subject)
         return self._queued(subject, subject) if number is None else number
+
+    def environment_names(self) -> list[str]:
+        """The environment variables that were reached."""
+        return [str(what[1]) for what in self._memo if isinstance(what, tuple) and what[0] == "environ"]
 
     def static_nodes(self) -> dict[int, StaticName | StaticModule]:
         """The nodes of what is followed in source alone."""

@@ -131,6 +131,7 @@ def global_value(graph: Graph, obj: Any, place: Place | None, label: str) -> lis
     module, name = place
     file = module.get("__file__")
     if _is_constant(graph, obj, name):
+        graph.variables[str(module.get("__name__", "")), name] = obj
         graph.note_constant(number, lambda: _constant(graph, module, file, name, obj))
     if file and type(obj) not in LEAVES and owns_file(file):
         source = graph.nodes[graph.current]

@@ -1,0 +1,292 @@
+"""The state that keys were made of, on its way to the processes that compute with it.
+
+A worker imports the user's files anew. What a script set after that, and what is different whenever a file is imported,
+is not there: variables of modules, attributes of classes, the environment, the current folder, warning filters, the
+settings of numerical packages. The main process packs them before the first item runs, with the first chunk. A worker
+takes them over; where it cannot, it refuses the chunk, and the main process does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pickle
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from jpipe.digest import digest
+from jpipe.parallel.process_lifetime import is_worker
+from jpipe.system import main_module
+from jpipe.worker.package_settings import apply_settings, settings_here
+
+__all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "variables_now"]
+
+LARGE = 1 << 20
+"""Values whose pickled form is larger are not sent, only compared, bytes."""
+_OF_WORKERS = ("OMP_", "MKL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMBA_NUM", "NUMEXPR_", "KMP_", "LOKY_", "JOBLIB_")
+"""Variables that whoever starts workers sets for them: how many threads each may use."""
+Variable = tuple[str, str, Any]
+"""(module, qualified name in it, value) of what the fingerprints reached."""
+
+
+class Surroundings(NamedTuple):
+    """What a worker has to have in common with the main process.
+
+    Parameters
+    ----------
+    token
+        Tells these from others.
+    pid, host
+        The main process.
+    process
+        Pickled: the environment, the folder, warning filters and what belongs to the interpreter.
+    variables
+        Pickled: values by module and name, and the settings of packages.
+    """
+
+    token: bytes
+    pid: int
+    host: str
+    process: bytes
+    variables: bytes
+
+
+class _Process(NamedTuple):
+    environment: Mapping[str, str]
+    reached: tuple[str, ...]
+    folder: str | None
+    optimize: int
+    filters: list[Any]
+    recursion: int
+    digits: int
+
+
+class _Values(NamedTuple):
+    sent: dict[tuple[str, str], bytes]
+    compared: dict[tuple[str, str], bytes]
+    settings: dict[str, Any]
+
+
+class Refused(Exception):
+    """This process cannot work with the state that the keys were made of; the message says what differs."""
+
+
+def pack(variables: Iterable[Variable], reached: Iterable[str]) -> Surroundings:
+    """The state of this process.
+
+    Parameters
+    ----------
+    variables
+        What the fingerprints reached.
+    reached
+        Names of the environment variables that they reached.
+    """
+    sent: dict[tuple[str, str], bytes] = {}
+    compared: dict[tuple[str, str], bytes] = {}
+    for module, name, value in variables:
+        if module == "__main__":  # functions of it travel by value, with what they use
+            continue
+        pickled = _pickled(value)
+        if pickled is not None:
+            sent[module, name] = pickled
+        elif (found := _content(value)) is not None:
+            compared[module, name] = found
+    process = _Process(
+        dict(os.environ),
+        tuple(sorted(reached)),
+        _folder(),
+        sys.flags.optimize,
+        _picklable(warnings.filters),
+        sys.getrecursionlimit(),
+        sys.get_int_max_str_digits(),
+    )
+    values = _Values(sent, compared, settings_here())
+    packed = pickle.dumps(process, 5), pickle.dumps(values, 5)
+    return Surroundings(os.urandom(8), os.getpid(), platform.node(), *packed)
+
+
+_adopted: tuple[bytes, bytes] = b"", b""
+"""The tokens of what this worker took over last: before modules were imported, and after."""
+
+
+def adopt(given: Surroundings | None, *, imported: bool) -> None:
+    """Take over the state of the main process, in a worker.
+
+    Parameters
+    ----------
+    imported
+        Whether the user's modules are imported by now: then the variables in them follow.
+
+    Raises
+    ------
+    Refused
+        When that is impossible.
+    """
+    global _adopted
+    if given is None or given.pid == os.getpid() or _adopted[imported] == given.token:
+        return
+    if imported:
+        _take_values(pickle.loads(given.variables))
+        _adopted = _adopted[0], given.token
+    else:
+        _take_process(pickle.loads(given.process), is_own=given.host == platform.node() and is_worker())
+        _adopted = given.token, b""
+
+
+def difference(given: Surroundings | None, *, imported: bool) -> str | None:
+    """`adopt`; what stands in its way."""
+    try:
+        adopt(given, imported=imported)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
+def _take_process(wanted: _Process, *, is_own: bool) -> None:
+    if wanted.optimize != sys.flags.optimize:
+        raise Refused("a worker's interpreter checks assertions differently (python -O)")
+    if wanted.folder is not None and _folder() != wanted.folder:
+        try:
+            os.chdir(wanted.folder)
+        except OSError as error:
+            raise Refused(f"a worker has no folder {wanted.folder}") from error
+    names = {name for name in {*wanted.environment, *os.environ} if not name.startswith(_OF_WORKERS)}
+    for name in names if is_own else wanted.reached:
+        value = wanted.environment.get(name)
+        if os.environ.get(name) != value:
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+            if name == "TZ" and hasattr(time, "tzset"):
+                time.tzset()
+    if wanted.filters and wanted.filters != warnings.filters:
+        warnings.filters[:] = wanted.filters  # type: ignore[index]
+        warnings._filters_mutated()  # type: ignore[attr-defined]
+    if sys.getrecursionlimit() != wanted.recursion:
+        with contextlib.suppress(RecursionError):
+            sys.setrecursionlimit(wanted.recursion)
+    if sys.get_int_max_str_digits() != wanted.digits:
+        sys.set_int_max_str_digits(wanted.digits)
+
+
+def _take_values(wanted: _Values) -> None:
+    apply_settings(wanted.settings)
+    for (module, name), pickled in wanted.sent.items():
+        holder, last = _holder(module, name)
+        mine = getattr(holder, last, _MISSING)
+        if mine is not _MISSING and _pickled(mine) == pickled:
+            continue
+        try:
+            _set(holder, last, mine, main_module.loads(pickled))
+        except Exception as error:
+            raise Refused(f"a worker cannot set {module}.{name}: {error}") from error
+    for (module, name), content in wanted.compared.items():
+        holder, last = _holder(module, name)
+        if _content(getattr(holder, last, _MISSING)) != content:
+            raise Refused(f"{module}.{name} was changed, and is too large to be sent")
+
+
+_MISSING = object()
+
+
+def _holder(module: str, name: str) -> tuple[Any, str]:
+    """What has the variable, and its name there."""
+    *outer, last = name.split(".")
+    try:
+        holder: Any = sys.modules.get(module) or __import__(module, fromlist=[""])
+        for part in outer:
+            holder = getattr(holder, part)
+    except (ImportError, AttributeError) as error:
+        raise Refused(f"a worker finds no {module}.{name}") from error
+    return holder, last
+
+
+def _set(holder: Any, name: str, mine: Any, value: Any) -> None:
+    """Give a variable its value; an object that others may hold too is changed in place where that is possible."""
+    kind = type(mine)
+    if kind is type(value) and kind in (dict, set):
+        mine.clear()
+        mine.update(value)
+    elif kind is type(value) and kind in (list, bytearray):
+        mine[:] = value
+    elif kind is type(value) and type(getattr(mine, "__dict__", None)) is dict and not hasattr(kind, "__setstate__"):
+        mine.__dict__.clear()
+        mine.__dict__.update(value.__dict__)
+    else:
+        setattr(holder, name, value)
+
+
+class _Limited(io.RawIOBase):
+    """Takes a pickle up to a size."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._size += view.nbytes
+        if self._size > LARGE:
+            raise OverflowError
+        self.parts.append(bytes(view))
+        return view.nbytes
+
+
+def _pickled(value: Any) -> bytes | None:
+    """The pickled form of a value; None where it has none, or a large one."""
+    for dump in (_dump, main_module.dump):
+        limited = _Limited()
+        try:
+            dump(value, limited)
+        except OverflowError:
+            return None
+        except Exception:
+            continue
+        pickled = b"".join(limited.parts)
+        if dump is main_module.dump or b"__main__" not in pickled:
+            return pickled
+    return None
+
+
+def _dump(value: Any, file: Any) -> None:
+    pickle.Pickler(file, 5).dump(value)
+
+
+def variables_now(variables: Iterable[Variable], reached: Iterable[str]) -> tuple[Any, ...]:
+    """What the variables and the environment say now: equal while nothing was changed."""
+    return (
+        [
+            (module, name, _pickled(getattr(*_holder(module, name), None)) or id(value))
+            for module, name, value in variables
+        ],
+        [(name, os.environ.get(name)) for name in reached],
+    )
+
+
+def _content(value: Any) -> bytes | None:
+    try:
+        return digest(value).content
+    except Exception:
+        return None
+
+
+def _picklable(filters: Iterable[Any]) -> list[Any]:
+    found = list(filters)
+    try:
+        pickle.dumps(found)
+    except Exception:
+        return []
+    return found
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None

@@ -1,0 +1,270 @@
+"""A worker computes with the state that the key was made of, whatever was changed since its files were imported."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Project
+
+PIPELINE = """
+    import decimal, os, tempfile, uuid, warnings
+    import numpy as np, pandas as pd
+    import settings
+    from settings import TABLE, LIMIT
+    from jpipe import map, pipeline, step
+
+    RATE = 1
+    RUN = uuid.uuid4().hex
+    SCRATCH = tempfile.mkdtemp()
+    SIZES = [1, 2]
+    MISSING = object()
+    BIG = np.zeros(400_000)
+    GONE = dict(a=1, b=2)
+
+    class Config:
+        rate = 1
+        names = ["a"]
+    CONFIG = Config()
+    CONFIG.depth = 1
+
+    def helper(): return settings.RATE, LIMIT
+
+    @step
+    def seen(i):
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                warnings.warn("careful", UserWarning)
+                warned = len(caught)
+            except UserWarning:
+                warned = "raised"
+        try:
+            divided = str(np.float64(1) / np.zeros(1)[0])
+        except FloatingPointError:
+            divided = "raised"
+        return {
+            "global": RATE, "uuid": RUN, "mkdtemp": SCRATCH, "list": SIZES, "module": settings.RATE, "helper": helper(),
+            "table": dict(TABLE), "same table": TABLE is settings.TABLE, "class": (Config.rate, Config.names),
+            "object": CONFIG.depth, "environ": os.environ.get("SAID"), "unset": os.environ.get("UNSAID"),
+            "folder": os.getcwd(), "warned": warned, "divided": divided, "decimal": str(decimal.Decimal(1) / 3),
+            "pandas": pd.get_option("display.max_rows"), "printed": repr(np.array([1 / 3])), "large": float(BIG[0]),
+            "sentinel": MISSING is MISSING, "gone": sorted(GONE), "late": getattr(settings, "LATE", None),
+            "late2": settings.LATE if hasattr(settings, "LATE") else None,
+        }
+
+    @pipeline
+    def main(rate: int = 1):
+        global RATE
+        RATE = rate
+        return [seen(i) for i in range(4)]
+"""
+SETTINGS = "RATE = 1\nLIMIT = 1\nTABLE = {'a': 1}\n"
+DRIVER = """
+    import decimal, os, sys, warnings
+    import numpy as np, pandas as pd
+    import jpipe, pipeline, settings
+
+    RATES = iter(range(1, 100))
+
+    def compare(label):
+        rate = next(RATES)
+        # A run in workers, against the plain script in this process.
+        expected = pipeline.main(rate)
+        for jobs, cache in ((2, "cache"), (1, "cache")):
+            found = jpipe.run(pipeline.main, {"rate": rate}, n_jobs=jobs, cache_dir=CACHE).value
+            for k, (one, other) in enumerate(zip(found, expected)):
+                for name in one:
+                    if one[name] != other[name]:
+                        print(label, "jobs", jobs, name, one[name], "right:", other[name])
+
+    if __name__ == "__main__":
+        CACHE = os.path.abspath("cache")
+        compare("as imported")
+        compare("set in the body")
+        settings.RATE = 5; compare("module variable")
+        pipeline.LIMIT = 7; compare("name that was imported")
+        settings.TABLE["b"] = 2; compare("dict changed in place")
+        pipeline.SIZES.append(3); compare("list changed in place")
+        pipeline.Config.rate = 9; pipeline.Config.names.append("b"); compare("class attribute")
+        pipeline.CONFIG.depth = 4; compare("attribute of an object")
+        os.environ["SAID"] = "yes"; compare("environ")
+        os.environ.pop("UNSAID", None); compare("environ removed")
+        os.makedirs("elsewhere", exist_ok=True); os.chdir("elsewhere"); compare("chdir")
+        warnings.simplefilter("error", UserWarning); compare("warning filters")
+        np.seterr(divide="raise"); compare("numpy's errors")
+        decimal.getcontext().prec = 5; compare("decimal")
+        pd.set_option("display.max_rows", 7); compare("pandas")
+        np.set_printoptions(precision=2); compare("numpy's printing")
+        pipeline.BIG[0] = 3; compare("large array")
+        del pipeline.GONE["a"]; compare("dict with less")
+        settings.LATE = 1; compare("new variable")
+        settings.RATE = 1; compare("back")
+"""
+
+
+def test_workers_have_the_state_of_the_main_process(project: Project) -> None:
+    project.write({"pipeline.py": PIPELINE, "settings.py": SETTINGS, "driver.py": DRIVER})
+    done = project.python("driver.py", env={"UNSAID": "yes"})
+    assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("flags", [("-O",), ("-W", "error::UserWarning", "-X", "utf8")], ids=["-O", "-W and utf8"])
+def test_interpreter_flags_reach_workers_and_count(project: Project, flags: tuple[str, ...]) -> None:
+    project.write("""
+        import sys, warnings
+        from jpipe import map, pipeline, step
+        @step
+        def seen(i):
+            try:
+                assert False
+                checked = "unchecked"
+            except AssertionError:
+                checked = "checked"
+            try:
+                warnings.warn("careful", UserWarning)
+                warned = "warned"
+            except UserWarning:
+                warned = "raised"
+            return checked, warned, sys.flags.utf8_mode
+        @pipeline
+        def main(): return [seen(i) for i in range(4)]
+    """)
+    project.write({"show.py": "import pipeline; print(pipeline.main() == pipeline.main.run())"})
+    assert project.python(*flags, "-m", "jpipe", "run", "-q", "-j2").exit_code == 0
+    assert project.python(*flags, "show.py").stdout == "True\n"
+    if "-O" in flags:
+        assert project.run("-j2").counts == (4, 0)
+        assert project.python("show.py").stdout == "True\n"
+
+
+RELOAD = """
+    import importlib, os, pathlib, sys
+    import jpipe, pipeline, helper
+
+    def edit(file, old, new):
+        path = pathlib.Path(file)
+        before = path.stat().st_mtime_ns
+        path.write_text(path.read_text().replace(old, new))
+        os.utime(path, ns=(before + 2 * 10**9,) * 2)
+
+    def compare(label):
+        found = jpipe.run(pipeline.main, n_jobs=2, cache_dir="cache").value
+        if found != pipeline.main():
+            print(label, found, "right:", pipeline.main())
+
+    if __name__ == "__main__":
+        compare("first")
+        edit("pipeline.py", '"old"', '"new, longer"')
+        compare("edited, not reloaded")
+        importlib.reload(pipeline)
+        compare("reloaded")
+        edit("helper.py", "return 1", "return 22")
+        importlib.reload(helper)
+        importlib.reload(pipeline)
+        compare("helper reloaded")
+        edit("helper.py", "return 22", "return 1")
+        importlib.reload(helper)
+        importlib.reload(pipeline)
+        compare("back")
+        edit("helper.py", "return 1", "return 1 +")
+        compare("broken on the disk")
+"""
+
+
+def test_workers_that_outlive_an_edit_do_not_run_the_old_code(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            from helper import helped
+            from jpipe import map, pipeline, step
+            @step
+            def work(i): return "old", i, helped()
+            @pipeline
+            def main(): return [work(i) for i in range(4)]
+        """,
+            "helper.py": "def helped(): return 1\n",
+            "driver.py": RELOAD,
+        }
+    )
+    done = project.python("driver.py")
+    assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_variable_changed_inside_a_block_of_remembered_calls_counts(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import os, settings
+            from jpipe import step
+            @step
+            def rate(i): return settings.RATE, settings.TABLE["a"], os.environ.get("SAID")
+        """,
+            "settings.py": SETTINGS,
+            "driver.py": """
+            import os, jpipe, pipeline, settings
+            def changes():
+                yield
+                settings.RATE = 2
+                yield
+                settings.TABLE["a"] = 2
+                yield
+                os.environ["SAID"] = "yes"
+                yield
+                settings.RATE = 1
+                yield
+            if __name__ == "__main__":
+                with jpipe.cached(cache_dir="cache"):
+                    for _ in changes():
+                        expected = pipeline.rate.function(0)
+                        print(pipeline.rate(0) == expected, jpipe.map(pipeline.rate, range(3)) == [expected] * 3)
+        """,
+        }
+    )
+    done = project.python("driver.py")
+    assert (done.exit_code, done.stdout) == (0, "True True\n" * 5), done.stderr
+
+
+def test_runs_in_threads_of_one_process_do_not_meet(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import random, time
+            import jpipe
+            from jpipe import map, pipeline, step
+            @step
+            def walk(i):
+                time.sleep(0.02)
+                return random.random(), jpipe.seed()
+            @step
+            def note(i):
+                print("item", i)
+                return i
+            @pipeline
+            def a(): return map(walk, range(4))
+            @pipeline
+            def b(): return [walk(i) for i in range(4)]
+            @pipeline
+            def c(): return map(note, range(4))
+        """,
+            "driver.py": """
+            import random, sys, tempfile, threading, jpipe, pipeline
+            if __name__ == "__main__":
+                state = random.getstate()
+                alone = {n: jpipe.run(getattr(pipeline, n), cache_dir=tempfile.mkdtemp()).value for n in "abc"}
+                for jobs in (1, 2):
+                    for names in ("aa", "abc"):
+                        for shared in (tempfile.mkdtemp(), None):
+                            found = {}
+                            def go(k, name):
+                                cache = shared or tempfile.mkdtemp()
+                                found[k] = jpipe.run(getattr(pipeline, name), n_jobs=jobs, cache_dir=cache).value
+                            threads = [threading.Thread(target=go, args=pair, daemon=True) for pair in enumerate(names)]
+                            _ = [thread.start() for thread in threads], [thread.join(60) for thread in threads]
+                            for k, name in enumerate(names):
+                                if found.get(k) != alone[name]:
+                                    print(jobs, names, shared, name, found.get(k), "right:", alone[name])
+                print("same state:", random.getstate() == state)
+        """,
+        }
+    )
+    done = project.python("driver.py")
+    assert (done.exit_code, done.stdout) == (0, "same state: True\n"), done.stderr

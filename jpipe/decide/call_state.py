@@ -143,31 +143,31 @@ class CallState:
     # -- from waiting to sized -----------------------------------------------------------------------------------
 
     def wait_for(self, needs: Iterable[int], *, is_pending: bool) -> None:
-        """It cannot be decided before the whole results of these calls are known; `is_pending`: or parts of others."""
+        """Note the calls whose whole results it waits for; `is_pending` where it waits for items of others too."""
         self.needs = set(needs)
         self.was_pending = is_pending or bool(self.needs)
 
     def need_is_known(self, number: int) -> bool:
-        """The whole result of a call is known; whether that was the last that this one waited for."""
+        """Note that a call it waits for is done; return whether it waits for no other."""
         self.needs.discard(number)
         return not self.needs and self.count is None
 
     def open(self, fixed: Sequence[tuple[str, bytes]]) -> None:
-        """The arguments are known that are the same for all items."""
+        """Set the digests of the arguments that are the same for all items."""
         assert not self.needs, "a call is open when nothing is missing that it needs as a whole"
         self.is_open = True
         self.fixed = list(fixed)
 
     def list_elements(self, name: str, digests: Iterable[bytes | None]) -> None:
-        """The digests of the elements of a list that is mapped over; None for those that are not known yet."""
+        """Set the digests of the elements of a mapped list; None for those that are not known yet."""
         self.sources[name] = list(digests)
 
     def set_element(self, name: str, index: int, digest: bytes | None) -> None:
-        """One element of a list that is mapped over became known, or is still not."""
+        """Set the digest of one element of a mapped list."""
         self.sources[name][index] = digest
 
     def size(self, count: int) -> None:
-        """The number of items is known."""
+        """Set the number of items, and begin with nothing known of each."""
         assert self.is_open, "the items of a call are counted once its constants are known"
         self.count = self.open_items = count
         self.status = bytearray(count)
@@ -176,25 +176,25 @@ class CallState:
         self.places = [None] * count
 
     def set_whole_key(self, key: bytes) -> None:
-        """The key of the record of a mapped call as a whole is known."""
+        """Set the key of the record that stands for all items of a mapped call."""
         self.whole_key = key
 
     # -- items ---------------------------------------------------------------------------------------------------
 
     def set_keys(self, indices: Iterable[int], keys: Iterable[bytes]) -> None:
-        """Everything that these items take is known."""
+        """Set the keys of items whose arguments are known."""
         for index, key in zip(indices, keys, strict=True):
             self.keys[index] = key
 
     def item_cached(self, index: int, content: bytes, nbytes: int, seconds: float) -> None:
-        """A record of which no more is known than this answers for an item."""
+        """Answer an item by a record of which only this was read."""
         self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
         self.contents[index] = content
         self.nbytes += nbytes
         self.seconds += seconds
 
     def item_recorded(self, index: int, record: Record, accepted: tuple[bytes, bytes] | None = None) -> None:
-        """A record answers for an item; `accepted`: its fingerprint and key, where it is one of older code."""
+        """Answer an item by a record; `accepted` is its fingerprint and key where it is one of older code."""
         self.item_cached(index, record.content, record.nbytes, record.seconds)
         self._take(index, record)
         if record.reads and self.call.is_mapped:
@@ -206,17 +206,17 @@ class CallState:
             self.accepted[index] = accepted
 
     def item_stale(self, index: int) -> None:
-        """An item must run."""
+        """Mark an item that must run."""
         self._move(index, Status.STALE, Status.WAITING, Status.STALE)
 
     def item_ran(self, index: int, stored: Stored, reads: Iterable[Read], seconds: float, *, is_kept: bool) -> None:
-        """An item ran; `is_kept`: and was recorded."""
+        """Set the result of an item that ran; `is_kept` where it was recorded."""
         self._move(index, Status.RAN, Status.STALE)
         self._has(index, stored, reads, is_kept=is_kept)
         self.seconds += seconds
 
     def item_shared(self, index: int, stored: Stored, reads: Iterable[Read], *, is_kept: bool) -> None:
-        """An equal item ran, and this one has the same result."""
+        """Give an item the result of an equal one that ran."""
         self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
         self._has(index, stored, reads, is_kept=is_kept)
 
@@ -234,19 +234,19 @@ class CallState:
             self.parts, self.part_code = stored.parts, stored.part_code
 
     def item_was_own(self, index: int) -> None:
-        """What was found recorded is the work of a worker of this run, which was lost before it could say so."""
+        """Count a recorded item as run: a worker of this run did it, and was lost before it could say so."""
         self._move(index, Status.RAN, Status.CACHED)
 
     def item_failed(self, index: int) -> None:
-        """An item has no tries left."""
+        """Mark an item that failed and has no tries left."""
         self._move(index, Status.FAILED, Status.STALE)
 
     def item_unasked(self, index: int) -> None:
-        """An item is stale and not among those that may run."""
+        """Mark a stale item that is not among those that may run."""
         self._move(index, Status.UNASKED, Status.STALE)
 
     def found_at(self, index: int, where: Where) -> None:
-        """The place of a result is known that was counted without a look at it."""
+        """Set the place of a result that was answered by its digest alone."""
         self.places[index] = where
 
     def _take(self, index: int, record: Record) -> None:
@@ -262,18 +262,18 @@ class CallState:
     # -- from sized to done --------------------------------------------------------------------------------------
 
     def items_done(self, count: int) -> bool:
-        """So many more items have a result; whether that is all."""
+        """Count items that have a result; return whether all have."""
         self.open_items -= count
         return self.open_items == 0
 
     def finish(self, whole: bytes) -> None:
-        """Every item is done, and this is the digest of all."""
+        """Set the digest of the whole result, once every item is done."""
         self.whole = whole
 
     def answer_as_whole(
         self, record: Record, count: int, whole: bytes, accepted: tuple[bytes, bytes] | None = None
     ) -> None:
-        """One record answers for all items of a mapped call; `accepted` as in `item_recorded`."""
+        """Answer all items of a mapped call by one record; `accepted` as in `item_recorded`."""
         self.record = record
         self.count = count
         self.status = bytearray([Status.CACHED]) * count
@@ -282,14 +282,14 @@ class CallState:
         self.accepted_whole = accepted
 
     def list_items(self, keys: Sequence[bytes], records: Sequence[Record]) -> None:
-        """The items that stand behind a call that was answered as a whole."""
+        """Set keys and records of the items of a call that was answered as a whole."""
         self.keys = list(keys)
         self.contents, self.places = [None] * len(keys), [None] * len(keys)
         for index, record in enumerate(records):
             self._take(index, record)
 
     def settle(self, left: Status, count: int) -> None:
-        """The run is over: what became of the items that have no result; `count` of them where that was not known."""
+        """Mark what has no result when the run is over; `count` items where their number was not known."""
         if self.count is None:
             self.count = count
             self.status = bytearray([left]) * count

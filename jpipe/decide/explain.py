@@ -1,4 +1,4 @@
-"""Find what is known of the past of an item that must run, for the reasons that are shown."""
+"""Explain why an item must run, by comparing it with earlier calls."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Explainer:
         return known
 
     def verdict_while_pending(self, state: CallState) -> tuple[Verdict, tuple[Reason, ...]]:
-        """What can be said of a call whose needs are not known: with code that never ran it is stale for certain."""
+        """The verdict on a call whose inputs are not known yet: stale where its code never ran, else pending."""
         evidence = self._own(state)
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
@@ -176,7 +176,7 @@ class Explainer:
 
 
 def _in_cell(reason: Reason) -> Reason:
-    """The reason with the names that people have for the cells of a notebook."""
+    """The reason, with cells of a notebook named as people know them."""
     if reason.file is None or (known := cell_name(reason.file)) == reason.file:
         return reason
     diff = reason.diff

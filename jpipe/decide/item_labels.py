@@ -1,4 +1,4 @@
-"""How an item is called: by the arguments that tell it from others, and by its place among all items of its step."""
+"""Labels and numbers of items: the arguments that distinguish an item, and its position in its step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALARS = (int, float, str, bool, type(None))
 
 
 def label_of(state: CallState, index: int) -> str:
-    """An item as people tell it from others: ``score[k=32, C=1.0]``, or ``resize[17]``."""
+    """The label of an item: ``score[k=32, C=1.0]``, or ``resize[17]``."""
     own = _scalars(state.call, index)
     if not own and state.call.is_mapped:
         own = {"": str(index)}
@@ -23,7 +23,7 @@ def label_of(state: CallState, index: int) -> str:
 
 
 def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:
-    """The scalar arguments that tell an item from others of its step, and those of the items whose results it takes."""
+    """The scalar arguments of an item, and those of the items whose results it takes."""
     found: dict[str, str] = {}
     for name, value in call.arguments.items():
         if call.is_mapped and name not in call.over:
@@ -38,7 +38,7 @@ def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:
 
 
 def _scalars_behind(output: Output, index: int | None, depth: int) -> dict[str, str]:
-    """Those of the item that gave an output; `index` is its number where a mapped call takes another item by item."""
+    """The scalar arguments of the item that gave an output; `index` is its number where maps are chained."""
     if not depth:
         return {}
     if not output.call.is_mapped:
@@ -56,5 +56,5 @@ def element_of(call: Call, name: str, value: Any, index: int) -> Any:
 
 
 def position_of(pipeline_state: PipelineState, state: CallState, index: int) -> tuple[int, int]:
-    """Where an item stands among all items of its step, and how many there are."""
+    """The number of an item among all items of its step, and how many there are."""
     return pipeline_state.numbers.first_of(state) + index, pipeline_state.numbers.count_of_step(state.call.step.name)

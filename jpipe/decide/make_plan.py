@@ -1,4 +1,4 @@
-"""Make a plan from the state of a pipeline about which nothing but the first decisions were taken."""
+"""Make a plan from the state of a pipeline before anything runs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _needs(states: Iterable[CallState]) -> tuple[str, ...]:
 
 
 def _axes(calls: list[Call]) -> tuple[str, ...]:
-    """The parameters that tell the items apart."""
+    """The parameters in which the items differ."""
     if len(calls) == 1:
         return calls[0].over
     axes = []

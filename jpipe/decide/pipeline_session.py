@@ -82,7 +82,7 @@ class PipelineSession(Session):
 
     @property
     def identity(self) -> str:
-        """What runs of this pipeline are filed under."""
+        """The name under which runs of this pipeline are kept."""
         home = home_of(self.pipeline.file, getattr(self.pipeline.function, "__globals__", {}))
         return pipeline_id(self.files.short(home), self.pipeline.name)
 

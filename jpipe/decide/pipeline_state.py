@@ -120,7 +120,7 @@ class PipelineState:
             self._open(state)
 
     def _open(self, state: CallState) -> None:
-        """All constants are known: fix them, find the number of items, and decide what can be decided."""
+        """Set the arguments that all items share, find the number of items, and decide what can be decided."""
         call = state.call
         ignored = call.step.declared.ignore
         are_files = file_parameters(call)
@@ -159,7 +159,7 @@ class PipelineState:
         self._advance(state, range(state.count or 0))
 
     def _answer_as_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
-        """Use the record of a mapped call as a whole, where there is one that counts."""
+        """Answer all items of a mapped call by one record, where one counts."""
         found = self.lookup.whole_record(state, lambda code: self.keys.of_whole(state, over, code))
         if found is None:
             return False
@@ -199,7 +199,7 @@ class PipelineState:
             state.list_elements(name, self._digester.elements(state.call, name, value[:count], is_file))
 
     def _advance(self, state: CallState, indices: Iterable[int]) -> None:
-        """Decide those of the items whose elements are known by now."""
+        """Decide about those of the items whose elements are known."""
         ready = [
             index
             for index in indices
@@ -275,7 +275,7 @@ class PipelineState:
         *,
         is_kept: bool = True,
     ) -> None:
-        """An item ran, and `is_kept`: was recorded; follow it up with `work_off`."""
+        """Take the result of an item that ran; `is_kept` where it was recorded. Call `work_off` afterwards."""
         state.item_ran(index, stored, reads, seconds, is_kept=is_kept)
         self._agenda.append((self._done, (state, [index])))
         result = SharedResult(stored, reads, is_kept)
@@ -288,7 +288,7 @@ class PipelineState:
             self._agenda.append((self._done, (other, [position])))
 
     def found(self, state: CallState, index: int) -> bool:
-        """Whether another run has filed an item meanwhile; then it is taken, to be followed up with `work_off`."""
+        """Take the result of an item where another run has recorded it meanwhile. Call `work_off` afterwards."""
         key = state.keys[index]
         record = None if key is None else self.lookup.record_of(state, key)
         if record is None:
@@ -300,18 +300,18 @@ class PipelineState:
         return True
 
     def gave_up(self, state: CallState, index: int) -> None:
-        """An item has no result that others may take: what waits for an equal one runs by itself."""
+        """Let the items that wait for an equal one run themselves, because that one gives no result."""
         for other, position in self._equal.over(state.keys[index]) if self._equal is not None else ():
             self._on_stale(other, [position])
 
     def work_off(self) -> None:
-        """Decide everything that follows from the results that came in."""
+        """Decide about all calls and items that became decidable."""
         while self._agenda:
             function, arguments = self._agenda.popleft()
             function(*arguments)
 
     def take_unpublished(self) -> list[tuple[str, bytes, NewRecord]]:
-        """Records of mapped calls as wholes, to be filed: (step, fingerprint, record); each is given once."""
+        """Take the new records of whole mapped calls, to be published: (step, fingerprint, record)."""
         taken, self._unpublished = self._unpublished, []
         return taken
 
@@ -325,7 +325,7 @@ class PipelineState:
             self._agenda.append((self._follow, (waiter, state, indices)))
 
     def _follow(self, waiter: CallState, source: CallState, indices: Sequence[int]) -> None:
-        """Items of `source` are done: decide about those of a mapped call that take them."""
+        """Decide about the items of a mapped call that take items of `source`, which are done."""
         if waiter.count is None:
             # Sizing a call starts it anew, so it is done once, however many items were waited for together; and after
             # its constants are fixed, which stands on the agenda where the last of them came with these items.
@@ -337,7 +337,7 @@ class PipelineState:
             self._advance(waiter, self._elements.holding(source.call, waiter.call, waiter.count or 0))
 
     def _finish(self, state: CallState) -> None:
-        """Every item is done: the whole result has a digest now."""
+        """Digest the whole result, once every item is done, and go on with the calls that take it."""
         if state.call.is_mapped:
             assert None not in state.contents, "a mapped call is whole when every item has its result"
             content = combine("list", [content for content in state.contents if content is not None])
@@ -358,7 +358,7 @@ class PipelineState:
                 self._agenda.append((self._open, (waiter,)))
 
     def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
-        """File that these items are what the mapped call gives, so that the next run need not ask for each."""
+        """Record all items of a mapped call under one key, so that the next run need not look each up."""
         if state.held or not state.is_complete or state.accepted:
             return
         key = self._whole_key(state) if self.lookup.keeps(state) else None

@@ -78,7 +78,7 @@ class RecordLookup:
         return next(self._answers(state, [key], self._found(state, [key])))
 
     def answers(self, state: CallState, keys: Sequence[bytes]) -> Iterator[Record | tuple[bytes, int, float] | None]:
-        """By item: the record that answers for it, or digest, bytes and seconds where those can be had without it."""
+        """For each item the record that answers, or its digest, bytes and seconds where the rest need not be read."""
         found = self._found(state, keys)
         declared = state.call.step.declared
         is_forced = state.call.step.name in self.forced
@@ -104,7 +104,7 @@ class RecordLookup:
         return None
 
     def find_places(self, state: CallState) -> None:
-        """Find out where the results are that were counted without a look at where they are."""
+        """Look up where results are that were answered by their digests alone."""
         known = zip(state.contents, state.places, strict=True)
         indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
         keys = [key for index in indices if (key := state.keys[index]) is not None]
@@ -143,7 +143,7 @@ class RecordLookup:
         return None
 
     def list_items(self, state: CallState) -> None:
-        """Look the items of a mapped call up that was answered as a whole so far."""
+        """Look up the items of a mapped call that was answered by one record."""
         if state.contents or not state.call.is_mapped or state.record is None:
             return
         keys = unpack_keys(self.store.load(state.record.where))
@@ -169,7 +169,7 @@ class RecordLookup:
         return record if record is not None and self._items_last(state, record, fingerprint) else None
 
     def _items_last(self, state: CallState, whole: Record, fingerprint: bytes) -> bool:
-        """Whether no item that a record of a whole names has expired: they may be much older than it."""
+        """Whether none of the items behind a record of a whole call has expired: they may be much older than it."""
         if state.call.step.declared.expires is None:
             return True
         keys = unpack_keys(self.store.load(whole.where))
@@ -204,7 +204,7 @@ class RecordLookup:
 
 
 def count_argument(count: int) -> tuple[str, bytes]:
-    """What the record of a mapped call as a whole has in place of its arguments: how many items there are."""
+    """The number of items, as the record of a whole mapped call holds it in place of arguments."""
     return _COUNT, count.to_bytes(32, "little")
 
 

@@ -80,7 +80,7 @@ class KnownResults:
         return self.completed(found.content, found.code)
 
     def _loaded(self, output: Output) -> Any:
-        """The value of an output, for what cannot be told without it."""
+        """The value of an output, where its digest does not answer the question."""
         places, path = self.place_of(output)
         try:
             value: Any = self._lookup.store.load(places[0])
@@ -133,7 +133,7 @@ class KnownResults:
 
 
 def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:
-    """What is said of a result that is there and cannot be unpickled: making it again in the same way does not help."""
+    """The error for a result that is there and cannot be unpickled: making it again in the same way does not help."""
     step = output.call.step.name
     return CacheMiss(
         f"{describe(output)}: {error}",
@@ -142,6 +142,6 @@ def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:
 
 
 def _has_elements(value: Any) -> bool:
-    """Whether what comes from going through a value is what it has at 0, 1, 2 and so on, in every process."""
+    """Whether iterating over a value gives its elements 0, 1, 2 and so on, in every process."""
     is_array = getattr(value, "ndim", 0) > 0 and not hasattr(value, "iloc")
     return isinstance(value, Sequence) or is_array

@@ -117,7 +117,7 @@ def _loaded_call(session: Session, layout: Layout) -> Any:
 
 
 def _place_of(step: Step[..., Any] | str, cache_dir: str | Path | None) -> Path:
-    """Where the project is that a result is looked for in: that of a cache inside a project, else that of the step."""
+    """The project to look in: that of the cache where it lies in one, else that of the step."""
     if cache_dir is not None:
         # The step may be defined in a package of another project than the pipeline that ran it.
         folder = Path(cache_dir).expanduser().resolve()

@@ -39,7 +39,7 @@ class Snapshots:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    """Bit by bit: equal numbers may still be told apart, as 0.0 and -0.0."""
+    """Whether two arrays are equal bit by bit: 0.0 and -0.0 are not."""
     if (one.dtype, one.shape, one.strides) != (other.dtype, other.shape, other.strides):
         return False
     return bool(one.tobytes("A") == other.tobytes("A"))

@@ -241,7 +241,7 @@ class Layout:
 
 
 class _Element(NamedTuple):
-    """Holds the place of the elements of the `index`-th iterable while arguments are bound."""
+    """Stands for one element of the `position`-th iterable while arguments are bound."""
 
     position: int
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import types
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ class Fingerprinter:
     def __init__(self, root: Path, parse_cache: str | Path | None = None, *, key: bytes | None = None) -> None:
         self._files = SourceFiles(root, ParseCache(parse_cache, key))
         self._packages = Packages()
-        self._graphs: dict[tuple[Policy, frozenset[str]], tuple[Graph, Merkle]] = {}
+        self._graphs: dict[Policy, tuple[Graph, Merkle]] = {}
 
     def of(
         self,
@@ -56,7 +55,6 @@ class Fingerprinter:
         depends: Iterable[Any] = (),
         env: Iterable[str] = (),
         packages: str | Iterable[str] | None = None,
-        ignore: Iterable[Any] = (),
     ) -> Fingerprint:
         """The fingerprint of a function, step, class or any other callable.
 
@@ -70,16 +68,13 @@ class Fingerprinter:
             Environment variables whose value counts; missing is a value.
         packages : "direct", "none" or names of distributions
             Whose versions count. Default: of every package that the code reaches.
-        ignore : iterable of str or module
-            References that do not count, as they are written in the code.
 
         Returns
         -------
         Fingerprint
         """
         chosen = packages if packages is None or isinstance(packages, str) else tuple(packages)
-        ignored = frozenset(i.__name__ if isinstance(i, types.ModuleType) else str(i) for i in ignore)
-        graph, merkle = self._graph(policy(chosen), ignored)
+        graph, merkle = self._graph(policy(chosen))
         root = graph.value(function, named=False) if version is None else _version_node(graph, function, version)
         more = [e for k, d in enumerate(depends) for e in self._declared(graph, d, f"depends{k}")]
         more += [(f"environ {name}", graph.environment(name)) for name in sorted(set(env))]
@@ -99,7 +94,7 @@ class Fingerprinter:
 
     def of_object(self, obj: Any) -> bytes:
         """Digest of the code of a function or class that sits inside a value."""
-        graph, merkle = self._graph(policy(None), frozenset())
+        graph, merkle = self._graph(policy(None))
         number = graph.value(obj)
         complete(graph)
         return merkle.digest(number)
@@ -134,12 +129,11 @@ class Fingerprinter:
         """Keep what parsing told for the next process."""
         self._files.save()
 
-    def _graph(self, allowed: Policy, ignored: frozenset[str]) -> tuple[Graph, Merkle]:
-        key = (allowed, ignored)
-        found = self._graphs.get(key)
+    def _graph(self, allowed: Policy) -> tuple[Graph, Merkle]:
+        found = self._graphs.get(allowed)
         if found is None:
-            graph = Graph(self._files, self._packages, allowed, ignored)
-            found = self._graphs[key] = graph, Merkle(graph, lambda node: source_text(graph, node))
+            graph = Graph(self._files, self._packages, allowed)
+            found = self._graphs[allowed] = graph, Merkle(graph, lambda node: source_text(graph, node))
         return found
 
     def _declared(self, graph: Graph, item: Any, label: str) -> list[Edge]:

@@ -50,7 +50,7 @@ class FinishedRun(NamedTuple):
 
 
 def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRun) -> bool:
-    """Do all that is due when a run is over; whether it gave something else than the run before."""
+    """Do what is due when a run is over; return whether its results differ from those of the run before."""
     is_other = _remember(session, done.pipeline_state, done.item_results, done.name, done.outcome)
     if done.outcome is not Outcome.CACHED:
         tidy(session.store, session.identity, done.name, done.pipeline_state.states.values())
@@ -61,7 +61,7 @@ def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRu
 
 
 def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
-    """What a run would do, by the state of the pipeline before anything ran."""
+    """The plan that follows from the state of the pipeline before anything ran."""
     explainer = Explainer(pipeline_state, session.history, session.last_run)
     return make_plan(session.pipeline.name, pipeline_state, explainer, session.last_run.seconds)
 
@@ -165,7 +165,7 @@ def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
 def _leave_answer(
     asked: Asked, session: PipelineSession, targets: Sequence[str], pipeline_state: PipelineState | None
 ) -> None:
-    """Leave an instant answer; after items ran, look with new eyes whether everything is up to date now."""
+    """Leave an instant answer; after items ran, first decide anew whether everything is up to date."""
     try:
         if pipeline_state is None:
             pipeline_state = session.state(targets)

@@ -1,4 +1,4 @@
-"""A run, from the pipeline to what is told of it."""
+"""The phases of a run: lay out, decide, run, record, tell."""
 
 from __future__ import annotations
 
@@ -223,4 +223,4 @@ def _out_of_date(session: PipelineSession, pipeline_state: PipelineState) -> Out
 
 
 def _ignore(event: Event) -> None:
-    """Take an event and do nothing."""
+    """Ignore an event."""

@@ -43,7 +43,7 @@ class RunRequest:
         return self.failed or self.items is not None
 
     def with_settings(self, settings: Settings) -> RunRequest:
-        """The same, with what the project's settings say where nothing was said about the workers."""
+        """The request with the project's settings where it says nothing of the workers."""
         n_jobs = settings.jobs if self.n_jobs is None else self.n_jobs
         force = tuple(self.force)
         if self.backend is not None:
@@ -52,7 +52,7 @@ class RunRequest:
         return replace(self, n_jobs=n_jobs, force=force, backend=settings.backend, backend_options=options)
 
     def for_its_value(self) -> RunRequest:
-        """What brings the same results back where some were lost after the run: no selection, nobody watching."""
+        """The request that computes results again that were lost after the run: without selection or observer."""
         return replace(
             self, force=(), items=None, failed=False, frozen=False, observer=None, detailed=False, asked=None
         )

@@ -1,4 +1,4 @@
-"""What is said when a run begins; where it is planned anew meanwhile, that is said once."""
+"""The events with which a run begins; a run that is planned anew emits them once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_started(
 
 
 def tell_deadly(pipeline_state: PipelineState, deadly: frozenset[bytes], emit: Observer) -> None:
-    """Say which items a run died of that did them itself."""
+    """Say which items ended the main process of an earlier run."""
     for state in pipeline_state.states.values() if deadly else ():
         for index, key in enumerate(state.keys):
             if key in deadly and state.status[index] == Status.STALE:
@@ -59,7 +59,7 @@ class Once:
 
     @property
     def steps(self) -> list[StepEnded]:
-        """How each step ended at last."""
+        """The last `StepEnded` of each step."""
         return list(self._ended.values())
 
     def __call__(self, event: Event) -> None:

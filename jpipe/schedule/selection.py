@@ -57,7 +57,7 @@ class Selection:
         self._explainer = Explainer(pipeline_state, self._session.history, self._session.last_run)
 
     def stale(self, state: CallState, indices: Sequence[int]) -> None:
-        """Items that must run."""
+        """Put stale items into the queue, as far as they may run."""
         for index in indices if self._given_up else ():
             if state.keys[index] in self._given_up:
                 state.item_failed(index)
@@ -77,7 +77,7 @@ class Selection:
         self._counts.known(state, stale=len(chosen), reasons=reasons)
 
     def cached(self, state: CallState, count: int, seconds: float) -> None:
-        """Items that need not run."""
+        """Count items that are fresh."""
         self._counts.known(state, cached=count, saved=seconds)
 
     def refuse_if_nothing(self) -> None:

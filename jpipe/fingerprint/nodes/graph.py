@@ -159,13 +159,12 @@ class Graph:
     Nothing here recurses: a chain of calls may be deeper than the stack.
     """
 
-    def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy, ignored: frozenset[str]) -> None:
+    def __init__(self, files: SourceFiles, packages: Packages, allowed: Policy) -> None:
         self.files = files
         self.closures = Closures(files)
         self.values = Live()
         self.packages = packages
         self.allowed = allowed
-        self.ignored = ignored
         self.nodes: list[Node] = []
         self.queue: list[tuple[int, Subject | tuple[Any, bool]]] = []
         self.deferred: list[tuple[int, Callable[[], None]]] = []

@@ -56,8 +56,6 @@ def written(reference: Reference) -> str:
 def follow(graph: Graph, namespace: Namespace, reference: Reference, label: str) -> list[Edge]:
     """Edges for one reference of a template."""
     root, attributes, called = reference
-    if graph.ignored and written(reference) in graph.ignored:
-        return [(label + "ignored", graph.leaf("ignored"))]
     if not isinstance(root, str):
         return follow_import(graph, namespace.file, root, attributes, label)
     place = None

@@ -31,30 +31,47 @@ class Given(NamedTuple):
         ``NAME=VALUE`` texts.
     sweeps
         ``NAME=A,B,C`` texts: the pipeline for each of the values.
+    tags, excluded
+        Tags of the steps that are meant, and names or patterns of those that are not.
     """
 
     profile: str | None = None
     files: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     sweeps: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """What tags and exclusions choose, in the words of `jpipe.define.selection`."""
+        return (*(f"tag:{tag}" for tag in self.tags), *(f"exclude:{name}" for name in self.excluded))
 
     @property
     def flags(self) -> tuple[tuple[str, str], ...]:
         """The flags with their values, as the next command has to repeat them."""
         profile = [("--profile", self.profile)] if self.profile else []
-        named = (("--params", self.files), ("--set", self.sets), ("--sweep", self.sweeps))
-        return (*profile, *((flag, text) for flag, texts in named for text in texts))
+        named = {
+            "--params": self.files,
+            "--set": self.sets,
+            "--sweep": self.sweeps,
+            "--tag": self.tags,
+            "--exclude": self.excluded,
+        }
+        return (*profile, *((flag, text) for flag, texts in named.items() for text in texts))
 
 
 def parameters(command: Command) -> Command:
-    """``--set``, ``--params``, ``--profile`` and ``--sweep``, as the one argument `given` of the command."""
+    """The flags that say which parameters and which steps, as the one argument `given` of the command."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **options: Any) -> Any:
-        given = Given(*(options.pop(name) for name in ("profile", "files", "sets", "sweeps")))
+        given = Given(*(options.pop(name) for name in Given._fields))
         return command(*args, given=given, **options)
 
     for option in (
+        click.option("--exclude", "excluded", multiple=True, metavar="STEP", help="Not this step, nor what needs it."),
+        click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="Only steps with this tag."),
         click.option("--sweep", "sweeps", multiple=True, metavar="NAME=A,B", help="The pipeline for each value."),
         click.option("--profile", metavar="NAME", help="Settings and parameters of [tool.jpipe.profiles.NAME]."),
         click.option("--params", "files", multiple=True, metavar="FILE", help="Parameters from TOML, YAML or JSON."),

@@ -54,8 +54,8 @@ class Invocation:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps that were named."""
-        return self.place.steps
+        """The steps that were named, in the words of `jpipe.define.selection`."""
+        return (*self.place.steps, *self.given.chosen)
 
     @cached_property
     def pipeline(self) -> Pipeline[..., Any]:

@@ -14,11 +14,11 @@ from jpipe.decide.session import Session
 from jpipe.define.layout import Layout
 from jpipe.define.parameters import check
 from jpipe.define.pipeline import Pipeline
+from jpipe.define.selection import calls_meant, steps_meant
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.history.journal_writer import Opening, text_of
 from jpipe.history.last_run import History, LastRun, pipeline_id
 from jpipe.history.run_index import commit_of
-from jpipe.model.run_report import unknown_step
 from jpipe.system.import_observer import observing
 from jpipe.system.notebook_cells import home_of
 
@@ -100,9 +100,9 @@ class PipelineSession(Session):
         Parameters
         ----------
         targets
-            Names of steps. Default: every call of the pipeline.
+            Words that mean steps, as in `jpipe.define.selection`. Default: every call of the pipeline.
         forced
-            Names of steps that run whatever their records say.
+            The same for steps that run whatever their records say.
         **options
             As in `PipelineState`.
 
@@ -111,28 +111,8 @@ class PipelineSession(Session):
         UsageError
             For a name of no step of the pipeline.
         """
-        return self.state_of(self.layout, self._wanted(targets), forced=self._known_steps(forced), **options)
-
-    def _wanted(self, targets: Sequence[str]) -> list[int]:
-        """Numbers of the calls of these steps, and of all that they need."""
         calls = self.layout.calls
-        if not targets:
-            return [call.number for call in calls]
-        self._known_steps(targets)
-        taken = {call.number for call in calls if call.step.name in targets}
-        for call in reversed(calls):
-            if call.number in taken:
-                taken.update(call.needs)
-        return sorted(taken)
-
-    def _known_steps(self, names: Iterable[str]) -> frozenset[str]:
-        """The names, checked."""
-        known = list(dict.fromkeys(call.step.name for call in self.layout.calls))
-        names = list(names)
-        for name in names:
-            if name not in known:
-                raise unknown_step(name, known)
-        return frozenset(names)
+        return self.state_of(self.layout, calls_meant(targets, calls), forced=steps_meant(forced, calls), **options)
 
 
 def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tuple[Layout, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         env: str | Sequence[str]
         packages: str | Sequence[str]
         depends: Any
+        tags: str | Sequence[str]
 
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
@@ -82,6 +83,8 @@ class StepOptions(NamedTuple):
         or ``"none"``.
     depends
         More objects, modules, files or packages that count.
+    tags
+        Words to choose steps by: ``jpipe run -t slow``. They count for nothing else.
     """
 
     name: str | None = None
@@ -102,6 +105,7 @@ class StepOptions(NamedTuple):
     env: tuple[str, ...] = ()
     packages: tuple[str, ...] | Literal["direct", "none"] = "direct"
     depends: tuple[Any, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def with_(self, **changes: Any) -> StepOptions:
         """A copy with other options, checked.
@@ -174,6 +178,7 @@ def _bytes(name: str, value: Any) -> int | None:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "ignore": _names,
     "env": _names,
+    "tags": _names,
     "packages": _packages,
     "depends": _depends,
     "prefer": _one_of("processes", "threads"),

@@ -8,6 +8,7 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.define.selection import steps_meant
 from jpipe.errors import NothingSelectedError, UsageError
 from jpipe.model.reasons import Reason
 from jpipe.schedule.ready_queue import ReadyQueue
@@ -42,9 +43,9 @@ class Selection:
         self._given_up = given_up
         self._failed = session.last_run.failed if request.failed else None
         self._items = None if request.items is None else frozenset(request.items)
-        self._targets = frozenset(request.targets)
+        self._targets = steps_meant(request.targets, session.layout.calls)
         self._explained: set[str] = set()
-        if request.items is not None and not request.targets:
+        if request.items is not None and not self._targets:
             raise UsageError("items are selected of a step", hint="name the step: jpipe run STEP --item 3")
         if request.failed and not session.last_run.failed:
             raise NothingSelectedError("nothing failed in the last run", hint="run without --failed")

@@ -175,10 +175,17 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
 
 
+@nox.session(python=PYTHONS[0], download_python="never")
+def browser(session: nox.Session) -> None:
+    """The pages in a real Chromium (``apt install chromium``), light and dark, wide and narrow, and through axe."""
+    session.install(".[test]", "playwright>=1.45", "axe-playwright-python>=0.1.4")
+    session.run("pytest", "tests/test_browser.py", "--basetemp", session.create_tmp(), *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks against other tools; `nox -s bench -- --small` takes a minute."""
-    session.install(".[examples,profile]")
+    session.install(".[examples]", "psutil>=5.9")
     for peer in PEERS:
         session.run("python", "-m", "pip", "install", "--quiet", peer, success_codes=[0, 1])
     session.run("python", "-m", "benchmarks", *session.posargs)

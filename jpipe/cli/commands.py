@@ -23,6 +23,7 @@ COMMANDS = {
     "accept": "Keep the old results of a step despite an edit.",
     "diff": "Say what an edit did to the results.",
     "report": "Write what a run did and gave as one HTML page.",
+    "watch": "Run the pipeline whenever one of its files is saved.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

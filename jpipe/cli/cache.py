@@ -19,7 +19,7 @@ from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import CacheError, CacheMiss, ExitCode, UsageError
 from jpipe.model.step_options import parse_bytes
-from jpipe.render.humanize import ago, counted, size
+from jpipe.render.humanize import ago, counted, foreign_text, size
 from jpipe.render.styled_text import Line, bad, columns, dim, good, line, name, strong, warn
 
 if TYPE_CHECKING:
@@ -78,7 +78,12 @@ def list_(call: Invocation, as_json: bool = False) -> int:
         click.echo(json.dumps({"v": 1, "cache_dir": str(store.root), "nbytes": nbytes, "steps": steps}, indent=2))
         return ExitCode.OK
     results = sum(use[0] for use in rows.values())
-    call.out.write(line(strong(_shown(store)), f"  {size(nbytes)} · {counted(results, 'result')}"))
+    most = call.settings.cache_size
+    may = f" (of {size(most)})" if most is not None else ""
+    call.out.write(line(strong(_shown(store)), f"  {size(nbytes)}{may} · {counted(results, 'result')}"))
+    packs, foreign = store.foreign()
+    if packs:
+        call.out.write(line("  ", warn("! "), foreign_text(foreign)))
     now = time.time()
     cells = [
         (line("  ", name(step) if step else dim("(of other code)")), line(counted(count, "result")), line(size(total)),
@@ -99,7 +104,7 @@ def prune(call: Invocation, limit: str | None) -> int:
     """
     store = _open(call)
     with _changing(store):
-        done = store.prune(None if limit is None else parse_bytes(limit, "--size "))
+        done = store.prune(call.settings.cache_size if limit is None else parse_bytes(limit, "--size "))
     if not done.done:
         call.err.write(line(warn("· "), "another process is pruning this cache"))
         return ExitCode.OK

@@ -15,7 +15,7 @@ from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
 from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
-from jpipe.render.humanize import counted
+from jpipe.render.humanize import counted, foreign_text
 from jpipe.render.styled_text import dim, line
 from jpipe.render.value_text import value_text
 
@@ -68,6 +68,8 @@ def _values(call: Invocation, step: str) -> list[Any]:
     if step not in known:
         near = nearest(step, known)
         hint = f"did you mean {near}?" if near else f"it has those of {', '.join(known) or 'none'}"
+        if not known and store.foreign()[0]:
+            hint = foreign_text(store.foreign()[1])
         raise CacheMiss(f"the cache has no result of a step {step!r}", hint=hint)
     return results_of(store, step)
 

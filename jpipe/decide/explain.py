@@ -70,7 +70,8 @@ class Explainer:
             return Verdict.PENDING, ()
         families = self._families(state)
         if not families:
-            return Verdict.STALE, reasons(evidence)
+            foreign = self._lookup.store.family(state.fingerprint.digest).is_foreign(None)
+            return Verdict.STALE, reasons(evidence._replace(foreign=foreign))
         if not state.call.step.declared.cache:
             return Verdict.PENDING, ()
         changes = self._changes(state, families[0])
@@ -91,6 +92,8 @@ class Explainer:
         records = self._lookup.store.family(state.fingerprint.digest).find(key)
         if records:
             return self._unusable(own, state, records[0])
+        if self._lookup.store.family(state.fingerprint.digest).is_foreign(key):
+            return own._replace(foreign=True)
         if key in self._last_run.failed:
             return own._replace(failed=True)
         arguments = state.arguments_of(index)

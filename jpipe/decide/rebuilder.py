@@ -119,6 +119,8 @@ class Evidence(NamedTuple):
         Input files that are not as they were.
     missing
         A record is there, its result is not.
+    foreign
+        A record is there, signed with another key than this user's.
     expired_after
         Seconds for which the result counted, when that is over.
     failed
@@ -135,6 +137,7 @@ class Evidence(NamedTuple):
     arguments: tuple[ArgumentChange, ...] = ()
     files: tuple[Read, ...] = ()
     missing: bool = False
+    foreign: bool = False
     expired_after: float | None = None
     failed: bool = False
     forced: bool = False
@@ -159,7 +162,7 @@ def _about(evidence: Evidence, kind: ReasonKind, detail: str | None = None) -> R
 
 def _never_ran(evidence: Evidence) -> list[Reason]:
     known = evidence.earlier or evidence.files or evidence.missing or evidence.expired_after is not None
-    if known or evidence.failed or evidence.forced:
+    if known or evidence.foreign or evidence.failed or evidence.forced:
         return []
     return [_about(evidence, ReasonKind.NEVER_RAN)]
 
@@ -211,6 +214,10 @@ def _result_missing(evidence: Evidence) -> list[Reason]:
     return [_about(evidence, ReasonKind.RESULT_MISSING)] if evidence.missing else []
 
 
+def _foreign(evidence: Evidence) -> list[Reason]:
+    return [_about(evidence, ReasonKind.FOREIGN)] if evidence.foreign else []
+
+
 def _expired(evidence: Evidence) -> list[Reason]:
     if evidence.expired_after is None:
         return []
@@ -236,6 +243,7 @@ _RULES: tuple[Callable[[Evidence], list[Reason]], ...] = (
     _package,
     _environment,
     _result_missing,
+    _foreign,
     _expired,
     _failed,
     _forced,

@@ -22,6 +22,7 @@ class ReasonKind(str, Enum):
     PACKAGE = "package version"
     ENVIRONMENT = "environment"
     RESULT_MISSING = "result missing"
+    FOREIGN = "signed with another key"
     EXPIRED = "expired"
     FAILED = "failed last time"
     FORCED = "forced"
@@ -84,6 +85,7 @@ class Reason(NamedTuple):
             ReasonKind.PACKAGE: f"package {self.object} changed",
             ReasonKind.ENVIRONMENT: f"environment variable {self.object} changed",
             ReasonKind.RESULT_MISSING: "its result is missing from the cache",
+            ReasonKind.FOREIGN: "its result is signed with another key",
             ReasonKind.EXPIRED: "its result expired",
             ReasonKind.FAILED: "it failed last time",
             ReasonKind.FORCED: "forced",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jpipe.errors import UsageError, did_you_mean
+from jpipe.settings.declared import bytes_of
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
 
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -202,13 +202,9 @@ def parse_bytes(value: int | str, name: str = "size") -> int:
     UsageError
         For anything else.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
-    unit = text[-1:] if text[-1:] in _UNITS and text[-1:] else ""
     try:
-        return int(float(text[: len(text) - len(unit)]) * _UNITS[unit])
-    except (ValueError, OverflowError):
+        return bytes_of(value)
+    except ValueError:
         raise UsageError(f"{name}={value!r} is not a size", hint="write bytes, or '600K', '1M', '1.5G'") from None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["about", "ago", "clock", "counted", "listed", "size", "took"]
+__all__ = ["about", "ago", "clock", "counted", "foreign_text", "listed", "size", "took"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -71,3 +71,8 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def foreign_text(results: int) -> str:
+    """That a cache has results which nothing vouches for here."""
+    return f"{counted(results, 'result')} signed with another key do not count: JPIPE_KEY_FILE says whose key is used"

@@ -16,6 +16,7 @@ from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.history.journal_writer import FiledCall, StepResult
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
+from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
 from jpipe.schedule.item_results import ItemResults
@@ -49,11 +50,12 @@ class FinishedRun(NamedTuple):
     item_results: ItemResults
 
 
-def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRun) -> bool:
+def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRun, tell: Observer) -> bool:
     """Do what is due when a run is over; return whether its results differ from those of the run before."""
     is_other = _remember(session, done.pipeline_state, done.item_results, done.name, done.outcome)
     if done.outcome is not Outcome.CACHED:
-        tidy(session.store, session.identity, done.name, done.pipeline_state.states.values())
+        states = done.pipeline_state.states.values()
+        tidy(session.store, session.identity, done.name, states, tell, session.settings.cache_size)
     if request.asked is not None and done.outcome in (Outcome.CACHED, Outcome.RAN):
         known = done.pipeline_state if done.outcome is Outcome.CACHED else None
         _leave_answer(request.asked, session, request.targets, known)

@@ -81,7 +81,7 @@ def run_pipeline(request: RunRequest, write_html: WriteHtml) -> Run:
     seconds = time.perf_counter() - begun
     emit(done.counts.run_ended(done.outcome, seconds, done.item_results))
     # Record what the next run compares with, and the run itself.
-    is_other = leave_behind(session, request, done) or journal.is_needed
+    is_other = leave_behind(session, request, done, emit) or journal.is_needed
     is_told = is_other or len(done.pipeline_state.states) <= COMPARED
     journal.close(results_of(done.pipeline_state, with_places=is_other) if is_told else (), whole=is_other)
     # Tell.

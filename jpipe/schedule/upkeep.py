@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from blake3 import blake3
 
 from jpipe.decide.call_state import CallState
+from jpipe.model.events import Notice, Observer
 from jpipe.store import Store
 from jpipe.system import inside
 
@@ -19,8 +20,10 @@ PRUNED_EVERY = 24 * 3600.0
 """Seconds."""
 
 
-def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], limit: int | None = None) -> None:
-    """Do what is due after a run in which something ran.
+def tidy(
+    store: Store, pipeline: str, run: str, states: Iterable[CallState], tell: Observer, limit: int | None = None
+) -> None:
+    """Do what is due after a run in which something ran, and tell what was removed.
 
     Parameters
     ----------
@@ -30,8 +33,10 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
         What the pipeline's runs are filed under, and the run's name.
     states
         Of all calls that took part.
+    tell
+        Takes the events.
     limit
-        Size that the cache may have, in bytes; None for the default.
+        Size that the cache may have, in bytes, looked at after each run; None for the default, looked at once a day.
     """
     reached: dict[bytes, list[bytes] | None] = {}
     for state in states:
@@ -47,9 +52,21 @@ def tidy(store: Store, pipeline: str, run: str, states: Iterable[CallState], lim
                 others.append(key)
     store.mark_reached(blake3(pipeline.encode()).digest(), blake3(run.encode()).digest(), reached)
     store.merge(reached)
-    if _is_due(store):
-        with contextlib.suppress(OSError):
-            store.prune(limit)
+    with contextlib.suppress(OSError):
+        pruned = None
+        if limit is not None and store.size().nbytes > limit:
+            pruned = store.prune(limit, grace=0.0)
+        elif _is_due(store):
+            pruned = store.prune()
+        if pruned is not None and pruned.freed:
+            tell(Notice(f"{_megabytes(pruned.freed)} that were used least recently were removed from the cache"))
+        if limit is not None and pruned is not None and pruned.nbytes > limit:
+            left = f"the cache has {_megabytes(pruned.nbytes)}, more than cache_size: the last runs use that much"
+            tell(Notice(left, "jpipe cache list  says which steps it is"))
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.1f} MB"
 
 
 def _is_due(store: Store) -> bool:

@@ -35,6 +35,8 @@ class Settings(NamedTuple):
         joblib backend and its keyword arguments.
     cache_dir
         Folder of the cache; None for ``cache/`` in the project.
+    cache_size
+        Bytes that the cache may have; None for 50 GiB or a fifth of the disk, looked at once a day.
     keep_going, fail_fast
         What a failure stops.
     progress, color, tb
@@ -50,6 +52,7 @@ class Settings(NamedTuple):
     backend: str | None = None
     backend_options: Mapping[str, object] = {}
     cache_dir: Path | None = None
+    cache_size: int | None = None
     keep_going: bool = False
     fail_fast: bool = False
     progress: str = "auto"

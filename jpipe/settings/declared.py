@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PREFIX", "SETTINGS", "Setting"]
+__all__ = ["PREFIX", "SETTINGS", "Setting", "bytes_of"]
 
 PREFIX = "JPIPE_"
 """What the names of environment variables that are settings begin with."""
@@ -80,6 +80,30 @@ def _folder(value: object) -> Path:
     return _path(value)
 
 
+def bytes_of(value: object) -> int:
+    """A number of bytes from ``1048576``, ``"1M"``, ``"1.5G"`` or ``"600kB"`` (units of 1024).
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
+    unit = text[-1:] if text[-1:] in _UNITS else ""
+    try:
+        number = float(text[: len(text) - len(unit)])
+        if number >= 0:
+            return int(number * _UNITS[unit])
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("that is not a size")
+
+
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
 def _pairs(value: object) -> dict[str, object]:
     """A table of TOML, texts ``name=value`` from flags, or such pairs with commas between from the environment."""
     if isinstance(value, dict):
@@ -141,6 +165,12 @@ _DECLARED = (
         "name=value",
         "An argument of the backend, name=value; may be repeated.",
         ("--backend-option",),
+    ),
+    Setting(
+        "cache_size",
+        bytes_of,
+        "bytes, or 500M, 10G",
+        "How large the cache may be: after a run, what was used least recently goes, but nothing that last runs use.",
     ),
     Setting("cache_dir", _folder, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
     Setting(

@@ -105,6 +105,8 @@ class Family:
         self._lock = threading.RLock()
         self._index: _Index | None = None
         self._refused: set[str] = set()
+        self._foreign: list[str] = []
+        self._foreign_keys: set[bytes] | None = None
         self._used: dict[str, float] = {}
 
     def find(self, key: bytes) -> tuple[Record, ...]:
@@ -122,6 +124,22 @@ class Family:
         matches = Matches(index, keys, list(map(index.newest.get, keys)))
         self._mark_used(matches.packs())
         return matches
+
+    def is_foreign(self, key: bytes | None) -> bool:
+        """Whether a record of the call was signed with another key; for None, whether one of any call was.
+
+        Nothing vouches for such a record, so this is for messages only.
+        """
+        self._loaded()
+        if key is None or not self._foreign:
+            return bool(self._foreign)
+        if self._foreign_keys is None:
+            self._foreign_keys = set()
+            for name in self._foreign:
+                with contextlib.suppress(OSError, TornPack):
+                    for segment in read_pack(f"{self.folder}/{name}", self.digest, name, None):
+                        self._foreign_keys.update(segment.keys())
+        return key in self._foreign_keys
 
     def records(self) -> Iterator[Record]:
         """All records, in no order."""
@@ -217,6 +235,8 @@ class Family:
                 index.add(name, read_pack(f"{self.folder}/{name}", self.digest, name, self._key))
             except ForeignPack:
                 self._refused.add(name)
+                self._foreign.append(name)
+                self._foreign_keys = None
             except TornPack:
                 self._refused.add(name)
                 self._set_aside(name)

@@ -16,10 +16,10 @@ from blake3 import blake3
 from jpipe.digest import digest
 from jpipe.store.best_effort import Saving
 from jpipe.store.care.merge_packs import merge_small
-from jpipe.store.care.prune import Pruned, default_limit, prune
+from jpipe.store.care.prune import GRACE, Pruned, default_limit, prune
 from jpipe.store.care.removal import clear, remove
 from jpipe.store.care.roots import mark_reached, pin
-from jpipe.store.care.usage import Entry, FamilyUse, Size, entries, families, measure
+from jpipe.store.care.usage import Entry, FamilyUse, Size, entries, families, foreign, measure
 from jpipe.store.care.verify import Verified, verify
 from jpipe.store.disk.cache_folder import Folder, open_folder
 from jpipe.store.disk.locks import Lock
@@ -297,9 +297,17 @@ class Store:
         """All families, with how many records they have, how large, and when they were used."""
         return families(self.disk)
 
-    def prune(self, limit: int | None = None) -> Pruned:
-        """Make the cache at most `limit` bytes large; default: the lesser of 50 GiB and a fifth of the disk."""
-        return prune(self.disk, default_limit(self.disk) if limit is None else limit)
+    def foreign(self) -> tuple[int, int]:
+        """How many packs are signed with another key than this user's, and how many results they say to have."""
+        return foreign(self.disk)
+
+    def prune(self, limit: int | None = None, *, grace: float = GRACE) -> Pruned:
+        """Make the cache at most `limit` bytes large; default: the lesser of 50 GiB and a fifth of the disk.
+
+        What was used in the last `grace` seconds stays, what the last runs reached, and what other runs may be using.
+        """
+        most = default_limit(self.disk) if limit is None else limit
+        return prune(self.disk, most, grace=grace, own_pin=self._pin.path if self._pin else None)
 
     def verify(self, *, repair: bool = False) -> Verified:
         """Check every byte, and mend what can be mended; see `jpipe.store.care.verify.verify`."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from jpipe.store.care.merge_packs import rewrite
-from jpipe.store.care.removal import blob_references, remove_blobs, unlink
+from jpipe.store.care.removal import IN_FLIGHT, blob_references, remove_blobs, unlink
 from jpipe.store.care.roots import Reached, living_since, reached
 from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
@@ -50,7 +50,7 @@ def default_limit(disk: Disk) -> int:
     return min(_DEFAULT_LIMIT, int(system.disk_size(disk.folder.root) * _SHARE_OF_DISK))
 
 
-def prune(disk: Disk, limit: int, *, grace: float = GRACE) -> Pruned:
+def prune(disk: Disk, limit: int, *, grace: float = GRACE, own_pin: str | None = None) -> Pruned:
     """Remove what is least worth keeping until the cache has at most `limit` bytes.
 
     Parameters
@@ -61,17 +61,19 @@ def prune(disk: Disk, limit: int, *, grace: float = GRACE) -> Pruned:
         Bytes. What the last three runs of a pipeline reached stays even if that is more.
     grace
         Seconds for which everything stays.
+    own_pin
+        The pin of the run that prunes: it is over, and what it reached is noted.
     """
     try:
         disk.writer.make_folder(disk.folder.path("locks"))
         lock = Lock.take(disk.folder.path("locks", "prune"))
     except OSError:
         # Most often the disk is full. Two prunes at once do no harm, the lock only saves work.
-        return _Prune(disk, limit, grace).run()
+        return _Prune(disk, limit, grace, own_pin).run()
     if lock is None:
         return Pruned(done=False)
     try:
-        return _Prune(disk, limit, grace).run()
+        return _Prune(disk, limit, grace, own_pin).run()
     finally:
         lock.release(remove=True)
 
@@ -79,7 +81,7 @@ def prune(disk: Disk, limit: int, *, grace: float = GRACE) -> Pruned:
 class _Prune:
     """One prune: what there is, what may go, and what went."""
 
-    def __init__(self, disk: Disk, limit: int, grace: float) -> None:
+    def __init__(self, disk: Disk, limit: int, grace: float, own_pin: str | None) -> None:
         self.disk = disk
         self.limit = limit
         self.packs = sorted(pack_files(disk), key=lambda pack: pack.used)
@@ -87,7 +89,7 @@ class _Prune:
         self.blobs, self.blobs_used = _blob_sizes(disk)
         self.reached = reached(disk)
         self.now = self._now()
-        living = living_since(disk)
+        living = living_since(disk, own_pin)
         self.before = self.now - grace if living is None else min(self.now - grace, living - _AHEAD)
         self.total = sum(pack.size for pack in self.packs) + sum(self.blobs.values())
         self.at_first = self.total
@@ -108,7 +110,8 @@ class _Prune:
 
     def _orphans(self) -> None:
         """Blobs that no record names, left by processes that died between the two."""
-        self._drop_blobs({blob for blob in self.blobs if blob not in self.references})
+        new = self.now - IN_FLIGHT
+        self._drop_blobs({b for b in self.blobs if b not in self.references and self.blobs_used[b] < new})
 
     def _least_recently_used(self) -> None:
         goal = int(self.limit * _DOWN_TO)

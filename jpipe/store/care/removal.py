@@ -15,9 +15,9 @@ from jpipe.store.disk import system
 from jpipe.store.format.pack import Segment
 from jpipe.store.on_disk import Disk
 
-__all__ = ["blob_references", "clear", "remove", "remove_blobs", "unlink"]
+__all__ = ["IN_FLIGHT", "blob_references", "clear", "remove", "remove_blobs", "unlink"]
 
-_IN_FLIGHT = 60.0
+IN_FLIGHT = 60.0
 """A blob that was written or reused this many seconds ago may be about to get its record."""
 
 
@@ -91,7 +91,7 @@ def _remove(disk: Disk, family: bytes, doomed: Callable[[Segment, int], bool]) -
             rewrite(disk, family, pack.name, lambda segment, entry: not doomed(segment, entry))
     if freed:
         freed -= blob_references(pack_files(disk)).keys()
-        remove_blobs(disk, freed, time.time() - _IN_FLIGHT if len(freed) > 1 else time.time() + 1)
+        remove_blobs(disk, freed, time.time() - IN_FLIGHT if len(freed) > 1 else time.time() + 1)
 
 
 def _clear_everything(disk: Disk) -> None:

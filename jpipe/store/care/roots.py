@@ -89,10 +89,12 @@ def pin(disk: Disk) -> Lock | None:
     return None
 
 
-def living_since(disk: Disk) -> float | None:
-    """When the oldest run that is alive began, seconds since 1970; removes the pins of dead ones."""
+def living_since(disk: Disk, own_pin: str | None = None) -> float | None:
+    """When the oldest run began that is alive, leaving out that of `own_pin`; removes the pins of dead ones."""
     oldest: float | None = None
     for entry in list(system.scan(disk.folder.path("pins"))):
+        if entry.path == own_pin:
+            continue
         with contextlib.suppress(OSError):
             started = entry.stat().st_mtime
             lock = Lock.take(entry.path)

@@ -11,7 +11,7 @@ from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
 from jpipe.store.on_disk import Disk
 from jpipe.system.inside import Entry as FolderEntry
 
-__all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "measure", "pack_files"]
+__all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "foreign", "measure", "pack_files"]
 
 
 class PackFile(NamedTuple):
@@ -100,6 +100,18 @@ def families(disk: Disk) -> dict[bytes, FamilyUse]:
         nbytes = sum(segment.row(entry).nbytes for segment in segments for entry in range(segment.count))
         found[pack.family] = FamilyUse(known.records + records, known.nbytes + nbytes, max(known.used, pack.used))
     return found
+
+
+def foreign(disk: Disk) -> tuple[int, int]:
+    """How many packs are signed with another key, and how many results they say to have."""
+    packs = results = 0
+    for family, folder in disk.families():
+        for entry in disk.packs(folder):
+            with contextlib.suppress(OSError):
+                segments, is_foreign = _segments(disk, family, entry)
+                packs += is_foreign
+                results += sum(segment.count for segment in segments) if is_foreign else 0
+    return packs, results
 
 
 def measure(disk: Disk) -> Size:

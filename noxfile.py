@@ -31,7 +31,7 @@ BOUND_TO_PYTHON = (
 )
 """What depends on syntax, bytecode, annotations and how processes start."""
 
-FEW = ("hypothesis>=6.100", "ipython>=8.20", "pytest>=8.2", "pytest-xdist>=3.6")
+FEW = ("hypothesis>=6.100", "ipython>=8.20", "jsonschema>=4.20", "pytest>=8.2", "pytest-xdist>=3.6")
 """What these tests need beside jpipe: installing everything takes longer than they do."""
 
 TRACED_HOOKS = """\

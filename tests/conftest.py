@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import jsonschema
 import pytest
 
 import jpipe
@@ -45,6 +46,11 @@ SLOW = {
     "test_store_outside",
 }
 """Modules whose tests take minutes together; `nox -s slow` runs them."""
+
+EVENT_SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(jpipe.__file__).parent / "render" / "events.schema.json").read_text("utf-8"))
+)
+"""Every event that a test causes is held against what ``jpipe schema`` promises."""
 
 TIMEOUT = 180.0
 """Seconds after which a command counts as hung."""
@@ -204,7 +210,11 @@ class Project:
 
 def _events(stdout: str) -> list[dict[str, Any]]:
     """The lines of stdout that are events."""
-    return [json.loads(line) for line in stdout.splitlines() if line.startswith('{"v":')]
+    events = [json.loads(line) for line in stdout.splitlines() if line.startswith('{"v":')]
+    for event in events:
+        if "event" in event:
+            EVENT_SCHEMA.validate(event)
+    return events
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ COMMANDS = {
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",
+    "schema": "Print the JSON Schema of the events of run --json.",
     "init": "Write a first pipeline file.",
 }
 """In the order of help; the module of that name in this package holds the `command`."""

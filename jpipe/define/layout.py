@@ -18,7 +18,7 @@ from jpipe.define.step import Step, recorder
 from jpipe.errors import Location, WiringError, nearest
 from jpipe.system.ownership import is_jpipe_file
 
-__all__ = ["Call", "Layout", "Output", "contains_output", "expected_items", "needs_of", "replace_outputs"]
+__all__ = ["Call", "Layout", "Output", "call_sites", "contains_output", "expected_items", "needs_of", "replace_outputs"]
 
 _CONTAINERS = (list, tuple, dict)
 
@@ -283,6 +283,11 @@ def _listed(step: Step[..., Any], iterable: Any, location: Location) -> Any:
             hint="pass what is the same for all items by name: jpipe.map(f, items, table=table)",
         )
     return list(iterable)
+
+
+def call_sites(calls: Iterable[Call]) -> int:
+    """How many calls a reader of the pipeline counts: one for each line that calls a step, in a loop too."""
+    return len({(call.step.name, call.location) for call in calls})
 
 
 def expected_items(call: Call) -> int:

@@ -97,6 +97,7 @@ def _step_end(event: StepEnded) -> dict[str, object]:
         "cached": event.cached,
         "failed": event.failed,
         "blocked": event.blocked,
+        "interrupted": event.interrupted,
         "seconds": _rounded(event.seconds),
     }
 
@@ -110,6 +111,7 @@ def _run_end(event: RunEnded) -> dict[str, object]:
         "cached": event.cached,
         "failed": event.failed,
         "blocked": event.blocked,
+        "interrupted": event.interrupted,
         "seconds": _rounded(event.seconds),
     }
 

@@ -178,6 +178,7 @@ def _attempt(
     pipeline_state.begin()
     tell_deadly(pipeline_state, known.deadly, emit)
     if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
+        emit(counts.run_ended(Outcome.BLOCKED, 0.0, known.item_results))
         raise _out_of_date(session, pipeline_state)
     selection.refuse_if_nothing()
 

@@ -6,7 +6,7 @@ from jpipe.decide.call_state import Status
 from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.define.layout import expected_items
+from jpipe.define.layout import call_sites, expected_items
 from jpipe.model.events import Event, Notice, Observer, RunStarted, StepEnded
 from jpipe.schedule.run_request import RunRequest
 
@@ -27,7 +27,7 @@ def run_started(
     return RunStarted(
         pipeline=session.pipeline.name,
         run=name,
-        calls=len({(call.step.name, call.location) for call in calls}),
+        calls=call_sites(calls),
         items=sum(steps.values()),
         jobs=n_jobs,
         cache_dir=str(session.store.root),

@@ -11,6 +11,7 @@ from jpipe.decide.instant.answer import Asked, Facts, write
 from jpipe.decide.instant.volatile import Volatile, volatile_uses
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.define.layout import call_sites
 from jpipe.fingerprint import PartKind
 from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
@@ -75,7 +76,7 @@ def answer_of(session: PipelineSession, pipeline_state: PipelineState, plan: Pla
     """What is said again."""
     return {
         "pipeline": session.pipeline.name,
-        "calls": len(pipeline_state.states),
+        "calls": call_sites([state.call for state in pipeline_state.states.values()]),
         "cache_dir": str(session.store.root),
         "plan": plan.to_dict(),
         "row": session.opening("").to_row(),

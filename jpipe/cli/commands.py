@@ -24,6 +24,7 @@ COMMANDS = {
     "diff": "Say what an edit did to the results.",
     "report": "Write what a run did and gave as one HTML page.",
     "watch": "Run the pipeline whenever one of its files is saved.",
+    "ui": "Look at runs, results and differences in a browser.",
     "history": "List the runs, and compare two of them.",
     "check": "Find mistakes in a pipeline file before it runs.",
     "cache": "Look at the cache, and clean it.",

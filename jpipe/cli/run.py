@@ -36,6 +36,7 @@ __all__ = ["command", "items_of"]
 @click.option("-s", "--show-output", is_flag=True, help="Show what steps print.")
 @click.option("--json", "as_json", is_flag=True, help="Write events to stdout, a JSON object a line.")
 @click.option("--report", metavar="FILE", help="Write what the run did and gave as one HTML page.")
+@click.option("--live", is_flag=True, help="Serve the page of the run to a browser of this machine while it runs.")
 @click.option("--trace", metavar="FILE", help="Write when which worker did what, for Chrome's tracing.")
 def command(words: tuple[str, ...], given: Given, dry_run: bool, **options: Any) -> int:
     """Bring a pipeline up to date: run what has to run, take the rest from the cache.
@@ -63,6 +64,10 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             _report(call, None, options)
             return 0
     _make_workers_ready(call)
+    if options["live"]:
+        from jpipe.cli.ui import start_live
+
+        start_live(":".join(filter(None, (str(call.file), call.place.pipeline))), str(call.cache_dir))
     from jpipe.worker.descriptors import keep_screen
 
     keep_screen()  # before the user's modules take hold of the streams, for their logging

@@ -110,6 +110,8 @@ class RunLog:
         By step, where the results of its calls are.
     chunks
         Items that are not told one by one: ``step, ran, worker, at, seconds`` of each chunk.
+    started
+        The steps of which an item was given to a worker, in that order.
     start
         How the run was started: ``jobs, steps, needs, python, platform, command``.
     end
@@ -122,6 +124,7 @@ class RunLog:
     calls: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
     filed: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     chunks: list[Mapping[str, Any]] = field(default_factory=list)
+    started: dict[str, None] = field(default_factory=dict)
     start: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] = field(default_factory=dict)
 
@@ -187,6 +190,8 @@ def log_of(folder: str, run: str) -> RunLog:
                 log.steps[step] = row
             case "result":
                 _take_result(log, row, step)
+            case "start":
+                log.started[step] = None
             case "chunk":
                 log.chunks.append(row)
             case "run":

@@ -15,6 +15,7 @@ from jpipe.report.graph_model import Box, State, state_of
 __all__ = ["Bar", "RunDocument", "StepRow", "critical_path", "document_of"]
 
 _MOST_PACKAGES = 60
+_ENDS = ("failed", "interrupted", "blocked", "ran")
 
 
 class Bar(NamedTuple):
@@ -134,14 +135,20 @@ def _step(name: str, log: RunLog, results: RunLog) -> StepRow:
     items = log.of_step(name)
     chunks = [chunk for chunk in log.chunks if chunk.get("step") == name]
     counts = {word: int(_number(told, word)) for word in ("items", "ran", "cached", "failed", "blocked", "interrupted")}
-    if not told:  # everything came from the cache
+    goes_on = bool(log.start) and not log.end
+    if not told and goes_on:
+        count = int(_number(_mapping(log.start.get("steps")), name))
+        failed = sum(one.failure is not None for one in items)
+        ran = len(items) - failed + sum(int(_number(chunk, "ran")) for chunk in chunks)
+        counts |= {"items": max(count, ran + failed), "ran": ran, "failed": failed}
+    elif not told:  # everything came from the cache
         count = len(results.calls.get(name, ()))
         known = int(_number(results.steps.get(name, {}), "items"))
         counts |= {"items": known or count, "cached": known or count}
     reasons = told.get("reasons")
     return StepRow(
         name=name,
-        state=state_of(counts["failed"], counts["interrupted"], counts["blocked"], counts["ran"]),
+        state=_state(counts, told, name in log.started) if goes_on else state_of(*(counts[word] for word in _ENDS)),
         items=counts["items"],
         ran=counts["ran"],
         cached=counts["cached"],
@@ -156,6 +163,13 @@ def _step(name: str, log: RunLog, results: RunLog) -> StepRow:
         printed=sum(bool(one.output) for one in items),
         reasons=tuple(one for one in reasons if isinstance(one, dict)) if isinstance(reasons, list) else (),
     )
+
+
+def _state(counts: Mapping[str, int], told: Mapping[str, Any], is_started: bool) -> State:
+    """The state of a step of a run that is going on."""
+    if told or counts["failed"]:
+        return state_of(*(counts[word] for word in _ENDS))
+    return State.RUNNING if is_started else State.PENDING
 
 
 def _box(step: StepRow, needs: Sequence[str], results: RunLog) -> Box:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jpipe.errors import WorkerLostError
 from jpipe.parallel.packing import Packed
-from jpipe.parallel.process_lifetime import is_alive
 from jpipe.parallel.remote_error import Failure
+from jpipe.system.machine import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

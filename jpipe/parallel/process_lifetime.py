@@ -9,9 +9,8 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
-__all__ = ["belong_to", "die_with_parent", "end_with", "is_alive", "is_worker"]
+__all__ = ["belong_to", "die_with_parent", "end_with", "is_worker"]
 
 _PR_SET_PDEATHSIG = 1
 _done = False
@@ -50,25 +49,6 @@ def belong_to(main: int) -> None:
 def is_worker() -> bool:
     """Whether this process is a worker of another."""
     return _done
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has not ended; True where that cannot be asked."""
-    if sys.platform.startswith("linux"):
-        try:
-            # One that ended and that nobody has waited for yet still answers to signals.
-            return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-        except (OSError, IndexError):
-            pass
-    if os.name == "nt":  # there os.kill(pid, 0) would end it
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _leave_it(number: int, frame: object) -> None:

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jpipe.parallel.process_lifetime import is_alive
+from jpipe.system.machine import is_alive
 
 __all__ = ["CHUNK", "POSITION", "STOP", "Board", "Slot", "SlotState", "ask_to_stop", "own_slot"]
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from jpipe.files import RUN_FOLDER
-from jpipe.parallel.process_lifetime import is_alive
 from jpipe.parallel.status_board import Board
+from jpipe.system.machine import is_alive
 
 __all__ = ["RunFolder"]
 

@@ -6,9 +6,9 @@ import os
 import signal
 from collections.abc import Mapping
 
-from jpipe.parallel.process_lifetime import is_alive
 from jpipe.parallel.status_board import Board, SlotState
 from jpipe.schedule.chunks import Chunk
+from jpipe.system.machine import is_alive
 from jpipe.worker.timeouts import ended_after
 
 __all__ = ["Watchdog", "end_process"]

@@ -1,11 +1,12 @@
-"""How many cores this process may use, and how many workers that makes."""
+"""How many cores this process may use, how many workers that makes, and which processes are alive."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-__all__ = ["cpu_count", "workers_of"]
+__all__ = ["cpu_count", "is_alive", "workers_of"]
 
 
 def workers_of(n_jobs: int) -> int:
@@ -33,3 +34,22 @@ def _container_cores() -> int:
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return sys.maxsize
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has not ended; True where that cannot be asked."""
+    if sys.platform.startswith("linux"):
+        try:
+            # One that ended and that nobody has waited for yet still answers to signals.
+            return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+        except (OSError, IndexError):
+            pass
+    if os.name == "nt":  # there os.kill(pid, 0) would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -13,8 +13,8 @@ import platform
 from pathlib import Path
 from typing import Self
 
-from jpipe.parallel.process_lifetime import is_alive
 from jpipe.system import inside
+from jpipe.system.machine import is_alive
 
 __all__ = ["CurrentItem", "died_on"]
 

@@ -7,7 +7,6 @@ beside pipelines. What is younger than a day, or was used since the oldest livin
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from jpipe.store.disk import system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
 from jpipe.store.on_disk import Disk
+from jpipe.system.machine import is_alive
 
 __all__ = ["Pruned", "default_limit", "prune"]
 
@@ -210,18 +210,6 @@ def _dead_files(disk: Disk, before: float) -> Iterator[str]:
         owner, _, _ = entry.name.rpartition("-")
         named_host, _, pid = owner.rpartition("-")
         with contextlib.suppress(OSError):
-            dead = named_host == host and pid.isdigit() and not _is_alive(int(pid))
+            dead = named_host == host and pid.isdigit() and not is_alive(int(pid))
             if dead or entry.stat().st_mtime < before:
                 yield entry.path
-
-
-def _is_alive(pid: int) -> bool:
-    if system.WINDOWS:
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -94,7 +94,7 @@ def _serve(server: Server) -> None:
 
 def _end_with(server: Server, parent: int) -> None:
     """Have the server end a moment after the run that it was started for."""
-    from jpipe.parallel.process_lifetime import is_alive
+    from jpipe.system.machine import is_alive
 
     def wait() -> None:
         while is_alive(parent) and os.getppid() == parent:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, short
 from jpipe.digest.references import refer
 from jpipe.system import main_module
+from jpipe.system.named_instances import name_of_instance
 from jpipe.system.ownership import owns, owns_class, owns_function, owns_module
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ def _is_simple(value: Any, kind: type, encoder: Encoder) -> bool:
 def _reduce_simple(value: Any, kind: type, heads: dict[tuple[str, ...], bytes], encoder: Encoder) -> bytes | Node:
     """The same encoding as from what pickle says, several times faster."""
     attributes: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    if not attributes and (named := name_of_instance(value)) is not None:
+        return Node(Tag.KIND + field(("named", named)), [kind])
     names = tuple(attributes)
     head = heads.get(names)
     encoder.of_class(kind)  # lists its code

@@ -19,6 +19,7 @@ from jpipe.define.layout import Output, contains_output, replace_outputs
 from jpipe.fingerprint import BlindSpot
 from jpipe.model.step_options import StepOptions
 from jpipe.parallel.chunk_size import Pace
+from jpipe.schedule.isolation import resizes_arrays
 from jpipe.schedule.ready import Item, Ready
 from jpipe.store import PutOptions
 from jpipe.system.by_value import ByValue
@@ -208,6 +209,7 @@ class ChunkBuilder:
             sources=self._sources,
             surroundings=self._surroundings,
             is_random=state.fingerprint.is_random,
+            owns_arrays=resizes_arrays(queue.step),
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:

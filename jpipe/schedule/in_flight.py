@@ -25,6 +25,8 @@ __all__ = ["Completion", "InFlight"]
 
 LOOK = 0.5
 """How often to look after the workers, seconds."""
+STOPPED = 3.0
+"""Who did not look for longer was stopped, or had work of its own, seconds."""
 
 Completion = tuple[Chunk, Receipt | None, BaseException | None]
 
@@ -134,6 +136,8 @@ class InFlight:
         now = time.monotonic()
         if not self._running or now - self._looked < LOOK:
             return
+        if self._looked and now - self._looked > STOPPED:
+            self._watchdog.was_stopped(now, now - self._looked - LOOK)
         self._looked = now
         self._watchdog.look()
         for slot in self._watchdog.overdue(self._running, now):

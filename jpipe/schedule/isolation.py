@@ -16,7 +16,7 @@ from typing import Any
 from jpipe.define.step import Step
 from jpipe.system.ownership import is_users
 
-__all__ = ["needs_process", "opens_debugger"]
+__all__ = ["needs_process", "opens_debugger", "resizes_arrays"]
 
 _ENDS_PROCESS = frozenset(
     {"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv", "setrecursionlimit"}
@@ -40,6 +40,11 @@ def needs_process(step: Step[..., Any]) -> bool:
 def opens_debugger(step: Step[..., Any]) -> bool:
     """Whether the code of a step calls a debugger: ``breakpoint()``, or ``set_trace()`` of one."""
     return _judged(_function_behind(step.function))[1]
+
+
+def resizes_arrays(step: Step[..., Any]) -> bool:
+    """Whether the code of a step may call ``resize()`` of an array, which needs one that owns its memory."""
+    return any("resize" in names for names, _ in _reached(_function_behind(step.function)))
 
 
 def _function_behind(called: Any) -> Any:

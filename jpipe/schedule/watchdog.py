@@ -36,6 +36,11 @@ class Watchdog:
         self._folder = folder
         self.slots: list[SlotState] = []
         self.memory: dict[int, int] = {}
+        self._pauses: list[tuple[float, float]] = []
+
+    def was_stopped(self, until: float, seconds: float) -> None:
+        """This process did not run for so long, as after Ctrl-Z: then its workers did not either."""
+        self._pauses.append((until, seconds))
 
     def look(self) -> None:
         """Bring `slots` and `memory` up to date."""
@@ -60,7 +65,8 @@ class Watchdog:
             timeout = chunk.queue.options.timeout if chunk is not None else None
             if timeout is None or slot.position is None:
                 continue
-            if now - slot.started > ended_after(timeout):
+            stopped = sum(seconds for until, seconds in self._pauses if until > slot.started)
+            if now - slot.started - stopped > ended_after(timeout):
                 found.append(slot)
         return found
 

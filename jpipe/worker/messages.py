@@ -55,6 +55,8 @@ class StepWork(NamedTuple):
         The state that its keys were made of; None where no other process runs its items.
     is_random
         Whether its code may draw random numbers.
+    owns_arrays
+        Whether arrays have to own their memory when they arrive.
     """
 
     name: str
@@ -71,6 +73,7 @@ class StepWork(NamedTuple):
     sources: tuple[SourceStamp, ...]
     surroundings: Surroundings | None = None
     is_random: bool = True
+    owns_arrays: bool = False
 
 
 class ItemWork(NamedTuple):

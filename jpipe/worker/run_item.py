@@ -32,6 +32,7 @@ from jpipe.worker.folder import own_folder
 from jpipe.worker.forked_child import end_child
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
+from jpipe.worker.own_memory import with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
 from jpipe.worker.seeds import seeded, seeded_alone
 from jpipe.worker.timeouts import limit
@@ -40,6 +41,9 @@ from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
 __all__ = ["Execution", "inputs_of"]
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
+_LOOKED_AT, _LOOKED_AT_UP_TO = 3, 1 << 18
+"""Of so many results of a step, of at most so many bytes, a process makes sure that they can be loaded."""
+_looked_at: dict[bytes, int] = {}
 _NO_OPTIONS = StepOptions()
 
 
@@ -97,7 +101,8 @@ class Execution:
         return receipt
 
     def _call(self, item: ItemWork, watch: Watch) -> Any:
-        args, kwargs = self.step.spread(inputs_of(self.work, item, self.source))
+        inputs = inputs_of(self.work, item, self.source)
+        args, kwargs = self.step.spread(with_own_memory(inputs) if self.work.step.owns_arrays else inputs)
         if self.work.step.reads_in_c:
             note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
         with (
@@ -130,6 +135,8 @@ class Execution:
                 hashers=hashers,
                 fingerprint=code_below(step.root, self.work.store),
             )
+            if type(value) not in _PLAIN:
+                self._refuse_unloadable(stored)
         except (UnstorableResult, UndigestibleError) as error:
             if not self.work.in_main:
                 raise
@@ -146,6 +153,25 @@ class Execution:
         if step.cache and item.keep and receipt.changed is None:
             record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, receipt.peak_memory)
             self.receipt.records.append((receipt.position, record))
+
+    def _refuse_unloadable(self, stored: Stored) -> None:
+        """Raise `UnstorableResult` for a value that was pickled and cannot be unpickled.
+
+        Each value is looked at that holds classes of the user's, of others the first ones of a step.
+        """
+        family = self.work.step.family
+        is_enough = _looked_at.get(family, 0) >= _LOOKED_AT and not stored.code
+        if is_enough or stored.nbytes > _LOOKED_AT_UP_TO:
+            return
+        _looked_at[family] = _looked_at.get(family, 0) + 1
+        try:
+            self.work.store.load(stored.where)
+        except UnreadableEntry as error:
+            raise UnstorableResult(
+                f"result can be pickled, and not unpickled: {error}",
+                path="result",
+                hint="return something else in its place, or have its __reduce__ give what its __init__ takes",
+            ) from error
 
     def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:
         """What counts of a `File` in a result: its path as written and its content."""

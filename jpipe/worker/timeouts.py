@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,9 +25,51 @@ def ended_after(seconds: float) -> float:
     return seconds + max(EXTRA, 0.1 * seconds)
 
 
+class _Heart:
+    """Tells how long this process was stopped, as by Ctrl-Z: a thread that beats does not beat then.
+
+    Attributes
+    ----------
+    stopped
+        How long, since the first item with a timeout, seconds.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = 0.0
+        self._last = 0.0, 0.0
+        self._process = 0
+
+    def start(self) -> None:
+        """Begin to beat, unless it does."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._last = time.monotonic(), time.process_time()
+            threading.Thread(target=self._beat, name="jpipe-heart", daemon=True).start()
+
+    def look(self) -> None:
+        """See how long ago the last beat was; who computed meanwhile was not stopped, but kept the thread waiting."""
+        now = time.monotonic(), time.process_time()
+        gap, computed = now[0] - self._last[0], now[1] - self._last[1]
+        self._last = now
+        if gap > _MISSED * _BEAT and computed < 0.5 * gap:
+            self.stopped += gap - _BEAT
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(_BEAT)
+            self.look()
+
+
+_BEAT = 0.25
+"""Seconds."""
+_MISSED = 4
+"""So many beats are missed by a process that was stopped; fewer where the machine is busy."""
+_heart = _Heart()
+
+
 @contextmanager
 def limit(seconds: float | None, *, is_worker: bool = False) -> Iterator[None]:
-    """Raise `ItemTimeoutError` in the code inside after `seconds`.
+    """Raise `ItemTimeoutError` in the code inside after `seconds`, without those in which the process was stopped.
 
     It needs the alarm signal and the main thread; elsewhere, and for native code that does not return, the scheduler
     ends the worker instead. A worker leaves word on its standard error, shortly before that, of where it is.
@@ -34,7 +78,16 @@ def limit(seconds: float | None, *, is_worker: bool = False) -> Iterator[None]:
         yield
         return
 
+    _heart.start()
+    stopped = _heart.stopped
+
     def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        _heart.look()
+        if _heart.stopped > stopped:
+            signal.setitimer(signal.ITIMER_REAL, _heart.stopped - stopped)
+            stopped = _heart.stopped
+            return
         raise ItemTimeoutError(f"took longer than its timeout of {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)

@@ -9,6 +9,7 @@ from typing import Any
 
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.nodes.graph import LEAVES, Constant, Edge, Effects, Graph, Node, Origin, WholeProject
+from jpipe.fingerprint.nodes.hidden_variables import hidden_variables
 from jpipe.fingerprint.nodes.import_effects import effect_files
 from jpipe.fingerprint.nodes.references import (
     BUILTINS,
@@ -121,6 +122,9 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
     edges += template_edges(graph, namespace, template)
     more, node.environment = environment_edges(graph, namespace, template)
     edges += more
+    hidden = [name for name in hidden_variables(names_in(code)) if name not in node.environment]
+    edges += [(f"environ {name}", graph.environment(name)) for name in hidden]
+    node.environment += tuple(hidden)
     if effect_files(graph, code.co_filename, False):
         edges.append(("effects", graph.subject(Effects(code.co_filename, False))))
     node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)

@@ -20,6 +20,7 @@ from jpipe.digest.canonical import hash_bytes
 from jpipe.store.format.compress import compress, decompress
 from jpipe.store.format.unstorable import unstorable
 from jpipe.system import by_value, main_module
+from jpipe.system.named_instances import name_of_instance, named_instance
 
 __all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
 
@@ -170,7 +171,13 @@ def _reduced(kind: type, obj: Any) -> Any:
                 raise _OnlyHere
             return reduced
         return NotImplemented
-    return _array_reduced(kind, obj)
+    return _instance_reduced(kind, obj) or _array_reduced(kind, obj)
+
+
+def _instance_reduced(kind: type, obj: Any) -> Any:
+    """An object that is nothing but itself, by its name."""
+    named = name_of_instance(obj)
+    return None if named is None else (named_instance, (*named, kind))
 
 
 def _array_reduced(kind: type, obj: Any) -> Any:
@@ -221,7 +228,7 @@ def _can_be_pickled(value: Any) -> bool:
 def _cloud_pickler() -> Any:
     class CloudPickler(by_value.pickler()):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            reduced = main_module.reduced(obj) or _array_reduced(type(obj), obj)
+            reduced = main_module.reduced(obj) or _instance_reduced(type(obj), obj) or _array_reduced(type(obj), obj)
             return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
     return CloudPickler

@@ -1,0 +1,99 @@
+"""What a step takes is what another one gave, also where a copy would not be the same."""
+
+from __future__ import annotations
+
+from tests.conftest import Project
+
+PIPELINE = """
+    import dataclasses, enum
+    import numpy as np
+    from jpipe import map, pipeline, step
+
+    class _Missing:
+        pass
+    class _Slots:
+        __slots__ = ()
+    MISSING, OTHER, NOTHING = _Missing(), _Missing(), _Slots()
+    class Kind(enum.Enum):
+        A = object()
+    class Names(dict):
+        def __missing__(self, key): return key.upper()
+    class Rows(list):
+        def total(self): return sum(self)
+    class Strict(Exception):
+        def __init__(self, code, *, detail): super().__init__(f"{code}: {detail}"); self.detail = detail
+    class Awaited:
+        def __init__(self, v): self.v = v
+        def __await__(self):
+            raise RuntimeError("not to be awaited")
+            yield
+    @dataclasses.dataclass
+    class Held:
+        data: np.ndarray
+
+    @step
+    def gives(what):
+        return {
+            "sentinel": lambda: {"a": MISSING}, "two": lambda: [MISSING, OTHER], "slots": lambda: (NOTHING,),
+            "enum": lambda: Kind.A, "dict": lambda: Names(a=1), "list": lambda: Rows([1, 2]),
+            "error": lambda: Strict(7, detail="why"), "errors": lambda: [Strict(7, detail="why")],
+            "awaitable": lambda: Awaited(3), "large": lambda: np.zeros(200_000), "small": lambda: np.zeros(9),
+            "nested": lambda: {"x": [np.zeros(200_000)]}, "field": lambda: Held(np.zeros(200_000)),
+        }[what]()
+
+    @step
+    def takes(what, found):
+        def resized(array):
+            array.resize(array.size * 2, refcheck=False)
+            return array.size
+        return {
+            "sentinel": lambda: found["a"] is MISSING, "two": lambda: (found[0] is MISSING, found[1] is OTHER),
+            "slots": lambda: found[0] is NOTHING, "enum": lambda: found is Kind.A, "dict": lambda: found["b"],
+            "list": lambda: found.total(), "error": lambda: (str(found), found.detail), "errors": lambda: str(found[0]),
+            "awaitable": lambda: found.v, "large": lambda: resized(found), "small": lambda: resized(found),
+            "nested": lambda: resized(found["x"][0]), "field": lambda: resized(found.data),
+        }[what]()
+
+    @step
+    def which(found): return found[0] is MISSING
+
+    FORMS = ["sentinel", "two", "slots", "enum", "dict", "list", "error", "errors", "awaitable", "large", "small",
+             "nested", "field"]
+
+    @pipeline
+    def main():
+        return [takes(what, gives(what)) for what in FORMS]
+
+    @step
+    def choice(k): return [MISSING, OTHER][k:k + 1]
+
+    @pipeline
+    def told_apart():
+        return [which(choice(0)), which(choice(1))]
+"""
+
+
+def test_values_arrive_as_they_were_given(project: Project) -> None:
+    project.write(
+        {
+            "pipeline.py": PIPELINE,
+            "driver.py": """
+            import sys, jpipe, pipeline
+            if __name__ == "__main__":
+                expected = dict(zip(pipeline.FORMS, pipeline.main()))
+                for jobs in (1, 2):
+                    for again in range(2):
+                        run = jpipe.run(pipeline.main, n_jobs=jobs, cache_dir=f"cache{jobs}", keep_going=True)
+                        if run.failures:
+                            print(jobs, run.failures)
+                            continue
+                        for what, found in zip(pipeline.FORMS, run.value):
+                            if found != expected[what]:
+                                print(jobs, again, what, found, "right:", expected[what])
+                    if jpipe.run(pipeline.told_apart, n_jobs=jobs, cache_dir=f"cache{jobs}").value != [True, False]:
+                        print(jobs, "not told apart")
+        """,
+        }
+    )
+    done = project.python("driver.py")
+    assert (done.exit_code, done.stdout) == (0, ""), done.stdout + done.stderr

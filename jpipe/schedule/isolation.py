@@ -19,7 +19,7 @@ from jpipe.system.ownership import is_users
 __all__ = ["needs_process", "opens_debugger", "resizes_arrays"]
 
 _ENDS_PROCESS = frozenset(
-    {"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv", "setrecursionlimit"}
+    {"_exit", "abort", "kill", "killpg", "raise_signal", "setrlimit", "execv", "setrecursionlimit", "closerange"}
 )
 _NATIVE = frozenset({"ctypes", "_ctypes", "cffi", "faulthandler"})
 _DEBUGGER = frozenset({"breakpoint", "set_trace"})

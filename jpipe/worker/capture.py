@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["Capture", "captured", "forget_warnings"]
+__all__ = ["Capture", "captured", "forget_warnings", "put_back_streams"]
 
 LIMIT = 1 << 20
 
@@ -58,24 +58,49 @@ class Capture:
         self._size = self._tail_size = 0
 
 
-class _Stream(io.TextIOBase):
-    """Stands for stdout or stderr in a process where items run."""
+class _Bytes(io.RawIOBase):
+    """Takes the bytes that are written to the buffer of a `_Stream`."""
+
+    mode = "wb"
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self.real: TextIO | None = None
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As of a terminal."""
-        return "utf-8"
+        self.name = f"<{name}>"
+        self.stream: _Stream | None = None
 
     def writable(self) -> bool:
         """True."""
         return True
 
+    def write(self, data: Any) -> int:
+        """Keep some bytes as text."""
+        raw = bytes(data)
+        if self.stream is not None:
+            self.stream.write(raw.decode("utf-8", "replace"))
+        return len(raw)
+
+    def fileno(self) -> int:
+        """Of the real stream."""
+        if self.stream is None:
+            raise io.UnsupportedOperation("fileno")
+        return self.stream.fileno()
+
+
+class _Stream(io.TextIOWrapper):
+    """Stands for stdout or stderr in a process where items run; whatever an item does to it, it goes on."""
+
+    mode = "w"
+
+    def __init__(self, name: str) -> None:
+        raw = _Bytes(name)
+        super().__init__(_Unbuffered(raw), encoding="utf-8", errors="replace", line_buffering=True, write_through=True)
+        raw.stream = self
+        self._name = name
+        self.real: TextIO | None = None
+
     def write(self, text: str) -> int:
         """Keep some text for the item that runs in this thread, or pass it on."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         capture = _capture()
         if capture is not None:
             capture.write(text)
@@ -99,9 +124,31 @@ class _Stream(io.TextIOBase):
             raise io.UnsupportedOperation("fileno")
         return stream.fileno()
 
+    def isatty(self) -> bool:
+        """False: it is kept."""
+        return False
+
+    def close(self) -> None:
+        """Nothing: other items write here too."""
+
+    def detach(self) -> Any:
+        """The buffer; this stream goes on."""
+        return self.buffer
+
     def _passed_to(self) -> TextIO | None:
         stream = self.real or getattr(sys, self._name)
         return None if stream is self else stream
+
+
+class _Unbuffered(io.BufferedWriter):
+    """A buffer that keeps nothing back, so that bytes and text stay in order."""
+
+    def write(self, data: Any) -> int:
+        """Hand the bytes on at once."""
+        return self.raw.write(data) or 0
+
+    def close(self) -> None:
+        """Nothing, see `_Stream.close`."""
 
 
 _current = threading.local()
@@ -133,6 +180,15 @@ def captured(active: bool, give_back: Callable[[], None] | None = None) -> Itera
     finally:
         _current.capture = before
         _leave(capture)
+
+
+def put_back_streams() -> None:
+    """Have `sys.stdout` and `sys.stderr` be those that are kept, after an item that left others there."""
+    if _captures and (sys.stdout is not _streams[0] or sys.stderr is not _streams[1]):
+        sys.stdout, sys.stderr = _streams
+    for stream in _streams:
+        if stream.encoding != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
 
 
 def forget_warnings() -> None:

@@ -26,7 +26,7 @@ from jpipe.system.audit import watching
 from jpipe.system.error_record import record_error
 from jpipe.system.memory import forget_peak, peak_memory
 from jpipe.system.watch import Watch
-from jpipe.worker.capture import Capture, forget_warnings
+from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
 from jpipe.worker.forked_child import end_child
@@ -94,6 +94,8 @@ class Execution:
                 receipt.seconds = time.perf_counter() - clock
                 receipt.peak_memory = peak_memory()
                 receipt.error = record_error(error, _kind_of(error), receipt.seconds)
+        if self.work.capture:
+            put_back_streams()
         receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
         if self.slot is not None:
             receipt.peak_memory = peak_memory()

@@ -15,7 +15,7 @@ from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Observer
 from jpipe.model.plan import Plan
 from jpipe.model.run_report import Run
-from jpipe.schedule.after_run import plan_of
+from jpipe.schedule.after_run import is_last_run, plan_of
 from jpipe.schedule.run import run_pipeline
 from jpipe.schedule.run_request import RunRequest
 
@@ -159,7 +159,7 @@ def plan(
     pipeline_state.begin()
     made = plan_of(session, pipeline_state)
     session.fingerprinter.save()
-    if asked is not None and made.up_to_date:
+    if asked is not None and made.up_to_date and is_last_run(session, pipeline_state):
         leave_answer(asked, session, pipeline_state, made)
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Study:
         self.project = project
         self.marks = marks
         packages = str(project.root / "libs" / "site-packages")
-        self.env = {"IMPORTED": str(marks), "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
+        path = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
+        self.env = {"IMPORTED": str(marks), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def imports(self) -> int:
         return len(self.marks.read_text()) if self.marks.exists() else 0
@@ -214,21 +216,166 @@ def test_a_damaged_note_is_no_answer(study: Study) -> None:
     assert study.run() == (True, {})
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "NOW = time.time()",
-        "NOW = datetime.datetime.now().year",
-        "DRAW = random.random()",
-        "ID = uuid.uuid4().hex",
-        "OUT = subprocess.run(['true'])",
-        "THERE = Path('x').exists()",
-        "def moment():\n    return time.time()\nNOW = moment()",
-    ],
-)
-def test_what_depends_on_the_moment_gets_no_instant_answer(study: Study, line: str) -> None:
-    head = "import datetime, random, subprocess, time, uuid\nfrom pathlib import Path\n"
-    study.project.write({"settings.py": f"{head}{line}\nOFFSET = 5\n"})
+MOMENTS = {
+    "clock": "NOW = time.time()",
+    "a name for the clock": "clock = time.monotonic\nNOW = clock()",
+    "an attribute by name": "NOW = getattr(time, 'time')()",
+    "a date": "NOW = datetime.datetime.now().year",
+    "a constructor": "class A:\n    def __init__(self):\n        self.today = datetime.date.today()\nNOW = A()",
+    "a property": "class Config:\n    @property\n    def now(self):\n        return time.time()\nNOW = Config().now",
+    "a default": "def moment(now=time.time()):\n    return now",
+    "a table of functions": "NOW = {'clock': time.time}['clock']()",
+    "a helper": "def moment():\n    return time.time()\nNOW = moment()",
+    "randomness": "DRAW = random.random()",
+    "randomness by a method": "DRAW = random.choice([1, 2])",
+    "an own generator": "DRAW = random.Random().random()",
+    "randomness of numpy": "DRAW = numpy.random.rand()",
+    "entropy": "DRAW = secrets.token_hex()",
+    "an identifier": "ID = uuid.uuid4().hex",
+    "a temporary name": "NAME = tempfile.mkdtemp()",
+    "the process": "PID = os.getpid()",
+    "a program": "OUT = subprocess.run(['true'])",
+    "arguments": "MODE = sys.argv[1:]",
+}
+
+
+@pytest.mark.parametrize("way", MOMENTS)
+def test_what_depends_on_the_moment_gets_no_instant_answer(study: Study, way: str) -> None:
+    head = "import datetime, os, random, secrets, subprocess, sys, tempfile, time, uuid\nimport numpy\n"
+    study.project.write({"settings.py": f"{head}{MOMENTS[way]}\nOFFSET = 5\n"})
     study.run()
     assert study.run()[0], "the file is imported each time"
-    assert "settings.py" in study.project.command("check", env=study.env).stdout
+    assert "every run" in study.project.command("check", env=study.env).stdout
+
+
+MENTIONS = """
+    import argparse, datetime, logging, os, random, subprocess, sys, time, uuid
+    from pathlib import Path
+
+    log = logging.getLogger(__name__)
+    log.warning("a record has a time")
+    random.seed(3)
+    DRAW = random.random()
+    OWN = random.Random(5).random()
+    THERE = Path("missing").exists()
+    SIZE = os.path.getsize("factor.txt")
+
+    def timed(timing=False):
+        return time.time() if timing else 0
+
+    def never():
+        return uuid.uuid4(), input(), sys.stdin.read(), subprocess.run(["false"])
+
+    TABLE = {"never": never, "timed": timed}
+    BEGUN = TABLE["timed"]()
+    id, input, now, today = 1, 2, 3, 4
+
+    class Clock:
+        def now(self):
+            return "noon"
+
+    NOON = Clock().now()
+    OFFSET = 5
+
+    if __name__ == "__main__":
+        print(sys.argv[1], datetime.datetime.now())
+"""
+
+
+def test_a_mention_is_no_call(study: Study) -> None:
+    study.project.write({"settings.py": MENTIONS})
+    study.run()
+    assert study.run() == (False, {})
+    assert "every run" not in study.project.command("check", env=study.env).stdout
+    (study.project.root / "missing").touch()
+    assert study.run()[0], "what was looked at is a condition"
+
+
+DECIDED = {
+    "file_argument": ("", "x", "File('data')"),
+    "annotation": ("", "x: File", "'data'"),
+    "files_in_a_dict": ("", "x", "{'a': [File('data')]}"),
+    "depends_file": ("(depends=['data'])", "x", "1"),
+    "depends_folder": ("(depends=['folder'])", "x", "1"),
+    "hash_that_reads": ("(hash={Named: lambda named: open(named.name).read()})", "x", "Named('data')"),
+    "hash_that_looks": ("(hash={Named: lambda named: os.path.getsize(named.name)})", "x", "Named('data')"),
+    "hash_that_lists": ("(hash={Named: lambda named: sorted(os.listdir(named.name))})", "x", "Named('folder')"),
+    "state_that_reads": ("", "x", "Reading('data')"),
+    "layout_that_reads": ("", "x", "open('data').read()"),
+    "layout_that_looks": ("", "x", "os.path.getsize('data')"),
+    "import_inside": ("", "x", "'lazy'"),
+    "computed_import": ("", "x", "'computed'"),
+}
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j2"])
+def test_whatever_a_decision_looked_at_is_a_condition_of_the_answer(project: Any, jobs: str) -> None:
+    steps = "".join(
+        f"@step{options}\ndef {name}({parameter}):\n    return look(x), '{name}'\n\n"
+        for name, (options, parameter, _) in DECIDED.items()
+    )
+    lists = "".join(f"    map({name}, [{argument}])\n" for name, (*_, argument) in DECIDED.items())
+    main = f"@pipeline\ndef main(which: str = ''):\n{lists}    return 1\n"
+    project.write({"plug/__init__.py": "", "plug/lazy.py": "VALUE = 1\n", "plug/computed.py": "VALUE = 1\n"})
+    (project.root / "pipeline.py").write_text(f"{textwrap.dedent(DECIDED_HEAD)}\n{steps}{main}")
+    change(project, "1")
+    assert project.run(jobs).ran == dict.fromkeys(DECIDED, 1)
+    assert project.run(jobs).ran == {}
+    for name in DECIDED:  # each alone, since one condition that does not hold is enough
+        project.run(jobs, name)
+    change(project, "another")
+    for name in DECIDED:
+        assert project.run(jobs, name).ran == {name: 1}
+
+
+DECIDED_HEAD = """
+    import importlib, os, subprocess
+    from jpipe import File, map, pipeline, step
+
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+    class Reading(Named):
+        def __getstate__(self):
+            return {"name": self.name, "content": open(self.name).read()}
+
+    def look(x):
+        if x == "lazy":
+            import plug.lazy
+            return plug.lazy.VALUE
+        if x == "computed":
+            return importlib.import_module("plug." + x[:4] + "uted").VALUE
+        return subprocess.run("cat dat* folder/*", shell=True, capture_output=True, text=True).stdout
+"""
+
+
+def change(project: Any, text: str) -> None:
+    """Change everything that is looked at."""
+    (project.root / "folder").mkdir(exist_ok=True)
+    (project.root / "folder" / text).write_text(text)
+    (project.root / "data").write_text(text)
+    for name in ("lazy", "computed"):
+        (project.root / "plug" / f"{name}.py").write_text(f"VALUE = {len(text)}\n")
+
+
+def test_the_run_that_was_answered_at_once_is_the_last_one(project: Any) -> None:
+    project.write(
+        """
+        from jpipe import pipeline, step
+
+        @step
+        def a(n):
+            return n * 10
+
+        @pipeline
+        def main(n: int = 1):
+            return a(n)
+        """
+    )
+    for n in (1, 2, 1, 2):
+        project.run("--set", f"n={n}")
+        assert project.command("show", "a").stdout.strip() == str(n * 10)
+    project.command("plan", "--set", "n=1")
+    project.run("--set", "n=1")
+    assert project.command("show", "a").stdout.strip() == "10"

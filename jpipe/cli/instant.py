@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpipe.decide.instant.answer import Asked, recall
+from jpipe.decide.instant.answer import Asked, make_last, recall
 from jpipe.history.run_index import append_row, journal_folder
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def recalled(question: Asked) -> dict[str, Any] | None:
     return recall(question)
 
 
-def tell_again(answer: dict[str, Any], observer: Observer, jobs: int, begun: float) -> None:
+def tell_again(question: Asked, answer: dict[str, Any], observer: Observer, jobs: int, begun: float) -> None:
     """The events of a run in which everything is up to date."""
     from jpipe.model.events import ItemsKnown, RunEnded, RunStarted, StepEnded
     from jpipe.model.outcomes import Outcome
@@ -54,6 +54,7 @@ def tell_again(answer: dict[str, Any], observer: Observer, jobs: int, begun: flo
         )
     seconds = time.perf_counter() - begun
     observer(RunEnded(Outcome.CACHED, 0, items, 0, 0, seconds, seconds_saved=saved))
+    make_last(question, answer)
     row = {
         **answer["row"],
         "run": name,

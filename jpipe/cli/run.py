@@ -59,7 +59,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
         answer = recalled(question)
         if answer is not None:
             observers, close = _observers(call, options)
-            tell_again(answer, observers, workers_of(call.settings.jobs or -1), begun)
+            tell_again(question, answer, observers, workers_of(call.settings.jobs or -1), begun)
             close()
             _report(call, None, options)
             return 0

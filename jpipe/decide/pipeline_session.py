@@ -112,7 +112,8 @@ class PipelineSession(Session):
             For a name of no step of the pipeline.
         """
         calls = self.layout.calls
-        return self.state_of(self.layout, calls_meant(targets, calls), forced=steps_meant(forced, calls), **options)
+        with observing():
+            return self.state_of(self.layout, calls_meant(targets, calls), forced=steps_meant(forced, calls), **options)
 
 
 def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tuple[Layout, Any]:
@@ -125,7 +126,7 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
     """
     layout = Layout()
     try:
-        with layout, observing():
+        with layout, observing(calls=True):
             result = pipeline(**parameters)
             if inspect.iscoroutine(result):
                 result.close()

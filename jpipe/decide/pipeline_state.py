@@ -27,6 +27,7 @@ from jpipe.digest import Code, combine
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.store import Held, NewRecord, Record, Stored
+from jpipe.system.import_observer import observing
 
 __all__ = ["PipelineState"]
 
@@ -97,9 +98,10 @@ class PipelineState:
 
     def begin(self) -> None:
         """Decide everything that can be decided before anything runs."""
-        for state in self.states.values():
-            self._enter(state)
-        self.work_off()
+        with observing(stays=False):
+            for state in self.states.values():
+                self._enter(state)
+            self.work_off()
 
     # -- calls become decidable ----------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     folder = str(file.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    with observing():
+    with observing(calls=True):
         module = _imported(file)
     return _chosen(_pipelines(module), name, file, path)
 

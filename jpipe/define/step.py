@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from jpipe.errors import UsageError
 from jpipe.model.display import Displayed
 from jpipe.model.step_options import StepOptions
+from jpipe.system.call_listener import unheard_call
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -72,7 +73,7 @@ class Step(Displayed, Generic[P, R_co]):
         active = recorder.get()
         if active is None:
             return self.function(*args, **kwargs)
-        return cast(R_co, active.call(self, args, kwargs))
+        return cast(R_co, unheard_call(active.call, self, args, kwargs))
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Self: ...

@@ -135,6 +135,10 @@ class History:
         """The last run of a pipeline; an empty one when there is none."""
         return _run_from_json(self._load(NoteKind.PIPELINE, _named("pipeline", pipeline)))
 
+    def place_of_run(self, pipeline: str) -> str:
+        """The file that tells what the last run of a pipeline did."""
+        return self._store.note_place(NoteKind.PIPELINE, _named("pipeline", pipeline))
+
     def last_runs(self) -> list[LastRun]:
         """The last run of each pipeline that uses this cache."""
         return [_run_from_json(self._load(NoteKind.PIPELINE, name)) for name in self._store.notes(NoteKind.PIPELINE)]

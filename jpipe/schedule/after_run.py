@@ -25,7 +25,7 @@ from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.upkeep import tidy
 from jpipe.store import MissingEntry
 
-__all__ = ["FinishedRun", "leave_behind", "plan_of", "results_of"]
+__all__ = ["FinishedRun", "is_last_run", "leave_behind", "plan_of", "results_of"]
 
 
 class FinishedRun(NamedTuple):
@@ -60,6 +60,11 @@ def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRu
         known = done.pipeline_state if done.outcome is Outcome.CACHED else None
         _leave_answer(request.asked, session, request.targets, known)
     return is_other
+
+
+def is_last_run(session: PipelineSession, pipeline_state: PipelineState) -> bool:
+    """Whether the last run of the pipeline gave the same results: its parameters may have been others."""
+    return _keys(_noted_calls(session, pipeline_state)) == _keys(session.last_run.calls)
 
 
 def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:

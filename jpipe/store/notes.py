@@ -11,7 +11,7 @@ from jpipe.store.format.blob import blob_id
 from jpipe.store.format.memory_map import read_small
 from jpipe.store.on_disk import Disk
 
-__all__ = ["NoteKind", "forget_note", "note_names", "read_note", "write_note"]
+__all__ = ["NoteKind", "forget_note", "note_names", "note_place", "read_note", "write_note"]
 
 _PURPOSE = b"jpipe note 1"
 _MAGIC = b"jpipent1"
@@ -51,6 +51,11 @@ def read_note(disk: Disk, kind: NoteKind, name: bytes) -> bytes | None:
         return None
     signature, content = data[_SIGNED_AT:_DATA_AT], data[_DATA_AT:]
     return content if disk.key.signed(signature, _PURPOSE, *_subject(kind, name), content) else None
+
+
+def note_place(disk: Disk, kind: NoteKind, name: bytes) -> str:
+    """The path of a note, whether or not it is there."""
+    return "/".join(_place(disk, kind, name))
 
 
 def forget_note(disk: Disk, kind: NoteKind, name: bytes) -> None:

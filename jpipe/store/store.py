@@ -44,7 +44,7 @@ from jpipe.store.format.records import (
     Where,
 )
 from jpipe.store.inline_values import PayloadReader, places_in
-from jpipe.store.notes import NoteKind, forget_note, note_names, read_note, write_note
+from jpipe.store.notes import NoteKind, forget_note, note_names, note_place, read_note, write_note
 from jpipe.store.on_disk import Disk
 
 __all__ = ["Store"]
@@ -264,6 +264,10 @@ class Store:
     def read_note(self, kind: NoteKind, name: bytes) -> bytes | None:
         """The content of a note; None if there is none that this user's key has signed."""
         return read_note(self.disk, kind, name)
+
+    def note_place(self, kind: NoteKind, name: bytes) -> str:
+        """The file of a note."""
+        return note_place(self.disk, kind, name)
 
     def forget_note(self, kind: NoteKind, name: bytes) -> None:
         """Remove a note, if it is there."""

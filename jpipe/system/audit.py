@@ -263,7 +263,11 @@ def _look(path: str, traits: str, depth: int) -> None:
         return
     for watch in _active(who):
         full, relative = _place(path, watch)
-        if full is not None:
+        if full is not None and who.is_own:
+            # jpipe looks at a file in order to know whether it is as it was.
+            watch.read(full, relative=relative)
+            watch.look(full, "", relative=relative)
+        elif full is not None:
             watch.look(full, traits, relative=relative)
 
 

@@ -104,6 +104,8 @@ class Watch:
     def follow(self, path: str, *, relative: bool) -> None:
         """It was asked where a link leads."""
         self._named(path, relative)
+        if self._files is None:
+            self.looks.setdefault(path, "l")
         self._keep("link", path, lambda files: files.link(path, relative=path in self.relative))
 
     def take(self, inner: Watch) -> None:

@@ -19,14 +19,18 @@ from typing import Any
 
 from blake3 import blake3
 
+from jpipe.files import is_cache, status_of
 from jpipe.store.disk.signing import SigningKey
 from jpipe.system import inside
 
 __all__ = ["Asked", "Facts", "recall", "write"]
 
-FORMAT = 1
+FORMAT = 2
 RENEWED_AFTER = 3600.0
 """Seconds after which the usual way is taken once, which marks records as used, so that they are not pruned."""
+
+_LAST_RUN = ".run"
+"""What the name of a copy ends with of the note that tells what the run gave."""
 
 Stamp = Sequence[int]
 
@@ -69,6 +73,8 @@ class Facts:
         By path: (size, mtime_ns, ctime_ns) of a file; empty when there is none.
     folders
         By path: a digest of the names in a folder that can matter.
+    looks
+        By path and what of it was looked at: what a look without opening it tells.
     variables
         By name: a digest of the value of an environment variable.
     until
@@ -78,6 +84,7 @@ class Facts:
     def __init__(self) -> None:
         self.files: dict[str, Stamp] = {}
         self.folders: dict[str, str] = {}
+        self.looks: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.until = time.time() + RENEWED_AFTER
 
@@ -89,13 +96,18 @@ class Facts:
         """The names in a folder count; of ``code`` only those that an import could find."""
         self.folders[("code:" if code else "all:") + path] = _listing(path, code)
 
+    def add_look(self, path: str, traits: str) -> None:
+        """A look at a path without opening it counts; `traits` are those of `status_of`."""
+        self.looks[f"{traits}:{path}"] = _look(path, traits)
+
     def add_variable(self, name: str) -> None:
         """The value of an environment variable counts."""
         self.variables[name] = _value(name)
 
     def to_json(self) -> dict[str, Any]:
         """As it is written down."""
-        return {"files": self.files, "folders": self.folders, "variables": self.variables, "until": self.until}
+        names = ("files", "folders", "looks", "variables", "until")
+        return {name: getattr(self, name) for name in names}
 
 
 def recall(asked: Asked) -> dict[str, Any] | None:
@@ -125,10 +137,30 @@ def write(asked: Asked, facts: Facts, answer: dict[str, Any], key: SigningKey) -
     content = json.dumps({**facts.to_json(), "answer": answer}, separators=(",", ":")).encode()
     with contextlib.suppress(FileExistsError):
         inside.mkdir(os.path.dirname(asked.place), 0o700)
-    beside = f"{asked.place}.{os.getpid()}"
+    _put(f"{asked.place}{_LAST_RUN}", inside.read(answer["last_run"]["place"]))
+    _put(asked.place, _sign(asked, content, key) + content)
+
+
+def last_run_at(place: str) -> dict[str, Any]:
+    """What an answer says of the note that tells what the last run of the pipeline gave."""
+    return {"place": place, "stamp": _stamp(place)}
+
+
+def make_last(asked: Asked, answer: dict[str, Any]) -> None:
+    """Make the run that was answered the last one, whose results are shown and loaded: others may have come since."""
+    known = answer["last_run"]
+    if list(_stamp(known["place"])) == known["stamp"]:
+        return
+    # If that cannot be, the answer is right all the same.
+    with contextlib.suppress(OSError):
+        _put(known["place"], inside.read(f"{asked.place}{_LAST_RUN}"))
+
+
+def _put(place: str, content: bytes) -> None:
+    beside = f"{place}.{os.getpid()}"
     with os.fdopen(inside.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(_sign(asked, content, key) + content)
-    inside.replace(beside, asked.place)
+        file.write(content)
+    inside.replace(beside, place)
 
 
 def forget(asked: Asked) -> None:
@@ -150,6 +182,10 @@ def _holds(note: dict[str, Any]) -> bool:
     for name, value in note["variables"].items():
         if _value(name) != value:
             return False
+    for marked, told in note["looks"].items():
+        traits, _, path = marked.partition(":")
+        if _look(path, traits) != told:
+            return False
     for marked, listing in note["folders"].items():
         kind, _, path = marked.partition(":")
         if _listing(path, kind == "code") != listing:
@@ -165,6 +201,13 @@ def _stamp(path: str) -> Stamp:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
+def _look(path: str, traits: str) -> str:
+    told = status_of(path, traits).decode()
+    if "l" in traits and told.endswith("link"):
+        told += os.readlink(path)
+    return told
+
+
 def _value(name: str) -> str:
     value = os.environ.get(name)
     return "" if value is None else blake3(value.encode("utf-8", "surrogateescape")).hexdigest()
@@ -175,9 +218,11 @@ def _listing(path: str, code: bool) -> str:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name in ("__pycache__", "cache"):
+                if entry.name == "__pycache__" or (entry.name == "cache" and is_cache(entry.path)):
                     continue
-                if not code or entry.name.endswith((".py", ".so", ".pyd", ".pth", ".zip")) or _is_package(entry):
+                if not code:
+                    names.append(f"{entry.name}/{entry.is_dir()}")
+                elif entry.name.endswith((".py", ".so", ".pyd", ".pth", ".zip")) or _is_package(entry):
                     names.append(entry.name)
     except OSError:
         return ""

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jpipe.decide.instant.answer import Asked, Facts, write
-from jpipe.decide.instant.volatile import Volatile, volatile_uses
+from jpipe.decide.instant.answer import Asked, Facts, last_run_at, write
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import call_sites
+from jpipe.files import RUN_FOLDER
 from jpipe.fingerprint import PartKind
 from jpipe.model.plan import Plan
 from jpipe.store import BlobPlace, PackPlace
@@ -24,6 +24,7 @@ CLOCK_STEP_NS = 10_000_000
 """File systems stamp with a clock that moves in steps of a few milliseconds, nanoseconds."""
 MOST_FILES = 20_000
 """An answer that depends on more files is not left: looking at them would take longer than it saves."""
+_OF_SYSTEM = () if os.name == "nt" else ("/proc/", "/sys/", "/dev/")
 
 
 def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: PipelineState, plan: Plan) -> None:
@@ -40,12 +41,16 @@ def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: Pipelin
             return
     for path in _code_folders(asked, session):
         facts.add_folder(path, code=True)
-    for path in observed.opened:
-        if os.path.isdir(path):
-            facts.add_folder(path)
+    for path in _seen(session, observed.listed):
+        facts.add_folder(path)
+    for path in _seen(session, observed.looks):
+        facts.add_look(path, observed.looks[path])
     for read in _reads(pipeline_state):
-        if read.kind == "folder":
+        if read.kind in ("folder", "kinds"):
             facts.add_folder(session.files.full(read.path))
+        elif read.kind in ("status", "link"):
+            traits = "l" if read.kind == "link" else read.digest.partition(b":")[0].decode()
+            facts.add_look(session.files.full(read.path), traits)
     for name in _variables(session):
         facts.add_variable(name)
     expiring = [
@@ -61,8 +66,7 @@ def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: Pipelin
 
 def obstacles(session: PipelineSession) -> list[str]:
     """Why what a run would do cannot be told without importing the pipeline file; empty when it can."""
-    uses = _volatile()
-    found = {f"{use.name} at {session.files.short(use.file)}:{use.line}": None for use in uses}
+    found = {_told(session, *use): None for use in observed.volatile}
     found |= dict.fromkeys(f"{effect} while the file was imported" for effect in observed.effects)
     if observed.everything:
         found["the whole environment is read"] = None
@@ -80,6 +84,7 @@ def answer_of(session: PipelineSession, pipeline_state: PipelineState, plan: Pla
         "cache_dir": str(session.store.root),
         "plan": plan.to_dict(),
         "row": session.opening("").to_row(),
+        "last_run": last_run_at(session.history.place_of_run(session.identity)),
     }
 
 
@@ -90,21 +95,22 @@ def _own_modules() -> Iterator[str]:
             yield os.path.abspath(file)
 
 
-def _volatile() -> Iterator[Volatile]:
-    sources = []
-    for file in dict.fromkeys(_own_modules()):
-        try:
-            with open(file, encoding="utf-8", errors="replace") as opened:
-                sources.append((file, opened.read()))
-        except OSError:
-            continue
-    return volatile_uses(sources)
+def _told(session: PipelineSession, name: str, file: str, line: int) -> str:
+    return f"{name} at {session.files.short(file)}:{line}" if file else f"{name} while the file was imported"
+
+
+def _seen(session: PipelineSession, paths: Iterable[str]) -> Iterator[str]:
+    """What was looked at, without what changes with each run: of the cache the files that matter are named apart."""
+    cache = os.path.join(session.store.root, "")
+    for path in paths:
+        if not path.startswith((cache, *_OF_SYSTEM)) and RUN_FOLDER not in path and f"{os.sep}.git{os.sep}" not in path:
+            yield path
 
 
 def _files(session: PipelineSession, pipeline_state: PipelineState) -> Iterator[str]:
     yield from _own_modules()
-    yield from (path for path in observed.opened if not os.path.isdir(path))
-    yield from (session.files.full(read.path) for read in _reads(pipeline_state) if read.kind != "folder")
+    yield from _seen(session, observed.opened)
+    yield from (session.files.full(r.path) for r in _reads(pipeline_state) if r.kind in ("file", "missing"))
     root = str(session.root)
     yield from (os.path.join(root, name) for name in ("pyproject.toml", "jpipe.toml"))
     yield from _store_files(session, pipeline_state)
@@ -114,7 +120,7 @@ def _files(session: PipelineSession, pipeline_state: PipelineState) -> Iterator[
 
 def _sources(session: PipelineSession) -> Iterator[str]:
     yield from _own_modules()
-    yield from observed.opened
+    yield from (path for path in _seen(session, observed.opened) if observed.opened[path])
 
 
 def _edited_since(path: str, moment_ns: int) -> bool:

@@ -34,9 +34,7 @@ __all__ = ["command"]
 @flags.parameters
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; for use with --check.")
 @flags.JSON
-def command(
-    words: tuple[str, ...], given: Given, check: bool, quiet: bool, as_json: bool, **options: Any
-) -> int:
+def command(words: tuple[str, ...], given: Given, check: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Say in a few lines what is up to date, without running anything."""
     call = invocation(words, flags.flags_of(options), given)
     plan = plan_for(call)

@@ -9,12 +9,13 @@ One note for each step, with one entry for each version of its code that was acc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from blake3 import blake3
 
+from jpipe.model.record_codec import DIGEST, NUMBER, TEXT, Malformed, dump, load, many, named
 from jpipe.store import NoteKind, Store
 
 __all__ = ["Acceptance", "accept", "acceptances", "accepted_families", "take_back"]
@@ -45,12 +46,8 @@ class Acceptance(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The entry as it is written down and as ``accept --list --json`` prints it."""
-        return {
-            "family": self.family.hex(),
-            "older": [family.hex() for family in self.older],
-            "when": self.when,
-            "changed": list(self.changed),
-        }
+        written: dict[str, Any] = _ENTRY.write(self)
+        return written
 
 
 def acceptances(store: Store) -> list[Acceptance]:
@@ -92,24 +89,23 @@ def _read(store: Store, name: bytes) -> list[Acceptance]:
     """The entries of a note; none where it says something else than this version writes."""
     raw = store.read_note(NoteKind.ACCEPTED, name)
     try:
-        loaded = json.loads(raw or "null")
-        return [
-            Acceptance(
-                str(loaded["step"]),
-                bytes.fromhex(entry["family"]),
-                tuple(bytes.fromhex(family) for family in entry["older"]),
-                float(entry["when"]),
-                tuple(map(str, entry["changed"])),
-            )
-            for entry in loaded["entries"]
-        ]
-    except (TypeError, ValueError, KeyError):
+        note = load(_NOTE, raw or b"")
+    except Malformed:
         return []
+    return [entry._replace(step=note.step) for entry in note.entries]
 
 
 def _write(store: Store, step: str, entries: Sequence[Acceptance]) -> None:
-    value = {"step": step, "entries": [entry.to_json() for entry in entries]}
-    store.write_note(NoteKind.ACCEPTED, _name(step), json.dumps(value).encode())
+    store.write_note(NoteKind.ACCEPTED, _name(step), dump(_NOTE, _Note(step, entries)))
+
+
+class _Note(NamedTuple):
+    step: str
+    entries: Sequence[Acceptance]
+
+
+_ENTRY = named(partial(Acceptance, ""), family=DIGEST, older=many(DIGEST), when=NUMBER, changed=many(TEXT))
+_NOTE = named(_Note, step=TEXT, entries=many(_ENTRY))
 
 
 def _name(step: str) -> bytes:

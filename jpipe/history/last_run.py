@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +10,24 @@ from blake3 import blake3
 
 from jpipe.fingerprint import Fingerprint, Part, PartKind
 from jpipe.fingerprint.named_changes import code_file
+from jpipe.model.record_codec import (
+    BYTES,
+    DIGEST,
+    NUMBER,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Codec,
+    Malformed,
+    dump,
+    load,
+    many,
+    maybe,
+    named,
+    one_of,
+    row,
+    table,
+)
 from jpipe.store import NoteKind, Store
 
 __all__ = ["EarlierCall", "History", "LastRun", "with_earlier"]
@@ -88,8 +105,8 @@ class History:
         """The fingerprints that the step of this name had, newest first."""
         known = self._families.get(step)
         if known is None:
-            loaded = self._load(NoteKind.STEP, _named("step", step)) or []
-            known = self._families[step] = [bytes.fromhex(entry) for entry in reversed(loaded)]
+            loaded = self._load(NoteKind.STEP, _named("step", step), _FAMILIES) or []
+            known = self._families[step] = loaded[::-1]
         return known
 
     def own_families(self, step: str, now: Sequence[Part], last: LastRun) -> list[bytes]:
@@ -118,22 +135,19 @@ class History:
         if families and families[0] == fingerprint.digest:
             return
         if self._store.read_note(NoteKind.MANIFEST, fingerprint.digest) is None:
-            parts = [_part_to_json(part) for part in fingerprint.parts]
-            self._save(NoteKind.MANIFEST, fingerprint.digest, parts)
+            self._save(NoteKind.MANIFEST, fingerprint.digest, _PARTS, fingerprint.parts)
         families = [fingerprint.digest, *(f for f in families if f != fingerprint.digest)][:REMEMBERED]
         self._families[step] = families
-        self._save(NoteKind.STEP, _named("step", step), [family.hex() for family in reversed(families)])
+        self._save(NoteKind.STEP, _named("step", step), _FAMILIES, families[::-1])
 
     def parts(self, family: bytes) -> tuple[Part, ...] | None:
         """The parts of an earlier fingerprint; None where they are not known any more."""
-        try:
-            return tuple(map(_part_from_json, self._load(NoteKind.MANIFEST, family)))
-        except (TypeError, ValueError):
-            return None
+        found: tuple[Part, ...] | None = self._load(NoteKind.MANIFEST, family, _PARTS)
+        return found
 
     def last_run(self, pipeline: str) -> LastRun:
         """The last run of a pipeline; an empty one when there is none."""
-        return _run_from_json(self._load(NoteKind.PIPELINE, _named("pipeline", pipeline)))
+        return self._run(_named("pipeline", pipeline))
 
     def place_of_run(self, pipeline: str) -> str:
         """The file that tells what the last run of a pipeline did."""
@@ -141,29 +155,25 @@ class History:
 
     def last_runs(self) -> list[LastRun]:
         """The last run of each pipeline that uses this cache."""
-        return [_run_from_json(self._load(NoteKind.PIPELINE, name)) for name in self._store.notes(NoteKind.PIPELINE)]
+        return [self._run(name) for name in self._store.notes(NoteKind.PIPELINE)]
+
+    def _run(self, name: bytes) -> LastRun:
+        return self._load(NoteKind.PIPELINE, name, _RUN) or LastRun()
 
     def note_run(self, pipeline: str, run: LastRun) -> None:
         """Write down what a run did."""
-        calls = {step: [_call_to_json(call) for call in entries] for step, entries in run.calls.items()}
-        value = {
-            "run": run.run,
-            "when": run.when,
-            "calls": calls,
-            "failed": sorted(key.hex() for key in run.failed),
-            "seconds": dict(run.seconds),
-        }
-        self._save(NoteKind.PIPELINE, _named("pipeline", pipeline), value)
+        self._save(NoteKind.PIPELINE, _named("pipeline", pipeline), _RUN, run)
 
-    def _load(self, kind: NoteKind, name: bytes) -> Any:
+    def _load(self, kind: NoteKind, name: bytes, codec: Codec) -> Any:
+        """What a note says; None where it says it in another way than this version does."""
         raw = self._store.read_note(kind, name)
         try:
-            return None if raw is None else json.loads(raw)
-        except ValueError:
+            return None if raw is None else load(codec, raw)
+        except Malformed:
             return None
 
-    def _save(self, kind: NoteKind, name: bytes, value: Any) -> None:
-        self._store.write_note(kind, name, json.dumps(value, separators=(",", ":")).encode())
+    def _save(self, kind: NoteKind, name: bytes, codec: Codec, value: Any) -> None:
+        self._store.write_note(kind, name, dump(codec, value))
 
 
 def pipeline_id(file: str, name: str) -> str:
@@ -175,33 +185,24 @@ def _named(kind: str, name: str) -> bytes:
     return blake3(f"jpipe {kind}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _part_to_json(part: Part) -> list[Any]:
-    uses = [list(use) for use in part.uses]
-    return [part.kind.value, part.name, part.file, part.line, part.digest.hex(), part.text, part.via, uses]
+def _use(*use: Any) -> tuple[Any, ...]:
+    return use
 
 
-def _part_from_json(raw: Sequence[Any]) -> Part:
-    kind, name, file, line, digest, text, via, uses = raw
-    return Part(PartKind(kind), name, file, line, bytes.fromhex(digest), text, via, tuple((a, b) for a, b in uses))
-
-
-def _run_from_json(loaded: Any) -> LastRun:
-    """What a note says; nothing where it says it in another way than this version does."""
-    try:
-        calls = {step: [_call_from_json(*entry) for entry in entries] for step, entries in loaded["calls"].items()}
-        failed = frozenset(bytes.fromhex(key) for key in loaded["failed"])
-        return LastRun(loaded["run"], loaded["when"], calls, failed, loaded["seconds"])
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return LastRun()
-
-
-def _call_to_json(call: EarlierCall) -> list[Any]:
-    arguments = {name: digest.hex() for name, digest in call.arguments.items()}
-    return [call.family.hex(), call.key.hex(), arguments, dict(call.texts), call.has_result]
-
-
-def _call_from_json(
-    family: str, key: str, arguments: Mapping[str, str], texts: Mapping[str, str], has_result: bool
-) -> EarlierCall:
-    known = {name: bytes.fromhex(digest) for name, digest in arguments.items()}
-    return EarlierCall(bytes.fromhex(family), bytes.fromhex(key), known, dict(texts), has_result)
+_PARTS = many(
+    row(
+        Part,
+        one_of(PartKind),
+        TEXT,
+        maybe(TEXT),
+        maybe(WHOLE),
+        DIGEST,
+        maybe(TEXT),
+        maybe(TEXT),
+        many(row(_use, TEXT, TEXT)),
+    )
+)
+_CALL = row(EarlierCall, DIGEST, DIGEST, table(BYTES), table(TEXT), TRUTH)
+_CALLS = table(many(_CALL, list))
+_RUN = named(LastRun, run=TEXT, when=NUMBER, calls=_CALLS, failed=many(DIGEST, frozenset), seconds=table(NUMBER))
+_FAMILIES = many(DIGEST, list)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from jpipe.model.display import shown
 from jpipe.model.reasons import Reason, ReasonKind
+from jpipe.model.record_codec import COUNT, NUMBER, TEXT, WHOLE, many, maybe, named, one_of, row
 
 __all__ = ["Plan", "StepPlan"]
 
@@ -121,20 +122,51 @@ class Plan(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it, for `from_dict`."""
-        steps = []
-        for step in self.steps:
-            reasons = [(reason._asdict(), count) for reason, count in step.reasons]
-            steps.append({**step._asdict(), "reasons": reasons})
-        return {"pipeline": self.pipeline, "steps": steps}
+        written: dict[str, Any] = _PLAN.write(self)
+        return written
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Plan:
-        """The plan of which `to_dict` gave `raw`."""
-        steps = []
-        for row in raw["steps"]:
-            found = [({**reason, "kind": ReasonKind(reason["kind"])}, count) for reason, count in row["reasons"]]
-            reasons = tuple((Reason(**reason), count) for reason, count in found)
-            steps.append(
-                StepPlan(**{**row, "needs": tuple(row["needs"]), "axes": tuple(row["axes"]), "reasons": reasons})
-            )
-        return cls(raw["pipeline"], tuple(steps))
+        """The plan of which `to_dict` gave `raw`.
+
+        Raises
+        ------
+        Malformed
+            If it gave nothing like it.
+        """
+        plan: Plan = _PLAN.read(raw)
+        return plan
+
+
+def _counted(reason: Reason, count: int) -> tuple[Reason, int]:
+    return reason, count
+
+
+_REASON = named(
+    Reason,
+    kind=one_of(ReasonKind),
+    object=TEXT,
+    file=maybe(TEXT),
+    line=maybe(WHOLE),
+    via=maybe(TEXT),
+    diff=maybe(TEXT),
+    detail=maybe(TEXT),
+)
+_STEP = named(
+    StepPlan,
+    name=TEXT,
+    file=TEXT,
+    line=WHOLE,
+    items=COUNT,
+    fresh=COUNT,
+    stale=COUNT,
+    pending=COUNT,
+    reasons=many(row(_counted, _REASON, COUNT)),
+    seconds=NUMBER,
+    seconds_saved=NUMBER,
+    nbytes=COUNT,
+    needs=many(TEXT),
+    axes=many(TEXT),
+    accepted=COUNT,
+)
+_PLAN = named(Plan, pipeline=TEXT, steps=many(_STEP))

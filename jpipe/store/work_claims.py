@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jpipe.model.record_codec import Malformed, load
 from jpipe.store.disk import system
-from jpipe.store.disk.locks import Holder, Lock
+from jpipe.store.disk.locks import HOLDER, Holder, Lock
 from jpipe.store.format.memory_map import read_exactly, read_small
 from jpipe.store.on_disk import Disk
 from jpipe.system import inside
@@ -177,9 +177,10 @@ class WorkClaims:
     def holder(self, owner: bytes) -> Holder | None:
         """Who the run is that computes an item."""
         try:
-            return Holder(**json.loads(read_small(self._owner_file(owner))))
-        except (OSError, ValueError, TypeError):
+            found: Holder = load(HOLDER, read_small(self._owner_file(owner)))
+        except (OSError, Malformed):
             return None
+        return found
 
     def release(self) -> None:
         """This run computes nothing more."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jpipe.model.record_codec import COUNT, NUMBER, TEXT, dump, named
 from jpipe.store.disk import system
 
-__all__ = ["Holder", "Lock"]
+__all__ = ["HOLDER", "Holder", "Lock"]
 
 
 class Holder(NamedTuple):
@@ -22,6 +22,9 @@ class Holder(NamedTuple):
     pid: int
     started: float
     step: str
+
+
+HOLDER = named(Holder, host=TEXT, pid=COUNT, started=NUMBER, step=TEXT)
 
 
 class Lock:
@@ -40,7 +43,7 @@ class Lock:
     def describe(self, step: str) -> None:
         """Write who holds the lock into its file."""
         with contextlib.suppress(OSError):
-            _write_holder(self, json.dumps(_this_process(step)._asdict()).encode())
+            _write_holder(self, dump(HOLDER, _this_process(step)))
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock back; in a forked child of its holder, nothing, for there it is not held."""

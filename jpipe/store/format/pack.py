@@ -16,14 +16,29 @@ bytes, or a blob's id.
 from __future__ import annotations
 
 import hmac
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from blake3 import blake3
 
+from jpipe.files import Kind
+from jpipe.model.record_codec import (
+    BYTES,
+    COUNT,
+    DIGEST,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Malformed,
+    dump,
+    load,
+    many,
+    one_of,
+    row,
+    scalar,
+)
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.memory_map import read_exactly
@@ -126,7 +141,7 @@ class Segment:
         """All shapes, by number."""
         if self._shapes is None:
             start = self._details_at + _DETAILS_SIZE.unpack_from(self.control)[0]
-            self._shapes = [_shape_from(item) for item in json.loads(self.control[start:])]
+            self._shapes = load(_SHAPES, self.control[start:])
         return self._shapes
 
     def shape_number(self, entry: int) -> int:
@@ -244,7 +259,7 @@ class PackBuilder:
 
     def chunks(self, key: SigningKey) -> list[bytes]:
         """The bytes of the segment."""
-        shapes = json.dumps([_shape_to(shape) for shape in self.shapes], separators=(",", ":")).encode()
+        shapes = dump(_SHAPES, self.shapes)
         size = _DETAILS_SIZE.pack(self._details_size)
         control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
         fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
@@ -345,43 +360,36 @@ def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: 
     if key is not None and not hmac.compare_digest(signature, _sign(key, family, tuple(fixed), control)):
         raise TornPack("wrong signature")
     payload = start + _HEADER.size + control_size
-    return Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)
+    segment = Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)
+    if key is not None:
+        try:
+            segment.shapes()
+        except (Malformed, struct.error):
+            raise TornPack("what its entries have in common cannot be read") from None
+    return segment
 
 
 def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes) -> bytes:
     return key.sign(_PURPOSE, family, blake3(control).digest(), _HEADER.pack(*fixed, b"")[:40])
 
 
-def _shape_to(shape: Shape) -> list[Any]:
-    names, code, reads = shape
-    return [names, code, [_read_to_json(read) for read in reads]]
+def _fields(*fields: Any) -> tuple[Any, ...]:
+    return fields
 
 
-def _shape_from(item: list[Any]) -> Shape:
-    names, code, reads = item
-    return (
-        tuple(names),
-        tuple((module, name) for module, name in code),
-        tuple(_read_from_json(*read) for read in reads),
-    )
+_CODE = many(row(_fields, TEXT, TEXT))
+_READ = row(Read, TEXT, one_of(get_args(Kind)), COUNT, WHOLE, WHOLE, BYTES, TRUTH)
+_SHAPES = many(row(_fields, many(TEXT), _CODE, many(_READ)), list)
+_PARTS = many(row(_fields, scalar((str, int), lambda _: True, "a name or a number"), DIGEST, _CODE))
 
 
 def _parts_to(stored: Stored) -> bytes:
     if stored.parts is None:
         return b""
     code = stored.part_code
-    return json.dumps([[name, digest.hex(), code.get(name, ())] for name, digest in stored.parts.items()]).encode()
+    return dump(_PARTS, [(name, digest, code.get(name, ())) for name, digest in stored.parts.items()])
 
 
 def _parts_from(data: bytes) -> tuple[dict[Any, bytes], dict[Any, Code]]:
-    parts = json.loads(data)
-    codes = {name: tuple((module, inside) for module, inside in code) for name, _, code in parts if code}
-    return {name: bytes.fromhex(digest) for name, digest, _ in parts}, codes
-
-
-def _read_to_json(read: Read) -> list[Any]:
-    return [read.path, read.kind, read.size, read.mtime_ns, read.ctime_ns, read.digest.hex(), read.written]
-
-
-def _read_from_json(path: str, kind: Any, size: int, mtime_ns: int, ctime_ns: int, digest: str, written: bool) -> Read:
-    return Read(path, kind, size, mtime_ns, ctime_ns, bytes.fromhex(digest), written)
+    parts = load(_PARTS, data)
+    return {name: digest for name, digest, _ in parts}, {name: code for name, _, code in parts if code}

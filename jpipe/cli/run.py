@@ -124,10 +124,14 @@ def _make_workers_ready(call: Invocation) -> None:
     settings = call.settings
     count = workers_of(settings.jobs or -1)
     if settings.backend in (None, "preloaded") and count > 1:
-        from jpipe.parallel import expected_pool, preload
+        from jpipe.parallel.expected_pool import is_pool_expected
+
+        if not is_pool_expected(call.cache_dir, call.file):
+            return
+        from jpipe.parallel import preload
         from jpipe.worker.modules import WORKER_MODULES
 
-        if preload.is_possible() and expected_pool.is_pool_expected(call.cache_dir, call.file):
+        if preload.is_possible():
             preload.start([str(call.file.resolve())], WORKER_MODULES, preload.thread_limits(count))
 
 

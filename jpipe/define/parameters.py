@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jpipe.define.parameter_text import meanings
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import UsageError, did_you_mean
 
@@ -40,6 +39,8 @@ def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, A
     UsageError
         For a parameter that the pipeline does not have, and for text that its annotation refuses.
     """
+    from jpipe.define.parameter_text import meanings  # its parsers are not imported where nothing is to be parsed
+
     return {name: _converted(pipeline, name, text, list(meanings(text))) for name, text in _known(pipeline, texts)}
 
 

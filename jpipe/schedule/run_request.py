@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.decide.instant.answer import Asked
 from jpipe.define.pipeline import Pipeline
@@ -15,8 +14,7 @@ from jpipe.settings import Settings
 __all__ = ["RunRequest"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """What is asked of a run; the fields are the parameters of `jpipe.run`, which says what they mean."""
 
     pipeline: Pipeline[..., Any]
@@ -47,12 +45,12 @@ class RunRequest:
         n_jobs = settings.jobs if self.n_jobs is None else self.n_jobs
         force = tuple(self.force)
         if self.backend is not None:
-            return replace(self, n_jobs=n_jobs, force=force)
+            return self._replace(n_jobs=n_jobs, force=force)
         options = {**settings.backend_options, **(self.backend_options or {})}
-        return replace(self, n_jobs=n_jobs, force=force, backend=settings.backend, backend_options=options)
+        return self._replace(n_jobs=n_jobs, force=force, backend=settings.backend, backend_options=options)
 
     def for_its_value(self) -> RunRequest:
         """The request that computes results again that were lost after the run: without selection or observer."""
-        return replace(
-            self, force=(), items=None, failed=False, frozen=False, observer=None, detailed=False, asked=None
+        return self._replace(
+            force=(), items=None, failed=False, frozen=False, observer=None, detailed=False, asked=None
         )

@@ -11,6 +11,7 @@ from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.define.pipeline import Pipeline
+from jpipe.errors import CacheMiss
 from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Observer
 from jpipe.model.plan import Plan
@@ -162,6 +163,28 @@ def plan(
     if asked is not None and made.up_to_date and is_last_run(session, pipeline_state):
         leave_answer(asked, session, pipeline_state, made)
     return made
+
+
+def stored_value(
+    pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = None, cache_dir: Path | str | None = None
+) -> Any:
+    """What a pipeline gives, from the cache; nothing runs.
+
+    Raises
+    ------
+    CacheMiss
+        When something of it is not up to date.
+    """
+    session = PipelineSession(pipeline, parameters, cache_dir)
+    pipeline_state = session.state()
+    pipeline_state.begin()
+    stale = [state.call.step.name for state in pipeline_state.states.values() if not state.is_done]
+    if stale:
+        names = ", ".join(dict.fromkeys(stale))
+        raise CacheMiss(f"{pipeline.name} is not up to date: {names}", hint="run it first: jpipe run")
+    from jpipe.decide.stored_results import load_result
+
+    return load_result(session.result, pipeline_state)
 
 
 def graph(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = None) -> Any:

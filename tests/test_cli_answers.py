@@ -100,7 +100,7 @@ def test_before_the_first_run_every_command_says_so(study: Project) -> None:
     assert answers[3][1] == "nothing was accepted\n"
 
 
-@pytest.mark.parametrize("command", ["log table numbers", "log --item 3", "show", "debug", "accept -y"])
+@pytest.mark.parametrize("command", ["log table numbers", "log --item 3", "show --item 3", "debug", "accept -y"])
 def test_a_command_about_one_step_asks_for_it(study: Project, command: str) -> None:
     ((code, out, err),) = typed(study, command)
     assert (code, out) == (ExitCode.USAGE, "")

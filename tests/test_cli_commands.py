@@ -150,7 +150,7 @@ def test_graph_in_every_form(study: Project) -> None:
     assert json.loads(study.command("graph", "--json").stdout)["edges"] == [["numbers", "power"], ["power", "table"]]
     assert study.command("graph", "-o", "g.md").stdout == ""
     assert (study.root / "g.md").read_text("utf-8").startswith("```mermaid\ngraph LR")
-    assert study.command("graph", "-o", "g.png").exit_code == ExitCode.USAGE
+    assert study.command("graph", "-o", "g.pdf").exit_code == ExitCode.USAGE
 
 
 def test_show_prints_values_and_runs_nothing(study: Project) -> None:
@@ -159,7 +159,7 @@ def test_show_prints_values_and_runs_nothing(study: Project) -> None:
     study.run()
     assert json.loads(study.command("show", "table", "--json").stdout) == {"total": 1177.5, "count": 3.0}
     assert study.command("show", "power", "--item", "1").stdout.strip() == "142.5"
-    assert study.command("show", "power").stdout.splitlines()[0] == "power[0] 22.5"
+    assert study.command("show", "power").stdout.splitlines()[0] == "power[p=1] 22.5"
     assert study.command("show", "power", "--item", "9").exit_code == ExitCode.NOTHING_SELECTED
     near = study.command("show", "tabel")
     assert "did you mean table?" in near.stderr

@@ -1,26 +1,28 @@
-"""``jpipe show``: a result from the cache, without running anything."""
+"""``jpipe show``: results from the cache, without running anything."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.kept_runs import journals_of
 from jpipe.cli.run import items_of
 from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
-from jpipe.render.humanize import counted, foreign_text
-from jpipe.render.styled_text import dim, line
-from jpipe.render.value_text import value_text
+from jpipe.render.humanize import counted, foreign_text, size
+from jpipe.render.styled_text import dim, line, name
+from jpipe.render.value_text import plain_value, value_text
 
 if TYPE_CHECKING:
+    from jpipe.history.journal_reader import RunRow
     from jpipe.history.last_run import History
+    from jpipe.store import Store
 
 __all__ = ["command"]
 
@@ -31,39 +33,66 @@ _MOST_ITEMS = 50
 @click.command("show")
 @flags.PLACE
 @click.option("--item", "items", multiple=True, metavar="N", help="Only this item: 7, 0-4 or 3,9,12.")
+@click.option("--run", "run", metavar="RUN", help="Of this run of jpipe history; default the last.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file, whose ending says the form.")
 @flags.settings("cache_dir")
+@flags.parameters
 @flags.JSON
-def command(words: tuple[str, ...], items: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Print what a step gave in the last run: one value, or one for each of its items."""
-    call = invocation(words, flags.flags_of(options))
-    if len(call.steps) != 1:
+def command(
+    words: tuple[str, ...], items: tuple[str, ...], run: str | None, output: str | None, given: Given, as_json: bool,
+    **options: Any,
+) -> int:  # fmt: skip
+    """Print what a step gave in the last run: one value, or one for each of its items.
+
+    Without a STEP: what the pipeline gives, if it is up to date. With --set: in the last run with these parameters.
+    """
+    call = invocation(words, flags.flags_of(options), given)
+    if len(call.steps) > 1 or (not call.steps and (run is not None or items)):
         raise UsageError("name the one step to show", hint="jpipe show STEP")
-    values = _chosen(_values(call, call.steps[0]), items_of(items), call.steps[0])
-    if as_json:
-        plain = [_plain(value) for value in values.values()]
+    values = _chosen(_values(call, call.steps[0], run), items_of(items), call.steps[0]) if call.steps else _whole(call)
+    if output is not None:
+        from jpipe.report.export import export
+
+        export(Path(output), values)
+        call.err.write(line("wrote ", name(output), f"   {size(Path(output).stat().st_size)}"))
+    elif as_json:
+        plain = [plain_value(value) for value in values.values()]
         click.echo(json.dumps(plain[0] if len(values) == 1 else plain, indent=2))
-        return ExitCode.OK
-    for number, value in list(values.items())[:_MOST_ITEMS]:
+    else:
+        _print(call, values)
+    return ExitCode.OK
+
+
+def _print(call: Invocation, values: dict[str, Any]) -> None:
+    for label, value in list(values.items())[:_MOST_ITEMS]:
         text = value_text(value, call.out.width)
-        label = f"{call.steps[0]}[{number}]"
         click.echo(text if len(values) == 1 else f"{label}\n{text}" if "\n" in text else f"{label} {text}")
     if len(values) > _MOST_ITEMS:
         left = counted(len(values) - _MOST_ITEMS, "more item")
         call.err.write(line(dim(f"and {left}: --item N shows one, --json all")))
-    return ExitCode.OK
 
 
-def _values(call: Invocation, step: str) -> list[Any]:
+def _whole(call: Invocation) -> dict[str, Any]:
+    """What the pipeline returns."""
+    from jpipe import api
+
+    return {call.pipeline.name: api.stored_value(call.pipeline, call.parameters, call.settings.cache_dir)}
+
+
+def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str, Any]]:
+    """By number, the label and the result of each item of a step."""
     folder = call.cache_dir
     if not folder.exists():
         raise CacheMiss(f"there is no cache {folder} yet", hint=f"run the pipeline first: {call.commands.text('run')}")
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
-    sys.path.insert(0, str(Path(call.file).resolve().parent))
-    from jpipe.decide.stored_results import results_of
+    sys.path.insert(0, str(call.file.resolve().parent))
     from jpipe.history.last_run import History
     from jpipe.store import Store
 
     store = Store.open(folder, create=False)
+    found = _of_run(call, store, step, run)
+    if found is not None:
+        return found
     known = _steps_of(History(store))
     if step not in known:
         near = nearest(step, known)
@@ -71,54 +100,59 @@ def _values(call: Invocation, step: str) -> list[Any]:
         if not known and store.foreign()[0]:
             hint = foreign_text(store.foreign()[1])
         raise CacheMiss(f"the cache has no result of a step {step!r}", hint=hint)
-    return results_of(store, step)
+    if run is not None or call.parameters:
+        hint = "jpipe history lists the runs that are kept"
+        raise NothingSelectedError(f"no such run has results of {step}", hint=hint)
+    from jpipe.decide.stored_results import results_of
+
+    return {number: (f"{step}[{number}]", value) for number, value in enumerate(results_of(store, step))}
+
+
+def _of_run(call: Invocation, store: Store, step: str, run: str | None) -> dict[int, tuple[str, Any]] | None:
+    """What the chosen run gave; None where its journal, or that of every run, tells nothing of the step."""
+    from jpipe.decide.run_results import log_with_results, results_in_run
+    from jpipe.history.journal_reader import find_run
+
+    try:
+        folder, rows = journals_of(call)
+    except NothingSelectedError:
+        return None
+    for row in [find_run(rows, run)] if run is not None else reversed(_with_parameters(call, rows)):
+        log = log_with_results(folder, rows, row)
+        if step in log.filed:
+            items = [item for item in results_in_run(store, log, step) if item.content]
+            if not items:
+                continue
+            gone = next((item for item in items if item.where is None), None)
+            if gone is not None:
+                hint = f"run the pipeline again: {call.commands.text('run')}"
+                raise CacheMiss(f"{gone.label} of run #{row.number} is not in the cache any more", hint=hint)
+            values = store.load_many(item.where for item in items if item.where is not None)
+            return {item.number: (item.label, value) for item, value in zip(items, values, strict=True)}
+    return None
+
+
+def _with_parameters(call: Invocation, rows: list[RunRow]) -> list[RunRow]:
+    """The runs that had the parameters that are given."""
+    if not call.parameters:
+        return rows
+    from jpipe.history.journal_writer import text_of
+
+    texts = {parameter: text_of(value) for parameter, value in call.parameters.items()}
+    return [row for row in rows if all(row.parameters.get(name) == text for name, text in texts.items())]
 
 
 def _steps_of(history: History) -> list[str]:
     return list(dict.fromkeys(step for run in history.last_runs() for step in run.calls))
 
 
-def _chosen(values: list[Any], items: tuple[int, ...], step: str) -> dict[int, Any]:
-    if not items:
-        return dict(enumerate(values))
-    missing = [item for item in items if not 0 <= item < len(values)]
+def _chosen(values: dict[int, tuple[str, Any]], items: tuple[int, ...], step: str) -> dict[str, Any]:
+    """By label, the items that are asked for; labels that stand twice get their numbers."""
+    missing = [item for item in items if item not in values]
     if missing:
         known = counted(len(values), "item")
         raise NothingSelectedError(f"{step} has {known}, counted from 0: there is no item {missing[0]}")
-    return {item: values[item] for item in items}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; what it does not have (tables, arrays, dates) in the nearest form.
-
-    Raises
-    ------
-    UsageError
-        For a value that has no such form.
-    """
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    for method, arguments in (("to_dicts", ()), ("to_dict", ("records",)), ("tolist", ()), ("isoformat", ())):
-        convert = getattr(value, method, None)
-        if callable(convert):
-            return _plain(_converted(convert, arguments))
-    fields = getattr(value, "__dataclass_fields__", None)
-    if fields is not None:
-        return {name: _plain(getattr(value, name)) for name in fields}
-    if isinstance(value, Path):
-        return str(value)
-    hint = "show it without --json, or use jpipe.load"
-    raise UsageError(f"{type(value).__name__} cannot be written as JSON", hint=hint)
-
-
-def _converted(convert: Any, arguments: tuple[Any, ...]) -> Any:
-    try:
-        return convert(*arguments)
-    except TypeError:
-        return convert()
+    labels = [label for label, _ in values.values()]
+    are_distinct = len(set(labels)) == len(labels)
+    wanted = items or tuple(values)
+    return {values[item][0] if are_distinct else f"{step}[{item}]": values[item][1] for item in wanted}

@@ -21,7 +21,7 @@ from jpipe.render.value_text import value_text
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import histogram_svg, image_tag, png_bytes, sparkline_svg
 
-__all__ = ["is_scalar", "thumbnail"]
+__all__ = ["is_scalar", "pixels_of_array", "thumbnail"]
 
 _MOST_TEXT = 600
 _MOST_ROWS, _MOST_COLUMNS = 6, 8
@@ -115,7 +115,7 @@ def _array(value: Any) -> str:
     if array.dtype.kind not in "biuf" or not array.size:
         return caption + _text(str(array.ravel()[:20]))
     if _is_picture(array):
-        return caption + image_tag(png_bytes(_pixels(array)), "the array as a picture")
+        return caption + image_tag(png_bytes(pixels_of_array(array, _LARGEST_PICTURE)), "the array as a picture")
     flat = array.ravel()
     sample = np.asarray(flat[:: max(1, flat.size // _SAMPLED)], float)
     known = sample[np.isfinite(sample)]
@@ -143,10 +143,11 @@ def _is_picture(array: Any) -> bool:
     return bool(min(height, width) >= 16 and max(height, width) <= 4 * min(height, width))
 
 
-def _pixels(array: Any) -> Any:
+def pixels_of_array(array: Any, most: int | None) -> Any:
+    """An array as bytes of pixels, its least grey black and its largest white, at most so many on a side."""
     import numpy as np
 
-    step = max(1, -(-max(array.shape[:2]) // _LARGEST_PICTURE))
+    step = max(1, -(-max(array.shape[:2]) // most)) if most is not None else 1
     small = np.asarray(array[::step, ::step])
     if small.dtype == np.uint8:
         return np.ascontiguousarray(small)

@@ -159,7 +159,7 @@ def test_show_prints_values_and_runs_nothing(study: Project) -> None:
     study.run()
     assert json.loads(study.command("show", "table", "--json").stdout) == {"total": 1177.5, "count": 3.0}
     assert study.command("show", "power", "--item", "1").stdout.strip() == "142.5"
-    assert study.command("show", "power").stdout.splitlines()[0] == "power[p=1] 22.5"
+    assert study.command("show", "power").stdout.splitlines()[0] == "power[n=10, p=1] 22.5"
     assert study.command("show", "power", "--item", "9").exit_code == ExitCode.NOTHING_SELECTED
     near = study.command("show", "tabel")
     assert "did you mean table?" in near.stderr

@@ -1,39 +1,98 @@
-"""Whether workers can be forks of this process.
+"""Where the items of a map run: in forks of this process, in workers of a clean one, or here.
 
-joblib's workers are the rule. Forked ones start in a tenth of the time and need no copy of what the function uses, but
-a fork is safe only in a process that has a single thread. So they are used where that is so, and where neither an
-option nor ``joblib.parallel_config`` asks for anything.
+Forked workers start in a tenth of the time and need no copy of what the function uses. But a fork has one thread, and
+the same connections as its siblings. So a map forks only where this process has one thread and no connections, and
+nobody asks joblib for anything; else its workers come from a clean process. A function that goes on from where the item
+before it left something (the position in an open file, a generator, a random generator) can have neither: each worker
+would go on from the same place. Its items run here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import os
+import signal
+import stat
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from jpipe.parallel.joblib_config import is_configured
+from jpipe.system.ownership import is_users
 
-__all__ = ["may_fork"]
+__all__ = ["Place", "place_of"]
+
+_MOST_OBJECTS = 3000
+_PLAIN = (int, float, complex, str, bytes, bytearray, bool, type(None), range, type)
+_COPIED_STATE = frozenset({"generator", "coroutine", "async_generator", "map", "filter", "zip", "enumerate"})
+"""Iterators: every fork would go on from the same place."""
+_RANDOM = frozenset({"Random", "Generator", "RandomState", "BitGenerator", "PCG64", "MT19937", "Philox", "SFC64"})
 
 
-def may_fork(options: Mapping[str, Any]) -> bool:
-    """Whether forked workers can be used.
+class Place(enum.Enum):
+    """Where items run."""
+
+    FORKS = "forks"
+    CLEAN = "clean"
+    HERE = "here"
+
+
+def place_of(options: Mapping[str, Any], used: Iterable[Any]) -> Place:
+    """Where to run the items of a map.
 
     Parameters
     ----------
     options
         The options of the map that joblib knows; any that is set asks for joblib.
+    used
+        The function, and what is the same for all items.
     """
-    return (
-        sys.platform == "linux"
-        and all(value is None for value in options.values())
-        and not is_configured()
-        and (_has_one_thread() or _forks_with_one_thread())
-    )
+    if any(value is not None for value in options.values()) or is_configured():
+        return Place.CLEAN
+    if any(map(_goes_on, _reached(used))):
+        return Place.HERE
+    is_safe = sys.platform == "linux" and _can_have_children() and not _has_connections()
+    return Place.FORKS if is_safe and (_has_one_thread() or _forks_with_one_thread()) else Place.CLEAN
+
+
+# ---- the process
+
+
+def _can_have_children() -> bool:
+    """Whether multiprocessing can start and wait for processes here."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.current_process().daemon:
+        return False
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        return False
+    try:
+        # Containers without shared memory have no semaphores.
+        import _multiprocessing  # type: ignore[import-not-found]
+
+        _multiprocessing.SemLock(1, 1, 1, f"/jpipe-{os.getpid()}-{time.monotonic_ns()}", True)
+    except (ImportError, AttributeError, OSError):
+        return False
+    return True
+
+
+def _has_connections() -> bool:
+    """Whether this process opened a socket or a device, which code far below the function may use."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                mode = os.fstat(int(name)).st_mode
+                # What it was started with is inheritable, and is its parent's business.
+                if stat.S_ISSOCK(mode) and not os.get_inheritable(int(name)):
+                    return True
+                if stat.S_ISCHR(mode) and os.readlink(f"/proc/self/fd/{name}").startswith(("/dev/nvidia", "/dev/dri")):
+                    return True
+    return False
 
 
 def _has_one_thread() -> bool:
@@ -63,3 +122,108 @@ def _forks_with_one_thread() -> bool:
         os._exit(0)
     os.waitpid(child, 0)
     return _has_one_thread()
+
+
+# ---- what the function reaches
+
+
+def _goes_on(value: Any) -> bool:
+    """Whether a value has a state that an item takes over from the one before it, wherever that ran."""
+    kind = type(value)
+    module = kind.__module__.partition(".")[0]
+    if isinstance(value, FunctionType | ModuleType | type):
+        return False
+    if module == "builtins":
+        return kind.__name__ in _COPIED_STATE
+    if module == "itertools":
+        return True
+    if module in ("random", "numpy"):
+        return kind.__name__ in _RANDOM
+    if hasattr(kind, "fileno"):
+        try:
+            return int(value.fileno()) > 2
+        except Exception:  # closed, or no file of the system's
+            return False
+    # Of a compiled class that refuses to be copied, as connections are.
+    return not _is_written_by_user(kind) and not _travels_by_itself(kind) and module != "_thread" and _refuses(value)
+
+
+def _travels_by_itself(kind: type) -> bool:
+    """Whether a class says how its objects get to another process, as loggers do: by name."""
+    return any(getattr(kind, name) is not getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
+
+
+def _is_written_by_user(kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    return module is None or is_users(getattr(module, "__file__", None) or "<stdin>")
+
+
+def _refuses(value: Any) -> bool:
+    try:
+        value.__reduce_ex__(2)
+    except TypeError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def _reached(used: Iterable[Any]) -> Iterator[Any]:
+    """What functions can get at: by names in their code, by arguments, by attributes of the user's objects."""
+    waiting, seen = list(used), set[int]()
+    while waiting and len(seen) < _MOST_OBJECTS:
+        value = waiting.pop()
+        if id(value) in seen or type(value) in _PLAIN:
+            continue
+        seen.add(id(value))
+        yield value
+        with contextlib.suppress(Exception):
+            waiting.extend(_below(value))
+
+
+def _below(value: Any) -> Iterator[Any]:
+    if isinstance(value, FunctionType):
+        if is_users(value.__code__.co_filename) or value.__code__.co_filename.startswith("<"):
+            yield from _of_function(value)
+    elif isinstance(value, MethodType):
+        yield from (value.__func__, value.__self__)
+    elif isinstance(value, dict):
+        yield from list(value.values())[:1000]
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from list(value)[:1000]
+    elif isinstance(value, type):
+        if _is_written_by_user(value):
+            yield from vars(value).values()
+    elif not isinstance(value, ModuleType) and (not _travels_by_itself(type(value)) or isinstance(value, partial)):
+        yield from _of_object(value)
+
+
+def _of_function(function: FunctionType) -> Iterator[Any]:
+    names = set(_names(function.__code__))
+    for name in names:
+        if name in function.__globals__:
+            found = function.__globals__[name]
+            yield found
+            if isinstance(found, ModuleType) and is_users(getattr(found, "__file__", None) or ""):
+                yield from (vars(found)[other] for other in names if other in vars(found))
+    yield from (cell.cell_contents for cell in function.__closure__ or ())
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    if hasattr(function, "__wrapped__"):
+        yield function.__wrapped__
+
+
+def _of_object(value: Any) -> Iterator[Any]:
+    """Attributes, the parts of a partial, and what the user's class makes of it."""
+    yield from list(getattr(value, "__dict__", {}).values())[:1000]
+    if isinstance(value, partial):
+        yield from (value.func, value.args, value.keywords)
+    if _is_written_by_user(type(value)):
+        yield type(value)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

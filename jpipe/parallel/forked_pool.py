@@ -91,6 +91,7 @@ def _begin(parent: int, threads: int) -> None:
     for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
     _limit_openblas(threads)
+    _reseed()
     # joblib reads this when it is imported: it then starts no processes below this one.
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"
     joblib = sys.modules.get("joblib")
@@ -99,6 +100,13 @@ def _begin(parent: int, threads: int) -> None:
     # A collection would write to, and so copy, all objects that this process shares with its parent.
     gc.freeze()
     threading.Thread(target=end_with, args=(parent,), name="jpipe-parent", daemon=True).start()
+
+
+def _reseed() -> None:
+    """Numbers of its own for each worker; Python's own generator sees to that by itself."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
 
 
 def _limit_openblas(threads: int) -> None:

@@ -71,7 +71,8 @@ class ForkServer:
         self._lock = threading.RLock()
         self._poll = select.epoll()
         self._poll.register(control, select.EPOLLIN)
-        threading.Thread(target=self._listen, name="jpipe-workers", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="jpipe-workers", daemon=True)
+        self._thread.start()
 
     def fork(self, pool: ForkedFromServer) -> _Worker:
         """A new worker, which may take a moment to be there.
@@ -108,6 +109,8 @@ class ForkServer:
             self._control.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             os.waitpid(self.pid, 0)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(1)
 
     # ---- the thread
 

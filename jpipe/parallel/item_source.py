@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Protocol
 
-__all__ = ["Columns", "Drawn", "Fed", "InTurns", "Items", "Source", "length_of", "source_of"]
+__all__ = ["Columns", "Drawn", "Fed", "InTurns", "Items", "Source", "is_empty", "length_of", "source_of"]
 
 Snapshot = Callable[[tuple[Any, ...]], Any]
 """Applied to each item when it is drawn."""
@@ -101,12 +101,18 @@ def source_of(
     length = length_of(iterables)
     if all(map(_is_sliceable, iterables)):
         return Sliced(iterables, length or 0)
+    # Of anything else the length is for the bar: that of a table is its rows, and it gives its columns.
     return Drawn(iterables, length, None if all(map(_is_stable, iterables)) else snapshot)
 
 
 def length_of(iterables: Sequence[Iterable[Any]]) -> int | None:
     """The length of the shortest iterable among those that have one."""
     return min((len(iterable) for iterable in iterables if isinstance(iterable, Sized)), default=None)
+
+
+def is_empty(iterables: Sequence[Iterable[Any]]) -> bool:
+    """Whether there is no item for sure."""
+    return any(_is_sliceable(iterable) and len(iterable) == 0 for iterable in iterables)  # type: ignore[arg-type]
 
 
 def _is_stable(iterable: Iterable[Any]) -> bool:
@@ -160,7 +166,7 @@ class Drawn:
         self._items = items if snapshot is None else map(snapshot, items)
         self._length = length
         self._taken = 0
-        self.ended = length == 0
+        self.ended = False
         self.error: BaseException | None = None
 
     def available(self, size: int) -> int:
@@ -173,7 +179,7 @@ class Drawn:
         except Exception as error:
             self.error = error
         self._taken += len(items)
-        self.ended = len(items) < size or self._taken == self._length
+        self.ended = len(items) < size
         return first, items
 
     def remaining(self) -> int | None:

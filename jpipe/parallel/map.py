@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jpipe.errors import UsageError
 from jpipe.parallel.chunk_size import Pace
-from jpipe.parallel.fork_safety import may_fork
-from jpipe.parallel.item_source import InTurns, length_of, source_of
-from jpipe.parallel.joblib_config import configured, uses_loky
+from jpipe.parallel.fork_safety import Place, place_of
+from jpipe.parallel.item_source import InTurns, is_empty, length_of, source_of
+from jpipe.parallel.joblib_config import configured, is_configured, uses_loky
 from jpipe.parallel.map_engine import Engine, Event, Workers
 from jpipe.parallel.map_tasks import PackedTasks, Packing, SharedTasks, Tasks
 from jpipe.parallel.map_worker import Work, warm_up
 from jpipe.parallel.n_jobs import resolve_n_jobs
-from jpipe.parallel.remote_error import add_item_note
+from jpipe.parallel.remote_error import with_note
 from jpipe.system.machine import cpu_count, workers_of
 
 if TYPE_CHECKING:
@@ -168,11 +168,13 @@ def map_in_batches(
     if count == 1:
         yield from _in_this_process(work, iterables, on_start, on_done)
         return
-    if not isinstance(iterables, InTurns) and length_of(iterables) == 0:
+    if not isinstance(iterables, InTurns) and is_empty(iterables):
         (on_start or _nothing)()
         return
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with contextlib.ExitStack() as cleanup:
+        remaining = iterables.remaining() if isinstance(iterables, InTurns) else length_of(iterables)
+        count = _usable(count, remaining if remaining is not None else total, options)
         workers, tasks = _open(work, count, options, max_nbytes, mmap_mode, cleanup)
         (on_start or _nothing)()
         if tasks is None:
@@ -200,9 +202,13 @@ def _open(
     max_nbytes: int | str | Unset | None,
     mmap_mode: Literal["c", "r"] | Unset | None,
     cleanup: contextlib.ExitStack,
-) -> tuple[Workers, Tasks | None]:
-    """Workers, and what makes their chunks: nothing when joblib settled on one worker in this process."""
-    fork = may_fork(options)
+) -> tuple[Any, Tasks | None]:
+    """Workers, and what makes their chunks: nothing where items are to run in this process."""
+    place = place_of(options, [work.function, *work.after, *work.constants.values()])
+    if place is Place.HERE:
+        _say_that_it_stays(work.function, "it goes on from where the item before it left something it uses")
+        return None, None
+    fork = place is Place.FORKS
     settings = {} if fork else configured()
     packing = _packing(settings, options, max_nbytes, mmap_mode)
     if fork:
@@ -217,8 +223,30 @@ def _open(
     workers.submit(warm_up, lambda *_: None)
     tasks = PackedTasks(work, inherited=False, same_machine=workers.is_local, packing=packing)
     cleanup.callback(tasks.close)
-    tasks.pack_work()
+    try:
+        tasks.pack_work()
+    except Exception as error:
+        if any(value is not None for value in options.values()) or is_configured():
+            raise
+        _say_that_it_stays(work.function, f"what it uses cannot be sent to another process: {error}")
+        return workers, None
     return workers, tasks
+
+
+def _say_that_it_stays(function: Any, why: str) -> None:
+    """Say why items run in this process; who asks for processes by name gets them, or the error."""
+    import warnings
+
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    warnings.warn(f"the items of {name} run one by one in this process: {why}", stacklevel=6)
+
+
+def _usable(n_jobs: int, items: int | None, options: Mapping[str, Any]) -> int:
+    """No more workers than there are items; at least two, for one would be this process itself."""
+    is_local = options.get("backend") is None and not is_configured()
+    if items is None or (n_jobs < 0 and not is_local):
+        return n_jobs
+    return min(workers_of(n_jobs), max(items, 2))
 
 
 def _packing(
@@ -239,7 +267,7 @@ def _packing(
     )
 
 
-def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitStack) -> tuple[Workers, Tasks | None]:
+def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitStack) -> tuple[Any, Tasks | None]:
     from jpipe.parallel.forked_pool import ForkedWorkers
 
     count = workers_of(n_jobs)
@@ -256,6 +284,12 @@ def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
     from jpipe.parallel.shared_pool import SharedPool
 
     chosen = {name: value for name, value in options.items() if value is not None and name != "backend"}
+    if options.get("backend") is None and uses_loky(options) and not is_configured():
+        clean = Pool(n_jobs, "preloaded", options=chosen, preload=((), ("jpipe.parallel.map_worker",)))
+        clean.__enter__()
+        if clean.survives_losses:
+            return clean
+        clean.close()
     if uses_loky(options):
         return SharedPool(n_jobs, options.get("backend"), chosen)
     pool = Pool(n_jobs, options.get("backend"), options=chosen)
@@ -274,8 +308,10 @@ def _in_this_process(
         try:
             result = work.call(arguments)
         except Exception as error:
-            add_item_note(error, index, work.function, arguments)
-            raise
+            named = with_note(error, index, work.function, arguments)
+            if named is error:
+                raise
+            raise named from error
         on_done(index, 1)
         yield [result]
 

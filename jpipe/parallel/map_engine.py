@@ -321,7 +321,13 @@ class Engine:
             if receipt is None:
                 return
             self._next = first + receipt.count
-            yield receipt.unpacked()
+            try:
+                results = receipt.unpacked()
+            except Exception as error:
+                items = f"item {first}" if receipt.count == 1 else f"one of the items {first} to {self._next - 1}"
+                error.add_note(f"the result of {items} was pickled in its worker and cannot be unpickled")
+                raise
+            yield results
             self._given += receipt.count
             self._take_events()
             self._submit()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jpipe.parallel.item_source import Columns, Items, Snapshot
 from jpipe.parallel.map_worker import Chunk, Receipt, SharedChunk, Work, WorkReference, drop_work, keep_work
 from jpipe.parallel.packing import Packed, Packer
-from jpipe.parallel.remote_error import add_item_note
+from jpipe.parallel.remote_error import with_note
 from jpipe.parallel.spill import SpillFolder, random_name
 from jpipe.parallel.status_board import Board
 
@@ -236,8 +236,7 @@ class PackedTasks:
                 try:
                     self._stable.pack([item])
                 except Exception as error:
-                    add_item_note(error, first + position, self._work.function, item)
-                    raise
+                    raise with_note(error, first + position, self._work.function, item) from error.__cause__
             raise
 
     def _pack(self, items: Items, packer: Packer) -> Packed:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.parallel.packing import Packed, Packer, unpack
-from jpipe.parallel.remote_error import Failure, add_item_note
+from jpipe.parallel.forked_child import end_child
+from jpipe.parallel.remote_error import Failure, with_note
 from jpipe.parallel.spill import SpillFolder, write_file
 from jpipe.parallel.status_board import CHUNK, POSITION, STOP, ask_to_stop, own_slot
 
@@ -184,6 +185,8 @@ class Chunk:
         arguments: Arguments = ()
         failure = None
         begin = time.perf_counter()
+        getpid = os.getpid
+        process = getpid()
         try:
             work = self.work.load()
             begin = time.perf_counter()
@@ -198,7 +201,11 @@ class Chunk:
                     numbers[POSITION] = index
                     # Every microsecond here counts: no `work.call`.
                     append(call(*arguments) if alone else call(*arguments, *after, **constants))
+                    if getpid() != process:
+                        end_child(None)
         except BaseException as error:
+            if getpid() != process:
+                end_child(error)
             if isinstance(error, KeyboardInterrupt) and self.board is not None:
                 # Ctrl-C reaches all processes: none begins another item before the caller is done with stopping.
                 ask_to_stop(self.board)
@@ -220,15 +227,14 @@ class SharedChunk:
     def __call__(self) -> Receipt:
         results: list[Any] = []
         begin = time.perf_counter()
-        failure = None
+        failure: BaseException | None = None
         for arguments in self.items:
             if self.stop.is_set():
                 break
             try:
                 results.append(self.work.call(arguments))
             except BaseException as error:
-                add_item_note(error, self.first + len(results), self.work.function, arguments)
-                failure = error
+                failure = with_note(error, self.first + len(results), self.work.function, arguments)
                 break
         return Receipt(results, len(results), time.perf_counter() - begin, failure)
 

@@ -42,7 +42,7 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
 
-    def __init__(self, files: tuple[str, ...] = (), modules: tuple[str, ...] = (), **options: Any) -> None:
+    def __init__(self, files: tuple[str, ...] | None = None, modules: tuple[str, ...] = (), **options: Any) -> None:
         super().__init__(**options)
         self._files = files
         self._modules = modules
@@ -64,7 +64,7 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         limits = self._prepare_worker_env(n_jobs)
         problem = "this system has no safe forks"
         if is_possible():
-            server, problem = ready_server(self._files or _script(), self._modules, limits)
+            server, problem = ready_server(_script() if self._files is None else self._files, self._modules, limits)
             if server is not None:
                 self._pool = ForkedFromServer(server, n_jobs, limits)
                 self._reducers(options)

@@ -12,7 +12,7 @@ from jpipe.system.error_record import ErrorRecord, record_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Failure", "RemoteTraceback", "add_item_note"]
+__all__ = ["Failure", "RemoteTraceback", "with_note"]
 
 
 class RemoteTraceback(Exception):
@@ -65,14 +65,26 @@ class Failure:
                 f"item {self.index} failed: {record.error_type}: {record.message}".rstrip(": "),
                 hint="the exception itself cannot be pickled; its traceback in the worker is above",
             )
+        error = _raisable(error)
         error.__cause__ = RemoteTraceback(record.traceback)
         error.add_note(self.note)
         return error
 
 
-def add_item_note(error: BaseException, index: int, function: Any, arguments: tuple[Any, ...]) -> None:
-    """Say in the traceback of an exception which item it comes from."""
-    error.add_note(_note(index, function, arguments))
+def with_note(error: BaseException, index: int, function: Any, arguments: tuple[Any, ...]) -> BaseException:
+    """What to raise for an exception, which says from which item it comes."""
+    raised = _raisable(error)
+    raised.add_note(_note(index, function, arguments))
+    return raised
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """An exception that results can end with: out of a generator `StopIteration` would come as another, unnamed."""
+    if not isinstance(error, StopIteration):
+        return error
+    raised = RuntimeError(f"an item raised StopIteration{f': {error}' if str(error) else ''}")
+    raised.__cause__ = error
+    return raised
 
 
 def _note(index: int, function: Any, arguments: tuple[Any, ...]) -> str:

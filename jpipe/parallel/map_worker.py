@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpipe.parallel.packing import Packed, Packer, unpack
 from jpipe.parallel.forked_child import end_child
+from jpipe.parallel.packing import Packed, Packer, unpack
 from jpipe.parallel.remote_error import Failure, with_note
 from jpipe.parallel.spill import SpillFolder, write_file
 from jpipe.parallel.status_board import CHUNK, POSITION, STOP, ask_to_stop, own_slot

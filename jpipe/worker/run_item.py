@@ -18,6 +18,7 @@ from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import File
 from jpipe.model.step_options import StepOptions
 from jpipe.model.value_summary import outcome_of
+from jpipe.parallel.forked_child import end_child
 from jpipe.parallel.interrupts import came, interruptible
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.status_board import own_slot
@@ -29,7 +30,6 @@ from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
-from jpipe.parallel.forked_child import end_child
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import with_own_memory

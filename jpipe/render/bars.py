@@ -28,6 +28,9 @@ __all__ = ["Bars", "frame_lines", "run_bar", "step_bar", "worker_bar"]
 _FASTEST = 0.1
 """Seconds between frames at most while nothing is said above them."""
 _WIDEST = 100
+_FIGURES = 44
+"""Columns that percentage, counts, times and rate of a bar take."""
+_LEAST_BAR = 10
 
 
 class Bars:
@@ -145,12 +148,12 @@ def step_bar(step: StepStanding, elapsed: float, jobs: int, width: int, ascii_on
             total=step.known,
             elapsed=elapsed,
             ncols=width,
-            prefix=f"  {step.name}",
+            prefix=f"  {_cut(step.name, width)}",
             ascii=ascii_only,
             unit=_unit(speed),
             rate=speed,
             initial=step.cached,
-            postfix=_postfix(step),
+            postfix=_postfix(step, width),
         )
     )
 
@@ -161,14 +164,14 @@ def run_bar(standing: Standing, elapsed: dict[str, float], width: int, ascii_onl
     left = run_seconds_left(standing, elapsed)
     single = [step.name for step in standing.steps.values() if step.running and step.stale <= 1]
     until = f"{clock(since)}<{clock(left)}" if left is not None else clock(since)
-    behind = f", {', '.join(single)}" if single else ""
+    behind = f", {_cut(', '.join(single), width)}" if single else ""
     return str(
         tqdm.format_meter(
             n=min(standing.cached + standing.finished, standing.items),
             total=standing.items,
             elapsed=since,
             ncols=width,
-            prefix=f"  {standing.start.pipeline if standing.start else 'run'}",
+            prefix=f"  {_cut(standing.start.pipeline, width) if standing.start else 'run'}",
             ascii=ascii_only,
             bar_format=f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} [{until}{_braced(behind)}]",
         )
@@ -218,9 +221,19 @@ def fitted(text: str, width: int) -> str:
     return text
 
 
-def _postfix(step: StepStanding) -> str:
+def _postfix(step: StepStanding, width: int) -> str:
+    """What the last item is called, where that leaves room for the bar."""
     label = step.label.removeprefix(step.name).strip("[]")
-    return label if len(label) <= 30 else ""
+    left = width - _FIGURES - _LEAST_BAR - width_of(_cut(step.name, width))
+    return label if width_of(label) <= min(30, left) else ""
+
+
+def _cut(text: str, width: int) -> str:
+    """A name in the part of a line that is its own, its end kept: names that begin alike end differently."""
+    most = max(8, min(width // 4, width - _FIGURES - _LEAST_BAR))
+    if width_of(text) <= most:
+        return text
+    return f"{fitted(text, most - 5)}…{text[-4:]}"
 
 
 def _braced(text: str) -> str:

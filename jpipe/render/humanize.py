@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["about", "ago", "clock", "counted", "foreign_text", "listed", "size", "took"]
+__all__ = ["MANY_STEPS", "about", "ago", "clock", "counted", "foreign_text", "listed", "size", "took"]
 
+MANY_STEPS = 20
+"""Of more steps than this, those that matter less are told together."""
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 

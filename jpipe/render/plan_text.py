@@ -5,30 +5,57 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jpipe.model.reasons import Reason, ReasonKind
-from jpipe.render.humanize import about, counted, listed
+from jpipe.render.humanize import MANY_STEPS, about, counted, listed
 from jpipe.render.source_excerpt import place
 from jpipe.render.styled_text import Line, Piece, bad, code, columns, dim, good, line, name, strong, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jpipe.model.plan import Plan, StepPlan
     from jpipe.render.commands import Commands
 
 __all__ = ["accepted_line", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
 
 _MOST_DIFF = 20
+_MOST_ALONE = 6
 
 
 def plan_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
     """What a run would do, a line a step."""
     if plan.up_to_date:
         return [_summary(plan, jobs), *_accepted(plan, commands)]
-    rows = [
-        (line(mark_of(step), " ", name(step.name)), line(_verdict(step)), _first_reason(step)) for step in plan.steps
-    ]
+    shown, folded = _folded(plan)
+    rows = [(line(mark_of(step), " ", name(step.name)), line(_verdict(step)), _first_reason(step)) for step in shown]
     why = commands.text("plan", "--why")
     has_diff = any(reason.diff for step in plan.steps for reason, _ in step.reasons)
     more = [(), line(dim(f"{why}  shows what changed"))] if why and has_diff else []
-    return [_summary(plan, jobs), (), *columns(rows, gap=3), *_accepted(plan, commands), *more]
+    return [_summary(plan, jobs), (), *columns(rows, gap=3), *folded, *_accepted(plan, commands), *more]
+
+
+def _folded(plan: Plan) -> tuple[list[StepPlan], list[Line]]:
+    """The steps that get a row, and a line each for those that are told together.
+
+    Of few steps all get one. Of many, those that will run do, as far as there is room the longest of them; the others
+    are counted by verdict.
+    """
+    if len(plan.steps) <= MANY_STEPS:
+        return list(plan.steps), []
+    stale = [step for step in plan.steps if step.stale]
+    longest = sorted(stale, key=lambda step: -(step.seconds or 0.0))[:MANY_STEPS]
+    shown = [step for step in stale if step in longest]
+    groups = [
+        (warn("↻"), "more to run", [step for step in stale if step not in shown]),
+        (warn("?"), "may run", [step for step in plan.steps if step.pending and not step.stale]),
+        (dim("="), "cached", [step for step in plan.steps if not (step.stale or step.pending)]),
+    ]
+    lines = []
+    for mark, word, steps in groups:
+        if steps:
+            items = counted(sum(step.items for step in steps), "item")
+            names = listed([step.name for step in steps], 6)
+            lines.append(line(mark, f" {counted(len(steps), 'step')} with {items} {word}: ", dim(names)))
+    return shown, lines
 
 
 def why_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
@@ -68,12 +95,31 @@ def status_line(plan: Plan) -> Line:
     accepted = [step.name for step in plan.steps if step.accepted]
     if accepted:
         parts += ["  ", warn("≈"), f" accepted: {listed(accepted, 6)}"]
-    for step in plan.steps:
+    waiting = [step for step in plan.steps if step.stale or step.pending]
+    if len(waiting) > _MOST_ALONE:
+        return line(*parts, *_together(waiting))
+    for step in waiting:
         if step.stale:
             parts += ["  ", warn("↻"), f" {step.stale:,} stale: {step.name}"]
         if step.pending:
             parts += ["  ", warn("?"), f" {step.pending:,}: {step.name}"]
     return line(*parts)
+
+
+def _together(steps: Sequence[StepPlan]) -> list[str | Piece | Line]:
+    """Many steps that are not up to date, by verdict; the longest first, as they matter most."""
+    parts: list[str | Piece | Line] = []
+    stale = sorted((step for step in steps if step.stale), key=lambda step: -(step.seconds or 0.0))
+    pending = [step for step in steps if step.pending]
+    if stale:
+        items = sum(step.stale for step in stale)
+        names = listed([step.name for step in stale], 4)
+        parts += ["  ", warn("↻"), f" {items:,} stale in {counted(len(stale), 'step')}: {names}"]
+    if pending:
+        items = sum(step.pending for step in pending)
+        names = listed([step.name for step in pending], 2)
+        parts += ["  ", warn("?"), f" {items:,} may run in {counted(len(pending), 'step')}: {names}"]
+    return parts
 
 
 def mark_of(step: StepPlan) -> Piece:

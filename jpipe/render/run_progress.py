@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["Standing", "StepStanding"]
 
 
+_WARNING = "Warning: "
+"""How Python's warnings look where they are printed."""
+
+
 @dataclass(slots=True)
 class StepStanding:
-    """Where one step stands; the numbers count items, `seconds_an_item` is what one took in earlier runs."""
+    """Where one step stands; the numbers count items, `seconds_an_item` is what one took in earlier runs.
+
+    `warned` counts those whose output holds a warning of Python's.
+    """
 
     name: str
     cached: int = 0
@@ -36,6 +43,7 @@ class StepStanding:
     seconds_an_item: float | None = None
     started: bool = False
     label: str = ""
+    warned: int = 0
     ended: StepEnded | None = None
 
     @property
@@ -101,6 +109,7 @@ class Standing:
         step = self.step(event.step)
         step.ran += event.ran
         step.failed += event.failed
+        step.warned += sum(_WARNING in output for _, output in event.output)
         self.workers[event.worker] = self.workers.get(event.worker, 0) + event.ran + event.failed
         if event.items:
             step.label = event.items[-1].label

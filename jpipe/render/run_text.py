@@ -8,7 +8,7 @@ from jpipe.model.events import ChunkEnded, Event, Notice, RunEnded, RunStarted, 
 from jpipe.model.outcomes import Outcome
 from jpipe.render.commands import Commands
 from jpipe.render.failure_text import failed_end, failures_screen
-from jpipe.render.humanize import about, counted, listed, size, took
+from jpipe.render.humanize import MANY_STEPS, about, counted, listed, size, took
 from jpipe.render.source_excerpt import short_path
 from jpipe.render.styled_text import Line, Piece, bad, columns, dim, good, line, name, strong, warn, width_of
 
@@ -70,7 +70,9 @@ class Teller:
             case StepStarted():
                 return self._open() + self._why(self._standing.step(event.step))
             case StepEnded():
-                return [_step_end(event, self._width)] if self._opened or event.ran or event.failed else []
+                if not (self._opened or event.ran or event.failed) or self._is_folded(event):
+                    return []
+                return [_step_end(event, self._width), *self._warned(event.step)]
             case ChunkEnded():
                 return chunk_end(event, self._wishes)
             case Notice():
@@ -87,7 +89,26 @@ class Teller:
             return []
         self._opened = True
         over = [step.ended for step in self._standing.steps.values() if step.ended is not None]
-        return [*_header(self._standing.start), *(_step_end(ended, self._width) for ended in over)]
+        folded = [ended for ended in over if self._is_folded(ended)]
+        told = [_step_end(ended, self._width) for ended in over if ended not in folded]
+        if folded:
+            items = counted(sum(ended.cached for ended in folded), "item")
+            told.append(line("  ", dim(f"=  {counted(len(folded), 'step')} with {items} cached")))
+        return [*_header(self._standing.start), *told]
+
+    def _is_folded(self, event: StepEnded) -> bool:
+        """Whether a step gets no line of its own: among many, one of which nothing ran."""
+        start = self._standing.start
+        idle = not (event.ran or event.failed or event.blocked or event.interrupted or event.cut_off)
+        return idle and start is not None and len(start.steps) > MANY_STEPS
+
+    def _warned(self, step: str) -> list[Line]:
+        """How many items of a step warned, and how to read it; nothing where that was shown at once."""
+        count = self._standing.step(step).warned
+        if not count or self._wishes.output:
+            return []
+        log = self._wishes.commands.text("log", step, parameters=False)
+        return [line("    ", warn(f"{counted(count, 'item')} warned"), dim(f" · {log}" if log else ""))]
 
     def _why(self, step: StepStanding) -> list[Line]:
         reasons = brief_reasons(step)

@@ -1,0 +1,107 @@
+"""Screens of pipelines with very many steps: what matters first, the rest counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from jpipe.model.events import ChunkEnded, Event, ItemsKnown, RunStarted, StepEnded, StepStarted
+from jpipe.model.outcomes import Outcome
+from jpipe.model.plan import Plan, StepPlan
+from jpipe.model.reasons import Reason, ReasonKind
+from jpipe.render.bars import step_bar
+from jpipe.render.commands import Commands
+from jpipe.render.plan_text import plan_lines, status_line
+from jpipe.render.run_progress import Standing, StepStanding
+from jpipe.render.run_text import Teller, Wishes
+from jpipe.render.styled_text import Line, width_of
+
+COMMANDS = Commands(("run", "plan", "log"))
+WHY = ((Reason(ReasonKind.CODE, "f", "pipeline.py", 3), 34),)
+
+
+def texts(lines: Iterable[Line]) -> list[str]:
+    return ["".join(text for text, _ in one) for one in lines]
+
+
+def planned(stale: int, pending: int, fresh: int) -> Plan:
+    kinds = ["stale"] * stale + ["pending"] * pending + ["fresh"] * fresh
+    steps = []
+    for number, kind in enumerate(kinds):
+        counts = {"fresh": 0, "stale": 0, "pending": 0, kind: 34}
+        reasons = WHY if kind == "stale" else ()
+        row = StepPlan(
+            f"s{number}", "pipeline.py", 3, 34, reasons=reasons, seconds=float(number), seconds_saved=0.0, nbytes=0,
+            needs=("s0",), axes=("k",), **counts,
+        )  # fmt: skip
+        steps.append(row)
+    return Plan("main", tuple(steps))
+
+
+def test_the_status_of_many_steps_is_a_few_words() -> None:
+    (few,) = texts([status_line(planned(1, 1, 1))])
+    assert few == "main  ✓ up to date: s2  ↻ 34 stale: s0  ? 34: s1"
+    (many,) = texts([status_line(planned(30, 20, 10))])
+    assert many == (
+        "main  ✓ up to date: s50, s51, s52, s53, s54, s55 and 4 more"
+        "  ↻ 1,020 stale in 30 steps: s29, s28, s27, s26 and 26 more  ? 680 may run in 20 steps: s30, s31 and 18 more"
+    )
+
+
+def test_the_plan_of_many_steps_shows_the_longest_and_counts_the_others() -> None:
+    lines = texts(plan_lines(planned(30, 20, 10), 2, COMMANDS))
+    assert len(lines) < 30
+    assert lines[2].startswith("↻ s10")
+    assert "↻ 10 steps with 340 items more to run: s0, s1, s2, s3, s4, s5 and 4 more" in lines
+    assert "? 20 steps with 680 items may run: s30, s31, s32, s33, s34, s35 and 14 more" in lines
+    assert "= 10 steps with 340 items cached: s50, s51, s52, s53, s54, s55 and 4 more" in lines
+    assert sum(line.startswith(("↻", "?", "=")) for line in texts(plan_lines(planned(9, 5, 5), 2, COMMANDS))) == 19
+
+
+def ended(step: str, *, ran: int = 0, cached: int = 0) -> StepEnded:
+    return StepEnded(step, Outcome.RAN if ran else Outcome.CACHED, ran + cached, ran, cached, 0, 0, 1.0)
+
+
+def heard(steps: int, events: Iterable[Event], wishes: Wishes) -> list[str]:
+    standing = Standing()
+    teller = Teller(standing, wishes)
+    names = {f"s{number}": 34 for number in range(steps)}
+    lines: list[str] = []
+    for event in (RunStarted("main", "run", steps, 34 * steps, 2, "cache", steps=names), *events):
+        standing.take(event)
+        lines += texts(teller.hear(event))
+    return lines
+
+
+@pytest.mark.parametrize("steps", [5, 60])
+def test_steps_of_which_nothing_ran_get_no_line_each_where_there_are_many(steps: int) -> None:
+    events: list[Event] = [ended(f"s{number}", cached=34) for number in range(3)]
+    events += [ItemsKnown("s3", 0, 34), StepStarted("s3"), ended("s3", ran=34), ended("s4", cached=34)]
+    told = heard(steps, events, Wishes(commands=COMMANDS))
+    cached = [line for line in told if "cached" in line]
+    assert cached == ["  =  3 steps with 102 items cached"] if steps == 60 else len(cached) == 4
+    assert any("34 ran" in line for line in told)
+
+
+def test_items_that_warned_are_counted_with_the_command_that_shows_them() -> None:
+    output = (("s0[1]", "text\nUserWarning: too few\n"), ("s0[2]", "only text"))
+    events = [
+        ItemsKnown("s0", 0, 34),
+        StepStarted("s0"),
+        ChunkEnded("s0", 34, 0, 1, 1.0, (), output),
+        ended("s0", ran=34),
+    ]
+    assert "    1 item warned · jpipe log s0" in heard(2, events, Wishes(commands=COMMANDS))
+    assert not [line for line in heard(2, events, Wishes(output=True, commands=COMMANDS)) if "warned ·" in line]
+
+
+@pytest.mark.parametrize("width", [60, 79, 100])
+@pytest.mark.parametrize("name", ["fit", "a_step_whose_name_goes_on_and_on_for_ever_v2", "名前" * 20])
+def test_a_bar_survives_its_label(name: str, width: int) -> None:
+    step = StepStanding(name, stale=2000, ran=700, started=True, label=f"{name}[degree=2, room='loft', seed=7]")
+    drawn = step_bar(step, 12.0, 4, width, False)
+    assert width_of(drawn) <= width
+    assert len(drawn.split("|")[1]) >= 4, drawn
+    assert "700/2000" in drawn
+    assert name[-2:] in drawn.split("|")[0]

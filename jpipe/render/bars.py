@@ -233,7 +233,8 @@ def _cut(text: str, width: int) -> str:
     most = max(8, min(width // 4, width - _FIGURES - _LEAST_BAR))
     if width_of(text) <= most:
         return text
-    return f"{fitted(text, most - 5)}…{text[-4:]}"
+    end = text[-4:] if text[-4:].isascii() else text[-2:]  # wide characters take two columns
+    return f"{fitted(text, most - 5)}…{end}"
 
 
 def _braced(text: str) -> str:

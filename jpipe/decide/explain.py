@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import ArgumentChange, Evidence, is_expired, reasons
 from jpipe.define.layout import Call, Output, needs_of
-from jpipe.fingerprint import Change
-from jpipe.fingerprint.named_changes import code_changes
+from jpipe.fingerprint import Change, Part
+from jpipe.fingerprint.named_changes import code_changes, parts_that_ran
 from jpipe.history.last_run import EarlierCall, History, LastRun
 from jpipe.model.outcomes import Verdict
 from jpipe.model.reasons import Reason
@@ -66,7 +66,7 @@ class Explainer:
         if evidence.forced:
             return Verdict.STALE, reasons(evidence)
         known = state.fingerprint.digest in self._history.families(evidence.step)
-        if known or state.fingerprint.digest in self._lookup.accepted:
+        if known or any(self._lookup.older(state)):
             return Verdict.PENDING, ()
         families = self._families(state)
         if not families:
@@ -172,10 +172,21 @@ class Explainer:
         known = self._differences.get((family, now.digest))
         if known is None:
             old = self._history.parts(family)
-            step = state.call.step
-            known = () if old is None else code_changes(old, now.parts, step.name, step.address[0])
+            known = () if old is None else self._code_changes(old, state, family)
             self._differences[family, now.digest] = known
         return known
+
+    def _code_changes(self, old: Sequence[Part], state: CallState, family: bytes) -> tuple[Change, ...]:
+        """What changed since older code; of which it is known what ran, only that."""
+        step, now = state.call.step, state.fingerprint.parts
+        executed = self._lookup.executed_with(state, family)
+        if executed is not None:
+            changes = code_changes(
+                parts_that_ran(old, executed), parts_that_ran(now, executed), step.name, step.address[0]
+            )
+            if changes:
+                return changes
+        return code_changes(old, now, step.name, step.address[0])
 
 
 def _in_cell(reason: Reason) -> Reason:

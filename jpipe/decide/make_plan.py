@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
@@ -31,11 +31,20 @@ def make_plan(pipeline: str, pipeline_state: PipelineState, explainer: Explainer
     by_step: dict[str, list[CallState]] = {}
     for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
-    steps = [_step_plan(name, states, explainer, seconds.get(name, 0.0)) for name, states in by_step.items()]
+    steps = [
+        _step_plan(name, states, explainer, seconds.get(name, 0.0), pipeline_state.lookup.accepted)
+        for name, states in by_step.items()
+    ]
     return Plan(pipeline, tuple(steps))
 
 
-def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds: float) -> StepPlan:
+def _step_plan(
+    name: str,
+    states: list[CallState],
+    explainer: Explainer,
+    seconds: float,
+    accepted: Mapping[bytes, Sequence[bytes]],
+) -> StepPlan:
     verdicts: Counter[Verdict] = Counter()
     reasons: Counter[Reason] = Counter()
     for state in states:
@@ -56,8 +65,16 @@ def _step_plan(name: str, states: list[CallState], explainer: Explainer, seconds
         nbytes=sum(state.nbytes for state in states),
         needs=_needs(states),
         axes=_axes([state.call for state in states]),
-        accepted=sum((s.count or 0) if s.accepted_whole else len(s.accepted) for s in states),
+        accepted=sum(_accepted(s, accepted) for s in states),
     )
+
+
+def _accepted(state: CallState, accepted: Mapping[bytes, Sequence[bytes]]) -> int:
+    """Of how many items an old result counts because the user accepted it."""
+    families = accepted.get(state.fingerprint.digest, ())
+    if state.accepted_whole is not None:
+        return (state.count or 0) if state.accepted_whole[0] in families else 0
+    return sum(family in families for family, _ in state.accepted.values())
 
 
 def _count(state: CallState, explainer: Explainer, verdicts: Counter[Verdict], reasons: Counter[Reason]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from jpipe.decide.call_state import CallState
+from jpipe.decide.executed_families import ExecutedFamilies
 from jpipe.decide.rebuilder import Question, decide
 from jpipe.files import FileDigests, Read
+from jpipe.fingerprint import Executed
 from jpipe.store import MissingEntry, Record, Store
 from jpipe.store.family import Matches
 
@@ -36,6 +38,8 @@ class RecordLookup:
         Names of steps whose records do not count.
     accepted
         By fingerprint, the older ones whose records the user wants to count too.
+    executed
+        Knows the older ones whose records count because nothing was edited that ran.
     distrusted
         Keys of mapped calls whose record turned out to name items that are gone; added to.
     """
@@ -49,6 +53,7 @@ class RecordLookup:
         now: float = 0.0,
         forced: Iterable[str] = (),
         accepted: Mapping[bytes, Sequence[bytes]] | None = None,
+        executed: ExecutedFamilies | None = None,
         distrusted: set[bytes] | None = None,
     ) -> None:
         self.store = store
@@ -56,6 +61,7 @@ class RecordLookup:
         self.now = now
         self.forced = frozenset(forced)
         self.accepted = accepted or {}
+        self._executed = executed
         self._states = states
         self._distrusted = distrusted if distrusted is not None else set()
         self._unchanged: dict[Read, bool] = {}
@@ -88,16 +94,30 @@ class RecordLookup:
         for position, plain in enumerate(found.plain()):
             yield plain or next(self._answers(state, [keys[position]], [found[position]]))
 
+    def older(self, state: CallState) -> Iterator[tuple[bytes, Callable[[bytes], bool]]]:
+        """The older fingerprints whose records count for a call too, and for which keys each does."""
+        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+            yield fingerprint, lambda key: True
+        if self._executed is not None and state.call.step.name not in self.forced:
+            for execution in self._executed.of(state.call.step, state.fingerprint):
+                yield execution.family, execution.covers
+
+    def executed_with(self, state: CallState, fingerprint: bytes) -> Executed | None:
+        """What ran when a call was computed with older code; None where that is not known, or does not count."""
+        return None if self._executed is None else self._executed.with_code(state.call.step, fingerprint)
+
     def accepted_record(self, state: CallState, key_of: Callable[[bytes], bytes]) -> tuple[Record, Filed] | None:
-        """A record of older code that the user accepted, for the arguments of an item.
+        """A record of older code that counts too, for the arguments of an item.
 
         Parameters
         ----------
         key_of
             The key of the item with the code of a fingerprint.
         """
-        for fingerprint in self.accepted.get(state.fingerprint.digest, ()):
+        for fingerprint, counts in self.older(state):
             key = key_of(fingerprint)
+            if not counts(key):
+                continue
             record = next(self._answers(state, [key], self._found(state, [key], fingerprint)))
             if record is not None:
                 return record, (fingerprint, key)
@@ -135,9 +155,9 @@ class RecordLookup:
         record = self._whole(state, (own, state.whole_key))
         if record is not None:
             return record, None
-        for fingerprint in self.accepted.get(own, ()):
+        for fingerprint, counts in self.older(state):
             filed = fingerprint, key_of(fingerprint)
-            record = self._whole(state, filed)
+            record = self._whole(state, filed) if counts(filed[1]) else None
             if record is not None:
                 return record, filed
         return None
@@ -183,7 +203,11 @@ class RecordLookup:
         """The records under each key."""
         if not self.keeps(state):
             return [()] * len(keys)
-        family = self.store.family(fingerprint or state.fingerprint.digest)
+        digest = fingerprint or state.fingerprint.digest
+        family = self.store.family(digest)
+        since = self._executed.since(state.call.step, state.fingerprint, digest) if self._executed is not None else 0.0
+        if since:
+            return [[record for record in family.find(key) if record.created >= since] for key in keys]
         return [family.find(keys[0])] if len(keys) == 1 else family.find_many(keys)
 
     def _answers(

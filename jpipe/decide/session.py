@@ -10,6 +10,7 @@ from typing import Any
 
 from jpipe.decide.argument_rules import rules_of
 from jpipe.decide.call_state import CallState
+from jpipe.decide.executed_families import ExecutedFamilies, counts_what_ran
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import RecordLookup
 from jpipe.define.layout import Layout
@@ -19,6 +20,7 @@ from jpipe.fingerprint import Fingerprint, Fingerprinter
 from jpipe.history.acceptance import accepted_families
 from jpipe.settings import settings_for
 from jpipe.store import Store
+from jpipe.system.code_tracer import tracer
 from jpipe.system.project import default_cache_dir, find_root
 
 __all__ = ["Session"]
@@ -97,6 +99,10 @@ class Session:
         self.__dict__.pop("fingerprinter", None)
         self._fingerprints.clear()
 
+    def follows_code(self, step: Step[..., Any]) -> bool:
+        """Whether of the code that a step reaches only what runs is to count, and that can be told here."""
+        return tracer.saw_imports and counts_what_ran(step, self.settings.code)
+
     def state_of(
         self,
         layout: Layout,
@@ -129,6 +135,7 @@ class Session:
             now=time.time(),
             forced=forced,
             accepted=accepted_families(self.store),
+            executed=ExecutedFamilies(self.store, self.settings.code),
             distrusted=distrusted,
         )
         return PipelineState(layout, states, lookup, self.fingerprint, self.fingerprinter, **options)

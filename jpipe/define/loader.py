@@ -12,6 +12,7 @@ from typing import Any
 from jpipe.define.importing import importing
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError, did_you_mean
+from jpipe.system.code_tracer import tracer
 from jpipe.system.import_observer import observing
 from jpipe.system.main_module import module_name
 from jpipe.system.ownership import is_users
@@ -45,6 +46,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     folder = str(file.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    tracer.start()
     with observing(calls=True):
         module = _imported(file)
     return _chosen(_pipelines(module), name, file, path)

@@ -125,6 +125,10 @@ class Fingerprinter:
         """The environment variables that all fingerprints so far reached."""
         return {name for graph, _ in self._graphs.values() for name in graph.environment_names()}
 
+    def relative(self, path: str) -> str:
+        """A path as fingerprints name it: relative to the project root when below it."""
+        return self._files.relative(path)
+
     def save(self) -> None:
         """Keep what parsing told for the next process."""
         self._files.save()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
+from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Executed, Part, PartKind, difference
 from jpipe.system.ownership import Owner, owner_of
 
-__all__ = ["code_changes", "code_file", "own_parts"]
+__all__ = ["code_changes", "code_file", "own_parts", "parts_that_ran"]
 
 _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
@@ -45,6 +45,22 @@ def _says_nothing(change: Change) -> bool:
     """The text is the same, and what it refers to is told by other changes."""
     told = change.new_text is not None and change.new_text == change.old_text
     return change.kind is ChangeKind.EDITED and change.diff is None and told
+
+
+def parts_that_ran(parts: Sequence[Part], executed: Executed) -> list[Part]:
+    """The parts without the functions that did not run, and without what is reached through those alone."""
+    ran: dict[str, list[str]] = {}
+    for file, name in executed.items | executed.earlier:
+        ran.setdefault(file, []).append("." + name)
+    kept: list[Part] = []
+    dropped: set[str] = set()
+    for part in parts:  # each after the one that it is reached from
+        is_idle = part.kind is PartKind.HELPER and not part.name.endswith(tuple(ran.get(part.file or "", ())))
+        if is_idle or part.via in dropped:
+            dropped.add(part.name)
+        else:
+            kept.append(part)
+    return kept
 
 
 def code_file(parts: Sequence[Part]) -> str | None:

@@ -45,6 +45,21 @@ class Executed(NamedTuple):
     earlier: frozenset[Code] = frozenset()
 
 
+class Pruned(NamedTuple):
+    """A fingerprint without the bodies that did not run.
+
+    Attributes
+    ----------
+    digest : bytes
+        32 bytes.
+    has_more : bool
+        Whether code ran that the fingerprint does not lead to: then it is in this digest alone.
+    """
+
+    digest: bytes
+    has_more: bool
+
+
 class Part(NamedTuple):
     """One ingredient of a fingerprint, for "why".
 
@@ -159,7 +174,7 @@ class Fingerprint:
         digest: bytes,
         describe: Callable[[], Description],
         draws: Callable[[], bool] = lambda: False,
-        pruned: Callable[[Executed], bytes | None] = lambda executed: None,
+        pruned: Callable[[Executed], Pruned | None] = lambda executed: None,
     ) -> None:
         self.digest = digest
         self._describe = describe

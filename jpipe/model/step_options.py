@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         packages: str | Sequence[str]
         depends: Any
         tags: str | Sequence[str]
+        code: Literal["ran", "reachable"] | None
 
 
 __all__ = ["StepOptions", "parse_bytes", "parse_duration"]
@@ -85,6 +86,9 @@ class StepOptions(NamedTuple):
         More objects, modules, files or packages that count.
     tags
         Words to choose steps by: ``jpipe run -t slow``. They count for nothing else.
+    code
+        Which of the code that the step can reach counts: ``"ran"``, what its items ran, or ``"reachable"``, all of it.
+        Default: what the settings say.
     """
 
     name: str | None = None
@@ -106,6 +110,7 @@ class StepOptions(NamedTuple):
     packages: tuple[str, ...] | Literal["direct", "none"] = "direct"
     depends: tuple[Any, ...] = ()
     tags: tuple[str, ...] = ()
+    code: Literal["ran", "reachable"] | None = None
 
     def with_(self, **changes: Any) -> StepOptions:
         """A copy with other options, checked.
@@ -184,6 +189,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "prefer": _one_of("processes", "threads"),
     "mmap_mode": _one_of("c", "r", None),
     "cache": _one_of(True, False),
+    "code": _one_of("ran", "reachable", None),
     "batch_size": _count(1, "auto"),
     "n_jobs": _count(1, None),
     "retries": _count(0),

@@ -210,6 +210,7 @@ class ChunkBuilder:
             surroundings=self._surroundings,
             is_random=state.fingerprint.is_random,
             owns_arrays=resizes_arrays(queue.step),
+            traces=self._session.follows_code(queue.step),
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:

@@ -11,6 +11,7 @@ from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.schedule.chunks import Chunk
+from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins, failure_of
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.messages import ItemReceipt
@@ -30,6 +31,8 @@ class ItemResults:
         Where arguments came from.
     emit
         Takes the events.
+    executed
+        Gathers which code the items depended on.
     detailed
         Whether events carry every item.
 
@@ -49,7 +52,8 @@ class ItemResults:
         (label, seconds) and (label, bytes) of one item each; None when none ran.
     """
 
-    def __init__(self, origins: Origins, emit: Observer, *, detailed: bool) -> None:
+    def __init__(self, origins: Origins, emit: Observer, executed: ExecutedItems, *, detailed: bool) -> None:
+        self.executed = executed
         self.failures: list[tuple[Failure, ErrorRecord]] = []
         self.failed_keys: set[bytes] = set()
         self.pace: dict[str, float] = {}

@@ -25,6 +25,7 @@ from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import Pools
 from jpipe.schedule.after_run import FinishedRun, leave_behind, plan_of, results_of
 from jpipe.schedule.chunks import ChunkBuilder
+from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins
 from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.item_results import ItemResults
@@ -134,7 +135,8 @@ class _Known:
 
 def _bring_up_to_date(session: PipelineSession, request: RunRequest, name: str, emit: Observer) -> FinishedRun:
     """Decide and run, anew where results that were counted on turn out to be damaged."""
-    item_results = ItemResults(_origins(session), emit, detailed=request.detailed)
+    executed = ExecutedItems(session.fingerprinter.relative)
+    item_results = ItemResults(_origins(session), emit, executed, detailed=request.detailed)
     known = _Known(item_results, died_on(session.store.root))
     for attempt in range(HEALING + 1):
         selection = Selection(session, request, frozenset(item_results.failed_keys))

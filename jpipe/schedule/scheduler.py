@@ -276,6 +276,7 @@ class Scheduler:
 
     def _take(self, chunk: Chunk, receipt: Receipt) -> None:
         self._item_results.unkept(receipt.complaints)
+        self._item_results.executed.add(chunk, receipt)
         worker = self._in_flight.folder.number_of(receipt.pid)
         self._in_flight.losses.cleared(chunk)
         failed = 0

@@ -41,6 +41,8 @@ class Settings(NamedTuple):
         What a failure stops.
     progress, color, tb
         How a run is shown.
+    code
+        Which of the code that a step can reach counts: what ran, or all of it.
     parameters
         Parameters of the pipeline that the chosen profile gives.
     origins
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     progress: str = "auto"
     color: str = "auto"
     tb: str = "short"
+    code: str = "reachable"
     parameters: Mapping[str, object] = {}
     origins: Mapping[str, str] = {}
 

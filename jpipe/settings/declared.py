@@ -190,6 +190,13 @@ _DECLARED = (
     _choice("progress", "How progress is shown.", "auto", "bars", "workers", "plain", "off"),
     _choice("color", "Whether text for people is coloured.", "auto", "always", "never"),
     _choice("tb", "How much of a traceback is shown.", "short", "long", "native"),
+    Setting(
+        "code",
+        _one_of("ran", "reachable"),
+        "ran or reachable",
+        "Which of the code that a step can reach counts: what its items ran, or all of it.",
+        choices=("ran", "reachable"),
+    ),
 )
 
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _DECLARED}

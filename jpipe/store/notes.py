@@ -28,6 +28,10 @@ class NoteKind(StrEnum):
     """The families of a step; named by the digest of the step's name."""
     ACCEPTED = "accepted"
     """Old results that the user accepted despite an edit; named by the step."""
+    EXECUTED = "executed"
+    """Which code the results of a step depended on when it ran; named by the step."""
+    MORE = "more"
+    """That code ran which a fingerprint does not lead to; named by the fingerprint."""
     PIPELINE = "pipelines"
     """What is known of a pipeline between its runs; named by the pipeline."""
 

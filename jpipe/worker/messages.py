@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jpipe.files import Read
 from jpipe.store import Inline, NewRecord, PutOptions, Store, Stored
 from jpipe.system.by_value import ByValue
+from jpipe.system.code_tracer import Code
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.function_reference import FunctionReference, SourceStamp
 from jpipe.worker.process_state import digests_below
@@ -57,6 +58,8 @@ class StepWork(NamedTuple):
         Whether its code may draw random numbers.
     owns_arrays
         Whether arrays have to own their memory when they arrive.
+    traces
+        Whether to follow which code its items run.
     """
 
     name: str
@@ -74,6 +77,7 @@ class StepWork(NamedTuple):
     surroundings: Surroundings | None = None
     is_random: bool = True
     owns_arrays: bool = False
+    traces: bool = False
 
 
 class ItemWork(NamedTuple):
@@ -219,6 +223,8 @@ class Receipt:
         Whether small results wait here, to be filed with others by the main process.
     complaints
         Why results are not in the cache, where they could not be written.
+    executed
+        Which of the user's code may have mattered to its items; None where that is unknown.
     """
 
     chunk: int
@@ -229,6 +235,7 @@ class Receipt:
     paths: list[str] = field(default_factory=list)
     together: bool = False
     complaints: list[str] = field(default_factory=list)
+    executed: frozenset[Code] | None = None
 
     @property
     def is_refused(self) -> bool:

@@ -19,6 +19,7 @@ from jpipe.store import Store
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.worker.capture import captured
 from jpipe.worker.descriptors import screen_given
+from jpipe.worker.executed_code import ChunkTrace
 from jpipe.worker.function_reference import renewed, stale_sources
 from jpipe.worker.messages import ItemReceipt, Receipt, Work
 from jpipe.worker.process_state import forget_code
@@ -95,6 +96,7 @@ def _execute(key: str, work: Work) -> Receipt:
         return _refused(work, receipt, differs)
     if _is_elsewhere(work) and renewed(work.step.sources):
         forget_code()
+    trace = ChunkTrace(work.step.family, work.step.traces)
     try:
         function = work.step.function.resolve()
     except BaseException as error:
@@ -108,6 +110,7 @@ def _execute(key: str, work: Work) -> Receipt:
         return _refused(work, receipt, differs)
     execution = Execution(work, function, receipt)
     native = execution.native
+    trace.begin()
     with (
         screen_given() if work.in_main and not work.capture else nullcontext(),
         captured(work.capture, native.give_back if native is not None else None) as capture,
@@ -119,6 +122,7 @@ def _execute(key: str, work: Work) -> Receipt:
                 receipt.items.append(ItemReceipt(position, interrupted=True))
                 continue
             receipt.items.append(execution.run(position, item, capture))
+    receipt.executed = trace.end(execution.is_elsewhere)
     if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
         receipt.records = []
         return _refused(work, receipt, _edited(edited))

@@ -59,6 +59,8 @@ class Execution:
         self.native = _native(work) if work.capture else None
         self.files = digests_below(work.step.root, work.store.disk.folder.root)
         self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
+        self.is_elsewhere = False
+        """Whether an item started a process or made a connection."""
         self._stop = False
 
     def stopped(self) -> bool:
@@ -79,7 +81,10 @@ class Execution:
         try:
             with own_folder():
                 with watching(self.files) as watch:
-                    value = self._call(item, watch)
+                    try:
+                        value = self._call(item, watch)
+                    finally:
+                        self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
                 if os.getpid() != process:
                     end_child(None)
                 receipt.seconds = time.perf_counter() - clock

@@ -113,7 +113,8 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
         return
     node.origin = Origin(PartKind.HELPER, name, code.co_filename, template.line, ((template.line, template.end),))
     label = template.base
-    node.kept = sum(edge[0] != "__class__" for edge in edges)  # that one, the last, is for the body alone
+    if "<" not in function.__qualname__:  # a result may hold one without a name as bytecode
+        node.kept = sum(edge[0] != "__class__" for edge in edges)  # that one, the last, is for the body alone
     if not all(is_harmless_decorator(graph, namespace, d) for d in template.decorators):
         label = template.full  # a decorator of someone else's may read docstring and annotations
         node.kept = None  # and compile the body

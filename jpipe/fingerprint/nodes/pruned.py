@@ -25,7 +25,7 @@ from jpipe.fingerprint.nodes.graph import (
     WholeProject,
 )
 from jpipe.fingerprint.nodes.merkle import Merkle
-from jpipe.fingerprint.parts import Code, Executed
+from jpipe.fingerprint.parts import Code, Executed, Pruned
 from jpipe.system.ownership import is_kind
 
 __all__ = ["MODULE", "pruned_digest"]
@@ -36,7 +36,7 @@ _SHAPE = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 """The flags of a code object that its callers can tell: `*args`, `**kwargs`, and the kinds of generators."""
 
 
-def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Callable[[Node], str]) -> bytes | None:
+def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Callable[[Node], str]) -> Pruned | None:
     """The digest of everything below `root` without the bodies that did not run.
 
     What ran in an item although no code that ran leads to it counts by the statements that define it, with all they
@@ -44,7 +44,7 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
 
     Returns
     -------
-    bytes or None
+    Pruned or None
         None where nothing can be left out: code that ran reads source text or code objects.
     """
     known = _reached(graph.nodes, [root])
@@ -69,7 +69,7 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
     if merkle.variant(len(nodes) + 1) > 1:
         return None
     static = Merkle(graph, source_text)
-    return combine(merkle.digest(len(nodes) + 1), *map(static.digest, counted))
+    return Pruned(combine(merkle.digest(len(nodes) + 1), *map(static.digest, counted)), bool(outside))
 
 
 class _Shadow(NamedTuple):

@@ -1,0 +1,82 @@
+"""Older code of a step whose results still hold, because nothing was edited that ran when they were made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from jpipe.define.step import Step
+from jpipe.fingerprint import Executed, Fingerprint
+from jpipe.history.executed_code import Execution, executions, has_more
+from jpipe.store import Store
+
+__all__ = ["ExecutedFamilies", "counts_what_ran", "is_same"]
+
+
+def counts_what_ran(step: Step[..., Any], code: str) -> bool:
+    """Whether of the code that a step reaches only what ran counts; `code` is what the settings say."""
+    declared = step.declared
+    return (declared.code or code) == "ran" and declared.version is None and declared.cache
+
+
+class ExecutedFamilies:
+    """Finds out which earlier executions of a step would be repeated by its code as it is now.
+
+    Parameters
+    ----------
+    store
+        The cache.
+    code
+        What the settings say of which code counts.
+    """
+
+    def __init__(self, store: Store, code: str) -> None:
+        self._store = store
+        self._code = code
+        self._since: dict[tuple[str, bytes], float] = {}
+        self._known: dict[tuple[str, bytes], list[Execution]] = {}
+
+    def with_code(self, step: Step[..., Any], family: bytes) -> Executed | None:
+        """What ran with the code of a fingerprint, where it is known and counts."""
+        if not counts_what_ran(step, self._code):
+            return None
+        found = (entry.executed for entry in executions(self._store, step.name) if entry.family == family)
+        return next(found, None)
+
+    def of(self, step: Step[..., Any], now: Fingerprint) -> list[Execution]:
+        """Those executions, the newest first."""
+        key = step.name, now.digest
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = list(self._find(step.name, now)) if counts_what_ran(step, self._code) else []
+        return found
+
+    def _find(self, step: str, now: Fingerprint) -> Iterator[Execution]:
+        for execution in executions(self._store, step):
+            if execution.family != now.digest and is_same(now, execution):
+                yield execution
+
+    def since(self, step: Step[..., Any], now: Fingerprint, family: bytes) -> float:
+        """Which records of a fingerprint can count: those made since then, seconds since 1970.
+
+        Code may have run that the fingerprint does not lead to. Where that was edited no record counts.
+        """
+        known = self._since.get((step.name, family))
+        if known is None:
+            known = self._since[step.name, family] = self._find_since(step, now, family)
+        return known
+
+    def _find_since(self, step: Step[..., Any], now: Fingerprint, family: bytes) -> float:
+        if not counts_what_ran(step, self._code) or not has_more(self._store, family):
+            return 0.0
+        for execution in executions(self._store, step.name):
+            if execution.family == family:
+                return execution.since if is_same(now, execution) else math.inf
+        return 0.0
+
+
+def is_same(now: Fingerprint, execution: Execution) -> bool:
+    """Whether an execution would be repeated by the code as it is now."""
+    found = now.pruned(execution.executed)
+    return found is not None and found.digest == execution.pruned

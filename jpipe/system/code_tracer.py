@@ -1,0 +1,96 @@
+"""Which of the user's own code runs in this process: told by the interpreter, each code object once.
+
+`sys.monitoring` (Python 3.12 and newer) reports when a function begins or a generator goes on, in every thread. A code
+object that was reported is left alone until the tracer is asked to start anew, so what runs often costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, ModuleType
+from typing import Any
+
+from jpipe.system.ownership import is_kind, is_users, module_file
+
+__all__ = ["Code", "CodeTracer", "tracer"]
+
+Code = tuple[str, str]
+"""`(absolute file, qualified name)` of a code object."""
+_NAME = "jpipe"
+_TOOLS = (4, 3)
+"""Numbers that `sys.monitoring` gives to no kind of tool."""
+
+
+class CodeTracer:
+    """Notes which of the user's code runs.
+
+    Attributes
+    ----------
+    is_active
+        Whether it notes anything.
+    saw_imports
+        Whether it was active before the first module of the user's was imported.
+    everything
+        All that it noted up to the last question.
+    """
+
+    def __init__(self) -> None:
+        self.is_active = False
+        self.saw_imports = False
+        self.everything: set[Code] = set()
+        self._seen: list[CodeType] = []
+        self._own: dict[str, bool] = {}
+
+    def start(self) -> bool:
+        """Begin to note; says whether it does, which it cannot on older Pythons or where its numbers are taken."""
+        if self.is_active:
+            return True
+        monitoring: Any = getattr(sys, "monitoring", None)
+        tool = None if monitoring is None else next((n for n in _TOOLS if monitoring.get_tool(n) is None), None)
+        if tool is None:
+            return False
+        append, disable = self._seen.append, monitoring.DISABLE
+
+        def began(code: CodeType, offset: int) -> Any:
+            append(code)
+            return disable
+
+        self.saw_imports = not any(map(_is_own, list(sys.modules.values())))
+        monitoring.use_tool_id(tool, _NAME)
+        events = monitoring.events
+        for event in (events.PY_START, events.PY_RESUME):
+            monitoring.register_callback(tool, event, began)
+        monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
+        self.is_active = True
+        return True
+
+    def restart(self) -> None:
+        """Report again what was reported before."""
+        self.take()
+        monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
+        monitoring.restart_events()
+
+    def take(self) -> set[Code]:
+        """The user's code that was reported since the last question."""
+        count = len(self._seen)
+        found: set[Code] = set()
+        for code in self._seen[:count]:
+            file = code.co_filename
+            own = self._own.get(file)
+            if own is None:
+                own = self._own[file] = is_users(file)
+            if own:
+                found.add((file, code.co_qualname))
+        del self._seen[:count]
+        self.everything |= found
+        return found
+
+
+def _is_own(module: object) -> bool:
+    """Whether a loaded module is the user's; the script that Python was started with may be a command."""
+    file = module_file(module) if is_kind(module, ModuleType) else None  # type: ignore[arg-type]
+    return file is not None and file.endswith((".py", ".pyw")) and is_users(file)
+
+
+tracer = CodeTracer()
+"""This process's."""

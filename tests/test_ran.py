@@ -1,0 +1,351 @@
+"""With `code = "ran"`, through the real command: what a step did not run does not make it run again."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+traced = pytest.mark.skipif(sys.version_info < (3, 12), reason="what runs is told from Python 3.12 on")
+
+
+def value_of(project: Project) -> str:
+    """What the pipeline gives, from the cache where that counts."""
+    found = project.python("-c", "import pipeline; print(float(pipeline.main.run()))")
+    return found.stdout.split()[-1].removesuffix(".0")
+
+
+CONFIGURED = {"pyproject.toml": '[tool.jpipe]\ncode = "ran"\n'}
+FILES = {
+    **CONFIGURED,
+    "pipeline.py": """
+        from jpipe import map, pipeline, step
+        from helper import Shape, other, used
+
+
+        @step
+        def numbers(n):
+            return list(range(n))
+
+
+        @step
+        def score(v, big=False):
+            return other(v) if big else used(v)
+
+
+        @step
+        def total(rows):
+            return sum(rows) + Shape().area()
+
+
+        @pipeline
+        def main(n: int = 6):
+            return total(map(score, numbers(n)))
+    """,
+    "helper.py": """
+        def used(x):
+            return x * 2 if x < 100 else rare(x)
+
+
+        def rare(x):
+            return x + 1
+
+
+        def other(x):
+            return x + 5
+
+
+        class Base:
+            def area(self):
+                return 1
+
+
+        class Shape(Base):
+            def edges(self):
+                return 4
+    """,
+}
+
+
+@traced
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_edit_of_what_did_not_run_runs_nothing(project: Project, jobs: str) -> None:
+    project.write(FILES)
+    assert project.run("-j", jobs).ran == {"numbers": 1, "score": 6, "total": 1}
+    project.edit("helper.py", "x + 1", "x + 100")
+    project.edit("helper.py", "x + 5", "rare(x)")
+    project.edit("helper.py", "return 4", "return 5")
+    assert project.run("-j", jobs).counts == (0, 8)
+    project.edit("helper.py", "x * 2", "x * 3")
+    assert project.run("-j", jobs).ran == {"score": 6, "total": 1}
+    project.edit("helper.py", "x * 3", "x * 2")
+    assert project.run("-j", jobs).counts == (0, 8)
+    project.edit("helper.py", "class Shape(Base):", "class Shape(Base):\n    def area(self):\n        return 2\n\n")
+    assert project.run("-j", jobs).ran == {"total": 1}
+
+
+@traced
+def test_new_arguments_reach_code_that_did_not_run_before(project: Project) -> None:
+    project.write(FILES)
+    project.run()
+    project.edit("helper.py", "x + 1", "x + 100")
+    assert project.run("--set", "n=102").ran == {"numbers": 1, "score": 96, "total": 1}
+    project.edit("helper.py", "x + 100", "x + 1")
+    assert project.run("--set", "n=102").ran == {"score": 96, "total": 1}
+
+
+def test_the_step_may_say_it_and_older_pythons_count_all_that_is_reachable(project: Project) -> None:
+    project.write({**FILES, "pyproject.toml": ""})
+    project.edit("pipeline.py", "@step\ndef score", '@step(code="ran")\ndef score')
+    project.run()
+    project.edit("helper.py", "x + 1", "x + 100")
+    assert project.run().ran == ({} if sys.version_info >= (3, 12) else {"score": 6})
+    project.edit("helper.py", "return 4", "return 5")
+    assert project.run().ran == {"total": 1}
+
+
+MEMOS = {
+    "lru_cache": """
+        import functools
+        @functools.lru_cache
+        def memo(x):
+            return slow(x)
+        def slow(x):
+            return x * 2
+    """,
+    "dict": """
+        CACHE = {}
+        def put(x, value):
+            CACHE[x] = value
+        def memo(x):
+            if x not in CACHE:
+                put(x, slow(x))
+            return CACHE[x]
+        def slow(x):
+            return x * 2
+    """,
+    "global": """
+        VALUE = None
+        def memo(x):
+            global VALUE
+            if VALUE is None:
+                VALUE = slow(x)
+            return VALUE
+        def slow(x):
+            return x * 2
+    """,
+    "attribute of a function": """
+        def memo(x):
+            if not hasattr(memo, "value"):
+                memo.value = slow(x)
+            return memo.value
+        def slow(x):
+            return x * 2
+    """,
+    "attribute of a class": """
+        class Memo:
+            value = None
+            def get(self, x):
+                if self.value is None:
+                    type(self).value = slow(x)
+                return self.value
+        def memo(x):
+            return Memo().get(x)
+        def slow(x):
+            return x * 2
+    """,
+    "instance": """
+        import functools
+        class Memo:
+            @functools.cached_property
+            def value(self):
+                return slow(2)
+        MEMO = Memo()
+        def memo(x):
+            return MEMO.value
+        def slow(x):
+            return x * 2
+    """,
+    "closure": """
+        def keeping(function):
+            known = []
+            def inner(x):
+                if not known:
+                    known.append(function(x))
+                return known[0]
+            return inner
+        def slow(x):
+            return x * 2
+        memo = keeping(slow)
+    """,
+    "array": """
+        import numpy
+        KNOWN = numpy.zeros(3)
+        def memo(x):
+            if not KNOWN[x]:
+                KNOWN[x] = slow(x)
+            return float(KNOWN[x])
+        def slow(x):
+            return x * 2
+    """,
+    "late import": """
+        def memo(x):
+            import keeper
+            if x not in keeper.KNOWN:
+                keeper.KNOWN[x] = slow(x)
+            return keeper.KNOWN[x]
+        def slow(x):
+            return x * 2
+    """,
+}
+
+
+@traced
+@pytest.mark.parametrize("memo", MEMOS)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_an_earlier_step_left_behind_counts_for_those_that_find_it(project: Project, memo: str, jobs: str) -> None:
+    project.write(
+        {
+            **CONFIGURED,
+            "keeper.py": "KNOWN = {}\n",
+            "memo.py": MEMOS[memo],
+            "pipeline.py": """
+                from jpipe import pipeline, step
+                from memo import memo
+
+
+                @step
+                def first(x):
+                    return memo(x)
+
+
+                @step
+                def second(x, y):
+                    return memo(x) + y - y
+
+
+                @pipeline
+                def main():
+                    return second(2, first(2))
+            """,
+        }
+    )
+    assert project.run("-j", jobs).ran == {"first": 1, "second": 1}
+    project.edit("memo.py", "x * 2", "x * 5")
+    assert project.run("-j", jobs).ran == {"first": 1, "second": 1}
+    assert value_of(project) == "10"
+
+
+UNSEEN = {
+    "a pool": """
+        from concurrent.futures import ProcessPoolExecutor
+        import helper
+        def work(x):
+            with ProcessPoolExecutor(1) as pool:
+                return list(pool.map(helper.inner, [x]))[0]
+    """,
+    "a fork": """
+        import os
+        import helper
+        def work(x):
+            reader, writer = os.pipe()
+            if os.fork() == 0:
+                os.write(writer, str(helper.inner(x)).encode())
+                os._exit(0)
+            os.wait()
+            return int(os.read(reader, 100))
+    """,
+    "a thread": """
+        import threading
+        import helper
+        def work(x):
+            found = []
+            thread = threading.Thread(target=lambda: found.append(helper.inner(x)))
+            thread.start()
+            thread.join()
+            return found[0]
+    """,
+    "a computed name": """
+        import helper
+        def work(x):
+            return getattr(helper, "in" + "ner")(x)
+    """,
+    "evaluated text": """
+        import helper
+        def work(x):
+            return eval("helper.inn" + "er(x)")
+    """,
+    "a computed import": """
+        import importlib
+        def work(x):
+            return importlib.import_module("hel" + "per").inner(x)
+    """,
+    "a late import": """
+        def work(x):
+            from helper import inner
+            return inner(x)
+    """,
+    "a library": """
+        import functools, json
+        import helper
+        def work(x):
+            return json.loads("1.5", parse_float=lambda text: helper.inner(x))
+    """,
+    "a finaliser": """
+        import helper
+        class Closing:
+            def __init__(self, found):
+                self.found = found
+            def __del__(self):
+                self.found.append(helper.inner(2))
+        def work(x):
+            found = []
+            Closing(found)
+            return found[0]
+    """,
+    "a generator": """
+        import helper
+        def numbers():
+            for x in range(10):
+                yield helper.inner(x)
+        NUMBERS = numbers()
+        next(NUMBERS), next(NUMBERS)
+        def work(x):
+            return next(NUMBERS)
+    """,
+}
+
+
+@traced
+@pytest.mark.parametrize("way", UNSEEN)
+def test_code_that_ran_counts_however_it_was_reached(project: Project, way: str) -> None:
+    project.write(
+        {
+            **CONFIGURED,
+            "helper.py": "def inner(x):\n    return x * 2\n\n\ndef unused(x):\n    return x\n",
+            "work.py": UNSEEN[way],
+            "pipeline.py": """
+                from jpipe import pipeline, step
+                from work import work
+
+
+                @step
+                def first(x):
+                    return work(x)
+
+
+                @pipeline
+                def main():
+                    return first(2)
+            """,
+        }
+    )
+    project.run("-j", "1")
+    project.edit("helper.py", "x * 2", "x * 5")
+    project.edit("helper.py", "return x\n", "return -x\n")
+    assert project.run("-j", "1").ran == {"first": 1}
+    assert value_of(project) == "10"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Self
 
 from jpipe.define.array_snapshots import Snapshots, is_array
+from jpipe.define.large_values import LARGE, LargeValues, asked_once
 from jpipe.define.step import Step, recorder
 from jpipe.errors import Location, WiringError, nearest
 from jpipe.system.ownership import is_jpipe_file
@@ -166,6 +167,7 @@ class Layout:
 
     calls: list[Call] = field(default_factory=list)
     _snapshots: Snapshots = field(default_factory=Snapshots, repr=False)
+    _large: LargeValues = field(default_factory=LargeValues, repr=False)
 
     def __enter__(self) -> Self:
         self._token = recorder.set(self)
@@ -173,6 +175,7 @@ class Layout:
 
     def __exit__(self, *exception: object) -> None:
         recorder.reset(self._token)
+        self._large.close()
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Output:
         """Write a plain call down.
@@ -220,6 +223,13 @@ class Layout:
 
     def _captured(self, value: Any, needs: set[int], location: Location) -> Any:
         """A copy of what can be changed, so that later changes by the pipeline function do not count."""
+        if type(value) in _CONTAINERS and len(value) >= LARGE:
+            found = self._large.captured(value, lambda: self._copied(value, needs, location))
+            needs.update(output.call.number for output in needs_of(found))
+            return found
+        return self._copied(value, needs, location)
+
+    def _copied(self, value: Any, needs: set[int], location: Location) -> Any:
         kind = type(value)
         if kind is Output:
             if value.layout is not self:
@@ -347,20 +357,18 @@ def _refuse(output: Output, what: str, hint: str) -> NoReturn:
     )
 
 
-_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 
 
 def contains_output(value: Any) -> bool:
     """Whether a captured argument holds an `Output` somewhere in its lists, tuples and dicts."""
     kind = type(value)
-    if kind is Output:
-        return True
-    if kind is dict:
-        value = value.values()
-    elif kind is not list and kind is not tuple:
-        return False
-    kinds = set(map(type, value))
-    return Output in kinds or (not kinds.isdisjoint(_CONTAINERS) and any(map(contains_output, value)))
+    return asked_once(value, _contains_output) if kind in _CONTAINERS else kind is Output
+
+
+def _contains_output(value: Any) -> bool:
+    parts = value.values() if type(value) is dict else value
+    kinds = set(map(type, parts))
+    return Output in kinds or (not kinds.isdisjoint(_CONTAINERS) and any(map(contains_output, parts)))
 
 
 def replace_outputs(value: Any, replacement: Callable[[Output], Any]) -> Any:
@@ -377,12 +385,8 @@ def replace_outputs(value: Any, replacement: Callable[[Output], Any]) -> Any:
 
 def needs_of(value: Any) -> Iterator[Output]:
     """The `Output` objects in a captured argument: in its lists, tuples and dicts."""
-    kind = type(value)
-    if kind is Output:
+    if type(value) is Output:
         yield value
-    elif kind is dict:
-        for item in value.values():
-            yield from needs_of(item)
-    elif kind in (list, tuple) and not _PLAIN.issuperset(map(type, value)):
-        for item in value:
+    elif contains_output(value):
+        for item in value.values() if type(value) is dict else value:
             yield from needs_of(item)

@@ -242,6 +242,8 @@ class ChunkBuilder:
 
     def _payload(self, arguments: dict[str, Any]) -> Payload:
         resolved = {name: self._resolved(value) for name, value in arguments.items()}
+        if self._spilled:
+            resolved = {n: self._spilled[id(v)][1] if id(v) in self._spilled else v for n, v in resolved.items()}
         payload = payload_of(resolved)
         if isinstance(payload, bytes) and len(payload) > SPILLED:
             return payload_of({name: self._spill(value) for name, value in resolved.items()})

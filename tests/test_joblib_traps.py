@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -308,3 +309,43 @@ def test_a_killed_worker_of_dask_is_an_error_and_no_hang(project):
     pytest.importorskip("distributed")
     project.write({"script.py": DASK})
     assert out(project.python("script.py")) == ["1225", "lost", "1225"]
+
+
+CLUSTER_STUDY = """
+import os
+from jpipe import map, pipeline, step
+
+@step(batch_size=1)
+def work(i):
+    return i * i, os.getpid()
+
+@pipeline
+def main():
+    return map(work, range(4))
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_command_starts_a_dask_cluster_of_its_own(project: Any, jobs: int) -> None:
+    pytest.importorskip("distributed")
+    project.write(CLUSTER_STUDY)
+    run = project.run("--backend", "dask", "-j", str(jobs))
+    assert run.ran == {"work": 4}, run.stderr
+    assert project.run("--backend", "dask", "-j", str(jobs)).ran == {}
+
+
+WRONG_BACKENDS = {
+    "unknown": (["--backend", "lokky"], "there is no backend 'lokky'"),
+    "silent": (["--backend", "dask", "--backend-option", "scheduler=tcp://127.0.0.1:9"], "no dask scheduler answers"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BACKENDS)
+def test_a_backend_that_cannot_be_reached_is_refused_with_the_reason(project: Any, name: str) -> None:
+    flags, said = WRONG_BACKENDS[name]
+    project.write(CLUSTER_STUDY)
+    project.run("-j1")
+    for force in ([], ["-f", "work"]):
+        refused = project.run(*flags, *force, json=False)
+        if name == "unknown" or force:
+            assert (refused.exit_code, said in refused.stderr) == (2, True), refused.stderr

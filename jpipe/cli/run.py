@@ -17,6 +17,7 @@ from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.plan import tell_plan
 from jpipe.errors import ExitCode, UsageError
 from jpipe.model.events import Observer, everyone
+from jpipe.parallel.cluster import known_backend
 from jpipe.system.machine import workers_of
 
 __all__ = ["command", "items_of"]
@@ -55,7 +56,8 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
         raise UsageError("--item needs the one step whose items it means", hint="jpipe run STEP --item 7")
     begun = time.perf_counter()
     question = asked(call)
-    if not (items or call.given.sweeps or options["force"] or options["failed"] or options["verbose"]):
+    is_plain = not (items or call.given.sweeps or options["force"] or options["failed"] or options["verbose"])
+    if is_plain and known_backend(call.settings.backend):
         answer = recalled(question)
         if answer is not None:
             observers, close = _observers(call, options)

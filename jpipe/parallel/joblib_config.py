@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["active_n_jobs", "configured", "effective_n_jobs", "is_configured", "uses_loky"]
+__all__ = ["active_n_jobs", "configured", "effective_n_jobs", "is_configured", "uses_cluster", "uses_loky"]
 
 
 def configured() -> dict[str, Any]:
@@ -60,6 +60,15 @@ def effective_n_jobs() -> int | None:
     if type(backend).__name__ == "LokyBackend" and jobs is None:
         return None
     return int(joblib.effective_n_jobs(None))
+
+
+def uses_cluster() -> bool:
+    """Whether the backend that joblib was told to use has the workers of a scheduler, as dask's."""
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import get_active_backend
+
+    return hasattr(getattr(get_active_backend()[0], "client", None), "scheduler_info")
 
 
 def uses_loky(options: Mapping[str, Any]) -> bool:

@@ -69,7 +69,8 @@ class Pools:
         options: Mapping[str, Any] | None,
         preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     ) -> None:
-        self.n_jobs = workers(n_jobs)
+        # A cluster of one thread is a worker beside this process, where joblib's 1 means none.
+        self.n_jobs = max(workers(n_jobs), 2 if joblib_config.uses_cluster() else 1)
         self._wanted = n_jobs
         self._backend = backend
         self._options = options

@@ -22,6 +22,7 @@ from joblib import Parallel, parallel_config
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import BatchedCalls
 
+from jpipe.parallel.cluster import Contact
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
 from jpipe.parallel.preloaded_backend import PreloadedBackend
@@ -72,6 +73,7 @@ class Pool:
         if backend is not None:
             self._arguments["backend"] = backend
         self._parallel: Parallel | None = None
+        self._contact = Contact(None)
         self.n_jobs = 1
 
     def __enter__(self) -> Self:
@@ -119,6 +121,14 @@ class Pool:
     def tells_losses(self) -> bool:
         """Whether tasks fail with `WorkersLost` when their worker dies; else nothing is ever heard of them."""
         return type(self._backend).__name__ != "MultiprocessingBackend"
+
+    def is_gone(self) -> bool:
+        """Whether its workers cannot be reached any more: the scheduler of their cluster died."""
+        return self._contact.is_gone()
+
+    def forget(self) -> None:
+        """Leave workers that cannot be reached: to say goodbye would wait for an answer."""
+        self._parallel = None
 
     def submit(self, task: Callable[[], Any], done: Done) -> None:
         """Run `task()` in a worker; `done` is called in another thread when it finished, failed or was lost.
@@ -195,6 +205,10 @@ class Pool:
             if os.name == "posix":
                 _start_trackers()
         self.n_jobs = self._parallel._effective_n_jobs()
+        self._contact = Contact(self._backend)
+        if self._contact.is_cluster:
+            # A cluster of one thread is a worker beside this process, where joblib's 1 means none.
+            self.n_jobs = max(self.n_jobs, 2)
         # The dask backend sizes its batches by this attribute, which Parallel.__call__ would have set.
         self._parallel._cached_effective_n_jobs = self.n_jobs
         self._backend.start_call()

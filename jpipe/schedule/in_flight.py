@@ -21,7 +21,10 @@ from jpipe.worker.run_chunk import Task
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
 
-__all__ = ["Completion", "InFlight"]
+__all__ = ["UNREACHABLE", "Completion", "InFlight"]
+
+UNREACHABLE = ErrorRecord("killed", "WorkerLostError", "the scheduler of the cluster does not answer any more")
+"""What is said of an item whose worker may live, on a cluster of which nothing is heard."""
 
 LOOK = 0.5
 """How often to look after the workers, seconds."""
@@ -150,6 +153,16 @@ class InFlight:
         for pool in self._pools.values():
             if pool.is_local and not pool.tells_losses and self._watchdog.vanished(self._running):
                 self._abandon(pool)
+
+    def give_up_unreachable(self) -> list[Chunk]:
+        """The chunks that were in pools whose workers cannot be reached any more."""
+        gone = [pool for pool in self._pools.values() if pool.is_open and pool.is_gone()]
+        chunks = [chunk for chunk in self._running.values() if chunk.pool in gone]
+        for chunk in chunks:
+            self.over(chunk)
+        for pool in gone:
+            pool.forget()
+        return chunks
 
     def judge(self) -> LossReport | None:
         """Who was at fault, once nothing is left in pools that end with a worker; None before, or without a loss."""

@@ -21,6 +21,7 @@ from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Event, Notice, Observer, everyone
 from jpipe.model.outcomes import Outcome
 from jpipe.model.run_report import Run
+from jpipe.parallel.cluster import reached
 from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import Pools
 from jpipe.schedule.after_run import FinishedRun, leave_behind, plan_of, results_of
@@ -78,7 +79,8 @@ def run_pipeline(request: RunRequest, write_html: WriteHtml) -> Run:
     journal = Journal(journal_folder(session.store.root), session.opening(name))
     emit = Once(everyone([journal, request.observer or _ignore]))
     # Decide, run and record: one loop, because what ran decides about what needs it.
-    done = _bring_up_to_date(session, request, name, emit)
+    with reached(request.backend, request.backend_options, request.n_jobs) as (backend, options):
+        done = _bring_up_to_date(session, request._replace(backend=backend, backend_options=options), name, emit)
     seconds = time.perf_counter() - begun
     emit(done.counts.run_ended(done.outcome, seconds, done.item_results))
     # Record what the next run compares with, and the run itself.

@@ -20,7 +20,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
-from jpipe.schedule.in_flight import Completion, InFlight
+from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
 from jpipe.schedule.isolation import needs_process, opens_debugger
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.lost_workers import Blame
@@ -169,6 +169,9 @@ class Scheduler:
         """Take what workers finished; wait at most `seconds` for the first of it."""
         if not self._stopping:
             self._in_flight.look_after()
+        for chunk in self._in_flight.give_up_unreachable():
+            self._fail(chunk.queue, chunk.items[0], ItemReceipt(0, error=UNREACHABLE), 0)
+            self._stopping = True
         for completion in self._in_flight.completions(seconds):
             if completion is not None:
                 self._finished(completion)

@@ -1,0 +1,132 @@
+"""Workers elsewhere, by name: makes joblib's dask and ray backends ready, and tells when a cluster is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jpipe.errors import UsageError, did_you_mean
+
+__all__ = ["Contact", "known_backend", "reached"]
+
+OWN = frozenset({"loky", "multiprocessing", "preloaded", "sequential", "threading"})
+"""Those that need nothing but joblib and jpipe."""
+CLUSTERS = frozenset({"dask", "ray"})
+GONE_AFTER = 4.0
+"""Seconds without a connection to its scheduler after which a cluster counts as gone."""
+
+Chosen = tuple[str | None, Mapping[str, Any]]
+
+
+def known_backend(name: str | None) -> bool:
+    """Whether a backend is known without a look at what the user's code registers with joblib."""
+    return name is None or name in OWN | CLUSTERS
+
+
+@contextlib.contextmanager
+def reached(name: str | None, options: Mapping[str, Any] | None, n_jobs: int | None) -> Iterator[Chosen]:
+    """Within the block joblib uses the backend; what is left to say to ``joblib.Parallel`` of it is given.
+
+    Parameters
+    ----------
+    name
+        A backend of joblib, or None.
+    options
+        For dask ``scheduler`` (or joblib's ``scheduler_host``), an address: without one a cluster of this machine is
+        started for the run; the rest is what the backend itself takes.
+    n_jobs
+        The size of a cluster that is started here.
+
+    Raises
+    ------
+    UsageError
+        For a name that joblib does not know, a package that is not installed, a scheduler that does not answer.
+    """
+    if name not in CLUSTERS:
+        if not known_backend(name):
+            _refuse_unknown(str(name))
+        yield name, dict(options or {})
+        return
+    from joblib import parallel_config
+
+    with contextlib.ExitStack() as stack:
+        make = _dask if name == "dask" else _ray
+        arguments = make(dict(options or {}), n_jobs, stack)
+        try:
+            stack.enter_context(parallel_config(name, n_jobs=-1 if n_jobs is None else n_jobs, **arguments))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"--backend {name}: {error}", hint="see docs/how-to/use-a-cluster.md") from None
+        yield None, {}
+
+
+def _refuse_unknown(name: str) -> None:
+    from joblib.parallel import BACKENDS
+
+    if name not in BACKENDS:
+        known = sorted({*BACKENDS, *CLUSTERS})
+        hint = did_you_mean(name, known, f"there are {', '.join(known)}")
+        raise UsageError(f"there is no backend {name!r}", hint=hint)
+
+
+def _dask(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitStack) -> dict[str, Any]:
+    try:
+        import distributed
+    except ImportError:
+        raise UsageError("the backend dask needs the package distributed", hint="pip install 'jpipe[dask]'") from None
+    address = options.pop("scheduler", None) or options.pop("scheduler_host", None)
+    if address is None and "client" in options:
+        return options
+    if address is None:
+        with contextlib.suppress(ValueError):  # the user's own client, if there is one
+            return {"client": distributed.get_client(), **options}
+    given = {"address": address} if address else {"n_workers": n_jobs, "threads_per_worker": 1}
+    local = {} if address else {"dashboard_address": None}
+    try:
+        client = distributed.Client(  # type: ignore[no-untyped-call]
+            **given, **local, set_as_default=False, timeout=10
+        )
+    except (OSError, ValueError) as error:
+        message = f"no dask scheduler answers at {address}" if address else "no dask cluster could be started here"
+        raise UsageError(message, hint=f"{type(error).__name__}: {error}".splitlines()[0]) from None
+    stack.callback(_close, client)
+    return {"client": client, **options}
+
+
+def _close(client: Any) -> None:
+    with contextlib.suppress(Exception):
+        client.close(timeout=2)
+
+
+def _ray(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitStack) -> dict[str, Any]:
+    try:
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise UsageError("the backend ray needs the package ray", hint="pip install 'jpipe[ray]'") from None
+    register_ray()
+    return options
+
+
+class Contact:
+    """Whether the scheduler of a backend can be reached; one that has none always can."""
+
+    def __init__(self, backend: Any) -> None:
+        self._client = getattr(backend, "client", None)
+        self._lost_at: float | None = None
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the workers are those of a scheduler."""
+        return hasattr(self._client, "scheduler_info")
+
+    def is_gone(self) -> bool:
+        """Whether nothing was heard of the scheduler for a while."""
+        status = getattr(self._client, "status", "running")
+        if status == "running":
+            self._lost_at = None
+            return False
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+        return bool(status == "closed") or now - self._lost_at > GONE_AFTER

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
 from tests.conftest import Project
 
 PIPELINE = """
@@ -83,3 +90,65 @@ def test_what_a_step_leaves_changed_does_not_harm_the_run(project: Project) -> N
         said = project.command("log", "does", "--cache-dir", "cache").stdout
         assert all(text in said for text in ("raw", "wrapped", "before 1")), said
         (project.root / "cache").rename(project.root / f"cache of {jobs}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell closes descriptors")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_standard_streams_are_closed_runs(project: Project, closed: str) -> None:
+    project.write("""
+        import subprocess, sys
+        from jpipe import pipeline, step
+        @step
+        def says(i):
+            print("item", i)
+            print("error", file=sys.stderr)
+            return subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, text=True).stdout
+        @pipeline
+        def main(): return [says(i) for i in range(2)]
+    """)
+    command = f"{shlex.quote(sys.executable)} -m jpipe run -j2 -q {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=project.root, check=False, timeout=120)
+    assert done.returncode == 0
+    assert project.run().counts == (0, 2)
+
+
+def test_parameters_and_files_may_have_odd_names(project: Project) -> None:
+    project.write("""
+        import jpipe
+        from jpipe import pipeline, step
+        @step
+        def plus(x, self=0): return x + self
+        @pipeline
+        def main(self: int = 2): return plus(1, self=self)
+        if __name__ == "__main__":
+            with jpipe.cached():
+                print(plus(1, self=2), main(self=4), main.run(self=5))
+    """)
+    assert project.python("pipeline.py").stdout == "3 5 6\n"
+    if os.name != "nt":
+        name = os.fsdecode(b"odd \xff name.py")
+        (project.root / name).write_bytes((project.root / "pipeline.py").read_bytes())
+        assert project.command("run", name).exit_code == 0
+
+
+def test_results_too_deep_to_pickle_are_kept_for_the_run(project: Project) -> None:
+    project.write("""
+        from jpipe import pipeline, step
+        @step
+        def chain(n):
+            node = []
+            for _ in range(n): node = [node]
+            return node
+        @step
+        def depth(node):
+            found = 0
+            while node: node, found = node[0], found + 1
+            return found
+        @pipeline
+        def main(): return [depth(chain(50_000)), depth(chain(50_001))]
+    """)
+    project.write({"show.py": "import pipeline; print(pipeline.main.run())"})
+    for jobs in (1, 2):
+        result = project.run(f"-j{jobs}", json=False)
+        assert result.exit_code == 0 and len(max(result.stderr.splitlines(), key=len)) < 400, result.stderr
+    assert project.python("show.py").stdout == "[50000, 50001]\n"

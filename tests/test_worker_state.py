@@ -268,3 +268,29 @@ def test_runs_in_threads_of_one_process_do_not_meet(project: Project) -> None:
     )
     done = project.python("driver.py")
     assert (done.exit_code, done.stdout) == (0, "same state: True\n"), done.stderr
+
+
+def test_what_the_standard_library_takes_from_the_environment_counts(project: Project) -> None:
+    project.write("""
+        import datetime, os, pathlib, time
+        from jpipe import pipeline, step
+        @step
+        def hour(x): return datetime.datetime.fromtimestamp(0).hour
+        @step
+        def local(x): return time.localtime(0).tm_hour
+        @step
+        def home(x): return os.path.expanduser("~/data")
+        @step
+        def home_path(x): return str(pathlib.Path.home())
+        @step
+        def neither(x): return x
+        @pipeline
+        def main(): return [hour(1), local(1), home(1), home_path(1), neither(1)]
+    """)
+    project.write({"show.py": "import pipeline; print(pipeline.main.run() == pipeline.main())"})
+    for changed, ran in ({"TZ": "UTC", "HOME": "/one"}, 5), ({"TZ": "Asia/Tokyo", "HOME": "/one"}, 2), (
+        {"TZ": "Asia/Tokyo", "HOME": "/two"}, 2,
+    ):  # fmt: skip
+        env = {"XDG_CONFIG_HOME": str(project.root / "keys"), **changed}
+        assert project.run("-j2", env=env).counts == (ran, 5 - ran)
+        assert project.python("show.py", env=env).stdout == "True\n"

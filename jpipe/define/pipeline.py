@@ -43,7 +43,7 @@ class Pipeline(Displayed, Generic[P, R]):
         self.name: str = getattr(function, "__name__", type(function).__name__)
         self._active = False
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if recorder.get() is None:
             return self.function(*args, **kwargs)
         if self._active:
@@ -59,12 +59,12 @@ class Pipeline(Displayed, Generic[P, R]):
             self._active = False
 
     @overload
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     @overload
-    def run(self, *args: Any, n_jobs: int | None, **kwargs: Any) -> R: ...
+    def run(self, /, *args: Any, n_jobs: int | None, **kwargs: Any) -> R: ...
 
-    def run(self, *args: Any, **kwargs: Any) -> R:
+    def run(self, /, *args: Any, **kwargs: Any) -> R:
         """Bring everything up to date that the pipeline returns, and return it.
 
         Parameters
@@ -84,11 +84,11 @@ class Pipeline(Displayed, Generic[P, R]):
         n_jobs = None if is_own else kwargs.pop("n_jobs", None)
         return self._front().run_shown(self, self._parameters(args, kwargs), n_jobs).value  # type: ignore[no-any-return]
 
-    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+    def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """What `run` would do now, and why."""
         return self._front().plan(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
 
-    def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
+    def graph(self, /, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The calls of the pipeline and what each needs."""
         return self._front().graph(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
 

@@ -69,7 +69,7 @@ class Step(Displayed, Generic[P, R_co]):
         self.declared = options
         self.name: str = options.name or getattr(function, "__name__", None) or type(function).__name__
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         active = recorder.get()
         if active is None:
             return self.function(*args, **kwargs)

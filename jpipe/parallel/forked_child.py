@@ -19,6 +19,6 @@ def end_child(error: BaseException | None) -> None:
             code, said = 1, "".join(traceback.format_exception(error))
         else:
             said = ""
-        os.write(2, said.encode())
+        os.write(2, said.encode("utf-8", "replace"))
     finally:
         os._exit(code & 0xFF)

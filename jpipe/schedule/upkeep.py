@@ -50,7 +50,9 @@ def tidy(
             others = reached.setdefault(family, [])
             if others is not None:
                 others.append(key)
-    store.mark_reached(blake3(pipeline.encode()).digest(), blake3(run.encode()).digest(), reached)
+    store.mark_reached(
+        blake3(pipeline.encode("utf-8", "surrogatepass")).digest(), blake3(run.encode()).digest(), reached
+    )
     store.merge(reached)
     with contextlib.suppress(OSError):
         pruned = None

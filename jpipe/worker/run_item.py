@@ -9,7 +9,6 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -34,7 +33,7 @@ from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
-from jpipe.worker.seeds import seeded, seeded_alone
+from jpipe.worker.seeds import drawn, seeded, seeded_alone
 from jpipe.worker.timeouts import limit
 from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
 
@@ -112,19 +111,18 @@ class Execution:
         args, kwargs = self.step.spread(with_own_memory(inputs) if self.work.step.owns_arrays else inputs)
         if self.work.step.reads_in_c:
             note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
-        with (
-            self._seeded(item.seed),
-            interruptible(self.work.in_main),
-            limit(self.work.step.timeout, is_worker=is_worker()),
-        ):
-            value = self.step.function(*args, **kwargs)
-            return _awaited(value) if _is_coroutine(value) else value
-
-    def _seeded(self, seed: int) -> AbstractContextManager[None]:
+        draws_alone = False
         if self.work.in_main:
-            return seeded_alone(seed, draws=self.work.step.is_random)
-        seeded(seed)
-        return nullcontext()
+            draws_alone = seeded_alone(item.seed, draws=self.work.step.is_random)
+        else:
+            seeded(item.seed)
+        try:
+            with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
+                value = self.step.function(*args, **kwargs)
+                return _awaited(value) if _is_coroutine(value) else value
+        finally:
+            if draws_alone:
+                drawn()
 
     def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
         step = self.work.step

@@ -2,7 +2,8 @@
 
 ::
 
-    seed = H("jpipe seed 2", occurrence, name, digest, name, digest, ...)   the first 8 bytes; arguments by name
+    seed = n(occurrence) + n(name) * digest + n(name) * digest + ...    modulo 2**64, halved
+    n(x) = H("jpipe seed 2", x), made odd; of all hashes the first 8 bytes
 
 Neither the name nor the code of the step is in it: to rename it, or a line that logs something, changes no number. Of
 several calls with the same arguments, of one step or of several, each has a seed of its own. Results of the first rule,
@@ -11,6 +12,7 @@ where the seed was a part of the key, count as before.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import sys
@@ -21,9 +23,10 @@ from typing import Any
 
 from blake3 import blake3
 
-__all__ = ["preserved", "seed", "seed_of", "seeded", "seeded_alone"]
+__all__ = ["drawn", "preserved", "seed", "seed_of", "seeded", "seeded_alone"]
 
 _RULE = b"jpipe seed 2\0"
+_MASK = (1 << 64) - 1
 
 _current = threading.local()
 
@@ -57,10 +60,15 @@ def seed_of(arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
     occurrence
         Which of several calls with these arguments it is; nothing for the first.
     """
-    parts = [_RULE, len(occurrence).to_bytes(4, "little"), occurrence]
-    for name, digest in sorted(arguments):
-        parts += [name.encode(), b"\0", digest]
-    return int.from_bytes(blake3(b"".join(parts)).digest(8), "little") >> 1
+    total = _number(occurrence)
+    for name, digest in arguments:
+        total += _number(name.encode()) * int.from_bytes(digest[:8], "little")
+    return (total & _MASK) >> 1
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(what: bytes) -> int:
+    return int.from_bytes(blake3(_RULE + what).digest(8), "little") | 1
 
 
 def seeded(number: int) -> None:
@@ -110,19 +118,19 @@ def preserved() -> Iterator[None]:
                     numpy_random.set_state(numpy_state)
 
 
-@contextmanager
-def seeded_alone(number: int, *, draws: bool) -> Iterator[None]:
+def seeded_alone(number: int, *, draws: bool) -> bool:
     """Seed the generators for an item in the user's own process; no item of another run there draws meanwhile.
 
-    One that does not draw itself leaves them alone where another one does.
+    One that does not draw itself leaves them alone where another one does. Where it says so, `drawn` has to follow.
     """
     taken = _drawing.acquire(timeout=_PATIENCE) if draws else _drawing.acquire(blocking=False)
-    try:
-        if taken or draws:
-            seeded(number)
-        if taken and not draws:
-            _drawing.release()
-        yield
-    finally:
-        if taken and draws:
-            _drawing.release()
+    if taken or draws:
+        seeded(number)
+    if taken and not draws:
+        _drawing.release()
+    return taken and draws
+
+
+def drawn() -> None:
+    """The item is over: those of other runs may draw."""
+    _drawing.release()

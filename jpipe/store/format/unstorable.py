@@ -11,6 +11,8 @@ __all__ = ["unstorable"]
 
 _DEEPEST = 50
 _MOST = 10_000
+_LONGEST = 100
+"""Characters of the way to a part that are shown."""
 
 
 def unstorable(value: Any, error: Exception, can_be_pickled: Callable[[Any], bool]) -> UnstorableResult:
@@ -26,6 +28,8 @@ def unstorable(value: Any, error: Exception, can_be_pickled: Callable[[Any], boo
         Tells it of a part of the result.
     """
     path, culprit = _culprit(value, can_be_pickled)
+    if len(path) > _LONGEST:
+        path = f"{path[: _LONGEST // 2]}…{path[-_LONGEST // 4 :]}"
     kind = f"{type(culprit).__module__}.{type(culprit).__qualname__}".removeprefix("builtins.")
     return UnstorableResult(
         f"{path} is a {kind}, which cannot be pickled: {error}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,21 @@ def test_results_are_those_of_the_run_that_is_meant(study: Project) -> None:
     ]:
         result = study.command("show", *arguments)
         assert (result.exit_code, message in result.stderr) == (exit_code, True), (arguments, result.stderr)
+
+
+def test_results_are_loaded_by_name_parameters_and_run(study: Project) -> None:
+    code = """
+        import jpipe
+        print(jpipe.load("fit", k=2)["loss"], jpipe.load("fit", k=2, run=1)["loss"])
+        print(jpipe.load("best", run="-1")["loss"])
+        print([one["loss"] for one in jpipe.load("fit", room="loft", run=2)])
+        try:
+            jpipe.load("fit", k=7)
+        except jpipe.errors.CacheMiss as error:
+            print(error.message)
+    """
+    result = study.python("-c", textwrap.dedent(code))
+    assert result.stdout.splitlines() == ["20 2", "10", "[3, 4]", "run #3 has no such item of fit"], result.stderr
 
 
 def test_a_step_is_written_to_a_file(study: Project) -> None:

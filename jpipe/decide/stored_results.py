@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -9,12 +10,15 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import item_count, unpack_keys
 from jpipe.decide.result_digests import unreadable
+from jpipe.decide.run_results import log_with_results, results_in_run
 from jpipe.decide.session import Session
 from jpipe.define.layout import Layout, Output
 from jpipe.define.return_value import filled
 from jpipe.define.step import Step
 from jpipe.errors import CacheMiss
+from jpipe.history.journal_reader import find_run, runs
 from jpipe.history.last_run import EarlierCall, History
+from jpipe.history.run_index import journal_folder
 from jpipe.store import MissingEntry, Store, UnreadableEntry
 from jpipe.system.project import default_cache_dir, is_marked
 
@@ -27,6 +31,10 @@ R = TypeVar("R")
 @overload
 def load(step: Step[..., Any] | str, /, *, cache_dir: str | Path | None = None) -> Any: ...
 @overload
+def load(
+    step: str, /, *, cache_dir: str | Path | None = None, run: str | int | None = None, **parameters: Any
+) -> Any: ...
+@overload
 def load(step: Step[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 @overload
 def load(step: Step[..., R], /, *args: Any, cache_dir: str | Path, **kwargs: Any) -> R: ...
@@ -37,7 +45,8 @@ def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs
     ----------
     step
         A step, with the arguments of a call: the result of that call. Or a step (or its name) alone: what its calls
-        gave in the last run, one value where there was one call, else a list.
+        gave in the last run, one value where there was one call, else a list. With a name, keywords choose the items
+        with these parameters, and ``run`` the run: its number or name in ``jpipe history``, -1 for the last.
     *args, **kwargs
         The arguments of the call.
     cache_dir
@@ -52,13 +61,41 @@ def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs
     name = step if isinstance(step, str) else step.name
     session = Session(_place_of(step, cache_dir), cache_dir, create=False)
     if args or kwargs:
+        if isinstance(step, str) and not args:
+            return _one_or_all(_of_run(session.store, name, kwargs.pop("run", None), kwargs))
         if isinstance(step, str):
             raise CacheMiss("arguments need the step itself, not its name", hint=f"jpipe.load({name}, …)")
         layout = Layout()
         layout.call(step, args, kwargs)
         return _loaded_call(session, layout)
-    values = results_of(session.store, name)
+    return _one_or_all(results_of(session.store, name))
+
+
+def _one_or_all(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
+
+
+def _of_run(store: Store, name: str, run: str | int | None, parameters: Mapping[str, Any]) -> list[Any]:
+    """What the items of a step with these parameters gave in a run, default the last that had the step."""
+    folder = journal_folder(store.root)
+    rows = runs(folder)
+    for row in [find_run(rows, str(run))] if run is not None else reversed(rows):
+        log = log_with_results(folder, rows, row)
+        if name in log.filed:
+            items = [item for item in results_in_run(store, log, name) if _is_labelled(item.label, parameters)]
+            if not items:
+                known = ", ".join(item.label for item in results_in_run(store, log, name)[:6])
+                raise CacheMiss(f"run #{row.number} has no such item of {name}", hint=f"it has {known}")
+            if any(item.where is None for item in items):
+                raise CacheMiss(f"a result of {name} is not in the cache any more", hint="run the pipeline again")
+            return store.load_many(item.where for item in items if item.where is not None)
+    raise CacheMiss(f"no run that is kept has results of {name}", hint="jpipe history lists the runs")
+
+
+def _is_labelled(label: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether the label of an item names all of these parameters with these values."""
+    inside = f", {label.partition('[')[2].removesuffix(']')}, "
+    return all(f", {name}={value!r}, " in inside for name, value in parameters.items())
 
 
 def results_of(store: Store, name: str) -> list[Any]:

@@ -193,8 +193,11 @@ class _OwnClass:
             self._write_source(self.source, visible)
         base = combine(*self.label)
         docstring = self.source.docstring if self.source else "" if self.is_dataclass else str(self.cls.__doc__ or "")
-        node.full = combine(base, docstring, self.cls.__module__, self.cls.__qualname__)
-        node.label = node.full if self.foreign else base
+        annotations = [t.annotations for _, t in self.source.statements] if self.source else []
+        names = combine(self.cls.__module__, self.cls.__qualname__)
+        node.said = {Trait.NAMES: names, Trait.DOCS: combine(docstring), Trait.FIELDS: combine(*annotations)}
+        node.label = combine(base, *node.said.values()) if self.foreign else base
+        self._write_annotations()
 
     def _write_source(self, source: ClassTemplate, visible: set[str]) -> None:
         self._write(source.head)
@@ -202,6 +205,14 @@ class _OwnClass:
             by_value = name is not None and (name in visible or (self.is_enum and name in self.cls.__members__))  # type: ignore[attr-defined]
             if not by_value:
                 self._write(template)
+
+    def _write_annotations(self) -> None:
+        """What the annotations of fields lead to: it counts where others build on the class, else when read."""
+        edges = self.node.edges if self.foreign else self.node.annotated
+        for k, (_, template) in enumerate(self.source.statements if self.source else ()):
+            for name in template.annotation_names:
+                if name not in (self.source.bound if self.source else ()):
+                    edges += follow(self.graph, self.namespace, (name, (), False), f"field{k}{name}")
 
     def _write(self, template: Template) -> None:
         self.label.append(template.base.hex())

@@ -128,11 +128,12 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
     node.environment += tuple(hidden)
     if effect_files(graph, code.co_filename, False):
         edges.append(("effects", graph.subject(Effects(code.co_filename, False))))
-    node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)
+    node.traits |= template.traits & Trait.READ
     node.references = template.references
     node.blind = blind_spots(graph, namespace, template, code.co_filename)
-    full = combine("function", template.full, str(function.__module__), function.__qualname__)
-    node.put(combine("function", label), edges, full)
+    named_as = combine(str(function.__module__), function.__qualname__)
+    said = {Trait.NAMES: named_as, Trait.DOCS: template.docs, Trait.ANNOTATIONS: template.annotations}
+    node.put(combine("function", label), edges, said)
 
 
 def cells_of(function: types.FunctionType) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jpipe.digest.canonical import SCALARS, scalar
 from jpipe.digest.live import Live
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.packages import Packages, Policy
+from jpipe.fingerprint.packages import STANDARD, Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
 from jpipe.fingerprint.source.closures import Closures
 from jpipe.fingerprint.source.source_files import SourceFiles
@@ -51,16 +51,17 @@ class Node:
     """One thing: function, class, value, module, package, or the definition of something opaque."""
 
     __slots__ = (
+        "annotated",
         "blind",
         "data",
         "edges",
         "environment",
-        "full",
         "kept",
         "label",
         "opaque",
         "origin",
         "references",
+        "said",
         "traits",
         "unordered",
     )
@@ -68,8 +69,10 @@ class Node:
     def __init__(self, label: bytes = b"") -> None:
         self.label = label
         """Digest of what it says itself."""
-        self.full = label
-        """The same with docstrings, annotations and names."""
+        self.said: dict[int, bytes] = {}
+        """By trait, what code may read of it beside what it does: names, docstring, annotations."""
+        self.annotated: list[Edge] = []
+        """What its annotations lead to, which counts with them."""
         self.edges: list[Edge] = []
         self.unordered = False
         """True when the order of its edges does not count (sets)."""
@@ -87,11 +90,15 @@ class Node:
         """Of a function whose source is what runs: how many of its edges stay when its body is left out."""
 
     def put(
-        self, label: bytes, edges: list[Edge] | tuple[Edge, ...] = (), full: bytes | None = None, data: bool = False
+        self,
+        label: bytes,
+        edges: list[Edge] | tuple[Edge, ...] = (),
+        said: dict[int, bytes] | None = None,
+        data: bool = False,
     ) -> None:
         """Fill the node."""
         self.label = label
-        self.full = full or label
+        self.said = said or {}
         self.edges = list(edges)
         self.data = data
 
@@ -153,6 +160,18 @@ class WholeProject:
 Subject = Definition | StaticName | StaticModule | Effects | OwnEffects | ImportClosure | WholeProject
 
 
+def _name_of(version: str) -> str:
+    return version.partition("==")[0]
+
+
+_READ_NO_FIELDS = frozenset(
+    {"jpipe", "numpy", "pandas", "scipy", "scikit-learn", "joblib", "matplotlib", "seaborn", "statsmodels", "pillow"}
+    | {"networkx", "polars", "pyarrow", "torch", "torchvision", "xgboost", "lightgbm", "sympy", "numba", "tqdm"}
+    | {"opencv-python", "scikit-image", "h5py", "requests", "duckdb", "xarray", "plotly", "pyyaml", "beautifulsoup4"}
+)
+"""Packages that do not look at what the fields of the user's classes are annotated with; others may."""
+
+
 class Graph:
     """Nodes, each made once, and the work list of those that are still empty.
 
@@ -201,6 +220,8 @@ class Graph:
             if "," in counted:
                 name, tail = ", ".join(v.partition("==")[0] for v in counted.split(",")), counted
             self.nodes[number].origin = Origin(PartKind.PACKAGE, name, text=tail or counted)
+            if counted != STANDARD and not set(map(_name_of, counted.split(","))) <= _READ_NO_FIELDS:
+                self.nodes[number].traits = Trait.FIELDS
         return number
 
     def environment(self, name: str) -> int:

@@ -10,17 +10,18 @@ from jpipe.fingerprint.source.template import Trait
 
 Label = Callable[[Node], bytes]
 
+_WITH_ANNOTATIONS = Trait.FIELDS | Trait.READS_SOURCE
 _EMPTY = combine("empty")
 
 
 class Merkle:
-    """Digests of one graph. Three variants: what always counts; with docstrings and annotations; with source text."""
+    """Digests of one graph, in variants: what always counts, and by trait what code may read of other code besides."""
 
     def __init__(self, graph: Graph, source_text: Callable[[Node], str]) -> None:
         self._graph = graph
         self._source_text = source_text
-        self._traits: dict[int, int] = {}
-        self._digests: tuple[dict[int, bytes], ...] = ({}, {}, {})
+        self._traits: dict[int, dict[int, int]] = {}
+        self._digests: dict[int, dict[int, bytes]] = {}
 
     def digest(self, root: int) -> bytes:
         """32 bytes that stand for everything reachable from `root`."""
@@ -30,27 +31,36 @@ class Merkle:
         return self._digests[variant][root]
 
     def variant(self, root: int) -> int:
-        """How much counts below `root`: 0 code alone, 1 docstrings and annotations too, 2 the source text too."""
-        traits = self._finish(root, 0)
-        return 2 if traits & Trait.READS_SOURCE else 1 if traits & Trait.REFLECTS else 0
+        """What is read below `root`, as traits; reading annotations may lead to code that reads more."""
+        variant, found = -1, 0
+        while found != variant:
+            variant = found
+            found |= self._finish(root, variant) & Trait.READ
+        return variant
 
     def label(self, node: Node, variant: int) -> bytes:
         """What a node says itself, as far as it counts."""
         if variant == 0:
             return node.label
-        if variant == 1 or node.origin is None or not node.origin.spans:
-            return node.full
-        return combine(node.full, self._source_text(node))
+        said = [digest for trait, digest in node.said.items() if variant & (trait | Trait.READS_SOURCE)]
+        if variant & Trait.READS_SOURCE and node.origin is not None and node.origin.spans:
+            said.append(combine(self._source_text(node)))
+        return combine(node.label, *said) if said else node.label
+
+    def _edges(self, node: Node, variant: int) -> list[Edge]:
+        """What a node leads to, as far as it counts."""
+        return node.edges + node.annotated if node.annotated and variant & _WITH_ANNOTATIONS else node.edges
 
     def _finish(self, root: int, variant: int) -> int:
         """Tarjan's algorithm without recursion; each component is digested as it is completed, those below it first."""
-        done = self._digests[variant]
+        done = self._digests.setdefault(variant, {})
+        all_traits = self._traits.setdefault(variant, {})
         if root in done:
-            return self._traits[root]
+            return all_traits[root]
         nodes = self._graph.nodes
         index, low = {root: 0}, {root: 0}
         open_nodes, on_stack = [root], {root}
-        work: list[tuple[int, Iterator[Edge]]] = [(root, iter(nodes[root].edges))]
+        work: list[tuple[int, Iterator[Edge]]] = [(root, iter(self._edges(nodes[root], variant)))]
         while work:
             node, edges = work[-1]
             for _, target in edges:
@@ -60,7 +70,7 @@ class Merkle:
                     index[target] = low[target] = len(index)
                     open_nodes.append(target)
                     on_stack.add(target)
-                    work.append((target, iter(nodes[target].edges)))
+                    work.append((target, iter(self._edges(nodes[target], variant))))
                     break
                 if target in on_stack and index[target] < low[node]:
                     low[node] = index[target]
@@ -70,29 +80,30 @@ class Merkle:
                     low[work[-1][0]] = low[node]
                 if low[node] == index[node]:
                     self._component(_popped(open_nodes, on_stack, node), variant)
-        return self._traits[root]
+        return all_traits[root]
 
     def _component(self, component: list[int], variant: int) -> None:
-        if len(component) == 1 and all(target != component[0] for _, target in self._graph.nodes[component[0]].edges):
+        edges = self._edges(self._graph.nodes[component[0]], variant)
+        if len(component) == 1 and all(target != component[0] for _, target in edges):
             self._single(component[0], variant)
         else:
             self._cycle(component, variant)
 
     def _single(self, number: int, variant: int) -> None:
-        node, done = self._graph.nodes[number], self._digests[variant]
+        node, done, all_traits = self._graph.nodes[number], self._digests[variant], self._traits[variant]
         traits, pieces = node.traits, []
-        for label, target in node.edges:
-            traits |= self._traits[target]
+        for label, target in self._edges(node, variant):
+            traits |= all_traits[target]
             pieces.append(_edge(label) + done[target])
         if node.unordered:
             pieces.sort()
         own = self.label(node, variant)
         done[number] = combine(own, *pieces) if pieces else own or _EMPTY
-        self._traits[number] = traits
+        all_traits[number] = traits
 
     def _cycle(self, component: list[int], variant: int) -> None:
         """Nodes that reach each other: refine colours until no more are told apart, whoever was entered first."""
-        nodes, done = self._graph.nodes, self._digests[variant]
+        nodes, done, all_traits = self._graph.nodes, self._digests[variant], self._traits[variant]
         inside = set(component)
         traits: int = Trait.NONE
         outward: dict[int, tuple[bytes, list[tuple[bytes, int | None]], bool]] = {}
@@ -100,18 +111,18 @@ class Merkle:
             node = nodes[number]
             traits |= node.traits
             pieces: list[tuple[bytes, int | None]] = []
-            for label, target in node.edges:
+            for label, target in self._edges(node, variant):
                 if target in inside:
                     pieces.append((_edge(label), target))
                 else:
-                    traits |= self._traits[target]
+                    traits |= all_traits[target]
                     pieces.append((_edge(label) + done[target], None))
             outward[number] = (self.label(node, variant), pieces, node.unordered)
         colours = _refined({number: combine("cycle", outward[number][0]) for number in component}, outward)
         everyone = b"".join(sorted(set(colours.values())))
         for number in component:
             done[number] = combine("in cycle", colours[number], everyone)
-            self._traits[number] = traits
+            all_traits[number] = traits
 
 
 def _refined(

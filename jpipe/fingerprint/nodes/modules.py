@@ -120,7 +120,7 @@ def fill_static_module(graph: Graph, node: Node, subject: StaticModule) -> None:
 
 def _static_statement(graph: Graph, node: Node, path: str, template: Template, k: int) -> None:
     node.edges.append((f"s{k}:{template.base.hex()}", graph.leaf("")))
-    node.traits |= template.traits & (Trait.REFLECTS | Trait.READS_SOURCE)
+    node.traits |= template.traits & Trait.READ
     for c, (root, attributes, _) in enumerate(template.references):
         node.edges += follow_static(graph, path, root, attributes, f"s{k}.{c}")
     names = tuple(v for _, v in template.environment if isinstance(v, str))

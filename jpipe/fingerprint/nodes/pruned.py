@@ -26,6 +26,7 @@ from jpipe.fingerprint.nodes.graph import (
 )
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.parts import Code, Executed, Pruned
+from jpipe.fingerprint.source.template import Trait
 from jpipe.system.ownership import is_kind
 
 __all__ = ["MODULE", "pruned_digest"]
@@ -66,7 +67,7 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
     all_tops.unordered = True
     together.put(combine("pruned"), [("root", root), ("ran", len(nodes))])
     merkle = Merkle(_Shadow([*nodes, all_tops, together]), source_text)  # type: ignore[arg-type]
-    if merkle.variant(len(nodes) + 1) > 1:
+    if merkle.variant(len(nodes) + 1) & Trait.READS_SOURCE:
         return None
     static = Merkle(graph, source_text)
     return Pruned(combine(merkle.digest(len(nodes) + 1), *map(static.digest, counted)), bool(outside))
@@ -127,10 +128,8 @@ def _shell(graph: Graph, number: int) -> Node:
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _SHAPE)
     label = combine("unexecuted", repr(shape), *code.co_varnames[:count])
-    # Where code that ran reads docstrings, annotations or names, they count.
-    said = repr((function.__module__, function.__qualname__, function.__doc__, function.__annotations__))
     shell = Node()
-    shell.put(label, node.edges[: node.kept], node.full if " at 0x" in said else combine(label, said))
+    shell.put(label, node.edges[: node.kept], node.said)
     shell.origin = node.origin
     # What importing its file changes stays: the file was imported, whatever ran of it.
     shell.edges += [edge for edge in node.edges[node.kept :] if edge[0] == "effects"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from jpipe.fingerprint.parts import BlindSpot
 from jpipe.fingerprint.source.scopes import IMPORT, Scope, parameters
-from jpipe.fingerprint.source.syntax_tokens import REFLECTING, SOURCE_READING, Writer, text_of
+from jpipe.fingerprint.source.syntax_tokens import READING, Writer, text_of
 from jpipe.fingerprint.source.template import Root, Trait
 
 _QUERYING = frozenset({"sql", "query", "eval", "execute", "sql_expr"})
@@ -62,9 +62,9 @@ class CodeWriter(Writer):
             return False
         chain = self.dotted(node.args[0])
         if chain is None:
-            self.notice(attribute, REFLECTING, SOURCE_READING)
+            self.notice(attribute, READING)
             return False
-        self.notice(attribute, REFLECTING, SOURCE_READING)
+        self.notice(attribute, READING)
         self.tokens.append("getattr")
         self.refer(chain[0], (*chain[1], attribute))
         self.write_all(node.args[2:])

@@ -48,7 +48,7 @@ def class_template(node: ast.ClassDef) -> ClassTemplate:
     for statement in node.body:
         if isinstance(statement, (*FUNCTIONS, ast.ClassDef)) or does_nothing(statement):
             continue
-        writer = CodeWriter(node.name, [scope])
+        writer = _ClassBody(node.name, [scope])
         writer.write(statement)
         statements.append((_assigned_name(statement), _finished(writer, statement)))
     return ClassTemplate(
@@ -61,6 +61,17 @@ def class_template(node: ast.ClassDef) -> ClassTemplate:
         line=first_line(node),
         end=node.end_lineno or node.lineno,
     )
+
+
+class _ClassBody(CodeWriter):
+    """Writes the body of a class whose object is at hand: what its annotations say is told apart."""
+
+    def field(self, node: ast.AnnAssign) -> None:
+        if len(self.scopes) > 1:
+            super().field(node)
+            return
+        self.annotations.append(ast.unparse(node.annotation))
+        self.annotation_names.update(self.evaluated_annotation(node.annotation))
 
 
 def block_digest(body: Sequence[ast.stmt]) -> bytes:
@@ -93,12 +104,15 @@ def _span(node: ast.expr) -> tuple[int, int, int, int]:
 def _finished(writer: Writer, node: ast.stmt | ast.Lambda, decorators: tuple[Reference | None, ...] = ()) -> Template:
     """The template of what was written, as the definition `node`."""
     base = combine("\x1f".join(writer.tokens))
+    extra = [*writer.annotations, *writer.docs]
     return Template(
         base=base,
-        full=combine(base, "\x1f".join(writer.extra)) if writer.extra else base,
+        full=combine(base, "\x1f".join(extra)) if extra else base,
         references=tuple(writer.references),
         traits=writer.traits,
         words=tuple(sorted(writer.words)) if writer.traits & Trait.QUERIES else (),
+        docs=combine(*writer.docs) if writer.docs else b"",
+        annotations=combine(*writer.annotations) if writer.annotations else b"",
         annotation_names=tuple(sorted(writer.annotation_names)),
         decorators=decorators,
         environment=tuple(writer.environment),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from jpipe.fingerprint.parts import BlindSpot
@@ -22,9 +22,20 @@ from jpipe.fingerprint.source.scopes import (
 )
 from jpipe.fingerprint.source.template import Blind, EnvironmentRead, Reference, Root, Trait
 
-REFLECTING = frozenset({"__module__", "__qualname__", "__doc__", "__annotations__"})
-REFLECTING_CALLS = frozenset({"getdoc", "get_type_hints", "get_annotations", "signature", "getfullargspec"})
-SOURCE_READING = frozenset({"getsource", "getsourcelines", "__code__", "co_firstlineno"})
+_ANY_ANNOTATION = Trait.ANNOTATIONS | Trait.FIELDS
+READING = {
+    "__module__": Trait.NAMES, "__qualname__": Trait.NAMES, "__doc__": Trait.DOCS,
+    "__annotations__": _ANY_ANNOTATION, "__dataclass_fields__": Trait.FIELDS,
+    **dict.fromkeys(("getsource", "getsourcelines", "__code__", "co_firstlineno"), Trait.READS_SOURCE),
+    "__subclasses__": Trait.SUBCLASSES,
+}
+"""Attributes with which code reads of other code what it does not do."""
+READING_CALLS = {
+    "getdoc": Trait.DOCS, "fields": Trait.FIELDS, "signature": Trait.ANNOTATIONS,
+    "getfullargspec": Trait.ANNOTATIONS, "get_type_hints": _ANY_ANNOTATION, "get_annotations": _ANY_ANNOTATION,
+    **READING,
+}
+"""The same with functions of the standard library, wherever they are imported from."""
 _EVALUATING = frozenset({"eval", "exec", "globals"})
 _BLOCKS = frozenset({"body", "orelse", "finalbody"})
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
@@ -44,7 +55,8 @@ class Writer:
 
     def __init__(self, class_name: str | None = None, scopes: Iterable[Scope] = ()) -> None:
         self.tokens: list[str] = []
-        self.extra: list[str] = []
+        self.docs: list[str] = []
+        self.annotations: list[str] = []
         self.references: list[Reference] = []
         self.numbers: dict[tuple[Root, tuple[str, ...]], int] = {}
         self.scopes = list(scopes)
@@ -163,7 +175,7 @@ class Writer:
                 self.refer(node.id, (), called)  # a name not yet bound in a class body is looked up outside
         else:
             assert isinstance(node, ast.Attribute)
-            self.notice(node.attr, REFLECTING, SOURCE_READING)
+            self.notice(node.attr, READING)
             self.tokens.append("A:" + node.attr)
             self.write(node.value)
 
@@ -178,7 +190,7 @@ class Writer:
             self.traits |= Trait.DYNAMIC
         last = root if isinstance(root, str) else root[2]
         for word in (*attributes, last) if last else attributes:
-            self.notice(word, REFLECTING | REFLECTING_CALLS, SOURCE_READING)
+            self.notice(word, READING_CALLS)
         self.refer(root, attributes, called)
         if (
             self.scopes
@@ -188,13 +200,8 @@ class Writer:
         ):
             self.tokens.append("N:" + node.id)
 
-    def notice(self, word: str, reflecting: frozenset[str], source: frozenset[str]) -> None:
-        if word in reflecting:
-            self.traits |= Trait.REFLECTS
-        elif word in source:
-            self.traits |= Trait.READS_SOURCE
-        elif word == "__subclasses__":
-            self.traits |= Trait.SUBCLASSES
+    def notice(self, word: str, reading: dict[str, int]) -> None:
+        self.traits |= reading.get(word, Trait.NONE)
 
     def see_not(self, spot: BlindSpot, written: str, node: ast.expr | ast.stmt) -> None:
         self.blind.append((spot.value, written[:80], node.lineno))
@@ -210,8 +217,7 @@ class Writer:
         if self.scopes and self.scopes[-1].kind == CLASS:
             tokens.append("CA")  # class-level annotations are data: dataclasses, pydantic, attrs read them
             self.write(node.target)
-            tokens.append(ast.unparse(node.annotation))
-            self.evaluated_annotation(node.annotation)
+            self.field(node)
             if node.value is not None:
                 self.write(node.value)
         elif node.value is not None:
@@ -222,18 +228,25 @@ class Writer:
         elif type(node.target) is not ast.Name:
             self.write(node.target)
 
-    def evaluated_annotation(self, annotation: ast.expr) -> None:
-        """Refer to the names in an annotation that something may evaluate, quoted ones too."""
+    def field(self, node: ast.AnnAssign) -> None:
+        """The annotation of a name in the body of a class."""
+        self.tokens.append(ast.unparse(node.annotation))
+        for name in self.evaluated_annotation(node.annotation):
+            root = self.outside(name)
+            if root is not None:
+                self.refer(root)
+
+    def evaluated_annotation(self, annotation: ast.expr) -> Iterator[str]:
+        """The names in an annotation that something may evaluate, quoted ones too."""
         for node in ast.walk(annotation):
             if type(node) is ast.Constant and type(node.value) is str:
                 try:
-                    self.evaluated_annotation(ast.parse(node.value, mode="eval").body)
+                    inner = ast.parse(node.value, mode="eval").body
                 except (SyntaxError, ValueError):
                     continue
+                yield from self.evaluated_annotation(inner)
             elif type(node) is ast.Name:
-                root = self.outside(node.id)
-                if root is not None:
-                    self.refer(root)
+                yield node.id
 
     def import_(self, node: ast.Import | ast.ImportFrom) -> None:
         self.tokens.append("Import")
@@ -270,7 +283,7 @@ class Writer:
             self.write_all(d for d in arguments.kw_defaults if d is not None)
 
     def _annotation(self, prefix: str, annotation: ast.expr) -> None:
-        self.extra.append(prefix + ast.unparse(annotation))
+        self.annotations.append(prefix + ast.unparse(annotation))
         self.annotation_names.update(n.id for n in ast.walk(annotation) if type(n) is ast.Name)
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, root: bool = False) -> None:
@@ -284,7 +297,7 @@ class Writer:
             self._annotation("->", node.returns)
         docstring = ast.get_docstring(node, clean=False)
         if docstring is not None:
-            self.extra.append("doc:" + docstring)
+            self.docs.append("doc:" + docstring)
         self._body(scope_of(FUNCTION, node.body, node.args), node.body)
 
     def lambda_(self, node: ast.Lambda, root: bool = False) -> None:
@@ -310,7 +323,7 @@ class Writer:
         tokens.append("{")
         for statement in node.body:
             if type(statement) is ast.Expr and type(statement.value) is ast.Constant:
-                self.extra.append(repr(statement.value.value))
+                self.docs.append(repr(statement.value.value))
             elif type(statement) is not ast.Pass:
                 self.write(statement)
         tokens.append("}")

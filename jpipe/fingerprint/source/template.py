@@ -20,8 +20,8 @@ class Trait:
     """What a definition does that makes more than its own text count, as bits of an int."""
 
     NONE: Final = 0
-    REFLECTS: Final = 1
-    """Reads docstrings, annotations, signatures or names at run time."""
+    NAMES: Final = 1
+    """Reads at run time what things are called and in which module they are."""
     READS_SOURCE: Final = 2
     """Reads source text or code objects at run time."""
     DYNAMIC: Final = 4
@@ -32,6 +32,15 @@ class Trait:
     """Imports a module under a computed name."""
     QUERIES: Final = 32
     """Calls something like `.sql(...)` that looks variables up by the names in a string."""
+    DOCS: Final = 64
+    """Reads docstrings at run time."""
+    ANNOTATIONS: Final = 128
+    """Reads annotations or signatures of functions at run time."""
+    FIELDS: Final = 256
+    """Reads annotations in classes at run time."""
+    SAID: Final = NAMES | DOCS | ANNOTATIONS | FIELDS
+    """What code may read of other code beside what it does."""
+    READ: Final = SAID | READS_SOURCE
 
 
 class Template(NamedTuple):
@@ -46,6 +55,10 @@ class Template(NamedTuple):
     traits: int
     words: tuple[str, ...]
     """Identifiers inside its strings (only for QUERIES)."""
+    docs: bytes
+    """Digest of its docstring and those inside."""
+    annotations: bytes
+    """Digest of its annotations."""
     annotation_names: tuple[str, ...]
     """Names used in its annotations."""
     decorators: tuple[Reference | None, ...]

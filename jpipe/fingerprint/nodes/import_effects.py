@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jpipe.fingerprint.nodes.graph import Graph
+from jpipe.fingerprint.nodes.held_by_libraries import held_by_libraries
 from jpipe.fingerprint.source.outline import Acted, FromImport, PlainImport
 from jpipe.system.ownership import (
     PACKAGE_NAME,
@@ -65,7 +66,9 @@ def effect_files(graph: Graph, path: str, static: bool) -> tuple[str, ...]:
     if found is None:
         seen: set[str] = set()
         found = graph.effect_files[key] = tuple(
-            f for f in _in_import_order(graph, path, static, seen) if effect_numbers(graph, f, static)
+            f
+            for f in _in_import_order(graph, path, static, seen)
+            if effect_numbers(graph, f, static) or (not static and held_names(graph, f))
         )
         if not found:
             graph.effect_files.update(dict.fromkeys(((f, static) for f in seen), ()))
@@ -91,6 +94,15 @@ def _in_import_order(graph: Graph, path: str, static: bool, seen: set[str]) -> I
             yield file
         else:
             enter(inner)
+
+
+def held_names(graph: Graph, path: str) -> list[str]:
+    """Names of the functions and classes of a loaded file that a library holds, and may call by itself."""
+    if graph.held_names is None:
+        namespace_of(graph, path)
+        own = {file: names for file, names in graph.modules_by_file.items() if owns_file(file) and os.path.exists(file)}
+        graph.held_names = held_by_libraries(graph.files, own)
+    return graph.held_names.get(path, [])
 
 
 def effect_numbers(graph: Graph, path: str, static: bool) -> tuple[int, ...]:

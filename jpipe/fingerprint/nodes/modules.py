@@ -17,7 +17,7 @@ from jpipe.fingerprint.nodes.graph import (
     StaticName,
     WholeProject,
 )
-from jpipe.fingerprint.nodes.import_effects import effect_files, effect_numbers, namespace_of
+from jpipe.fingerprint.nodes.import_effects import effect_files, effect_numbers, held_names, namespace_of
 from jpipe.fingerprint.nodes.references import Namespace, follow, global_value
 from jpipe.fingerprint.nodes.static_imports import follow_import, follow_static
 from jpipe.fingerprint.parts import PartKind
@@ -151,6 +151,8 @@ def fill_own_effects(graph: Graph, node: Node, subject: OwnEffects) -> None:
                 node.edges += follow_static(graph, path, reference[0], reference[1], f"e{k}.{c}")
             else:
                 node.edges += follow(graph, namespace, reference, f"e{k}.{c}")
+    held = [] if static else held_names(graph, path)
+    node.edges += [("held " + held_name, graph.value(namespace.globals[held_name])) for held_name in held]
     name = f"top level of {graph.files.relative(path)}"
     node.origin = Origin(PartKind.EFFECTS, name, path, spans[0][0] if spans else 1, tuple(spans))
 

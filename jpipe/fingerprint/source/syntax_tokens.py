@@ -24,15 +24,22 @@ from jpipe.fingerprint.source.template import Blind, EnvironmentRead, Reference,
 
 _ANY_ANNOTATION = Trait.ANNOTATIONS | Trait.FIELDS
 READING = {
-    "__module__": Trait.NAMES, "__qualname__": Trait.NAMES, "__doc__": Trait.DOCS,
-    "__annotations__": _ANY_ANNOTATION, "__dataclass_fields__": Trait.FIELDS,
+    "__module__": Trait.NAMES,
+    "__qualname__": Trait.NAMES,
+    "__doc__": Trait.DOCS,
+    "__annotations__": _ANY_ANNOTATION,
+    "__dataclass_fields__": Trait.FIELDS,
     **dict.fromkeys(("getsource", "getsourcelines", "__code__", "co_firstlineno"), Trait.READS_SOURCE),
     "__subclasses__": Trait.SUBCLASSES,
 }
 """Attributes with which code reads of other code what it does not do."""
 READING_CALLS = {
-    "getdoc": Trait.DOCS, "fields": Trait.FIELDS, "signature": Trait.ANNOTATIONS,
-    "getfullargspec": Trait.ANNOTATIONS, "get_type_hints": _ANY_ANNOTATION, "get_annotations": _ANY_ANNOTATION,
+    "getdoc": Trait.DOCS,
+    "fields": Trait.FIELDS,
+    "signature": Trait.ANNOTATIONS,
+    "getfullargspec": Trait.ANNOTATIONS,
+    "get_type_hints": _ANY_ANNOTATION,
+    "get_annotations": _ANY_ANNOTATION,
     **READING,
 }
 """The same with functions of the standard library, wherever they are imported from."""

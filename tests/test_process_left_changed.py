@@ -152,3 +152,31 @@ def test_results_too_deep_to_pickle_are_kept_for_the_run(project: Project) -> No
         result = project.run(f"-j{jobs}", json=False)
         assert result.exit_code == 0 and len(max(result.stderr.splitlines(), key=len)) < 400, result.stderr
     assert project.python("show.py").stdout == "[50000, 50001]\n"
+
+
+def test_errors_as_large_as_data_are_cut(project: Project) -> None:
+    project.write("""
+        from jpipe import pipeline, step
+        @step
+        def text(i): raise KeyError("x" * 5_000_000)
+        @step
+        def lines(i): raise ValueError("\\n".join(f"line {k}" for k in range(200_000)))
+        @step
+        def data(i):
+            error = ValueError("too big")
+            error.data = b"x" * 5_000_000
+            raise error
+        @step
+        def cause(i):
+            try:
+                raise ValueError("y" * 5_000_000)
+            except ValueError as error:
+                raise KeyError("short") from error
+        @pipeline
+        def main(): return [text(1), lines(1), data(1), cause(1)]
+    """)
+    for jobs in (1, 2):
+        result = project.run(f"-j{jobs}", "-k", json=False)
+        assert result.exit_code == 1 and "left out" in result.stderr and "too big" in result.stderr
+        assert len(result.stderr) < 200_000
+    assert sum(path.stat().st_size for path in project.cache.rglob("*") if path.is_file()) < 1_000_000

@@ -14,6 +14,10 @@ from jpipe.system.ownership import is_jpipe_file, is_users
 __all__ = ["ErrorRecord", "WorkersLost", "record_error"]
 
 _MOST_FRAMES = 25
+_LONGEST_MESSAGE, _LONGEST_TRACEBACK, _LONGEST_CAUSE = 8_000, 40_000, 500
+"""Characters; what is longer is data."""
+_LARGEST = 1 << 20
+"""Bytes of a pickled exception that are handed on."""
 _MOST_CAUSES = 5
 
 
@@ -83,13 +87,21 @@ def record_error(
     return ErrorRecord(
         kind,
         _type_name(error),
-        _text(error),
-        _formatted(error, summary),
+        _cut(_text(error), _LONGEST_MESSAGE),
+        _cut(_formatted(error, summary), _LONGEST_TRACEBACK),
         frames,
         _survivor(error, dumps),
         seconds,
         tuple(_causes(error)),
     )
+
+
+def _cut(text: str, longest: int) -> str:
+    """A text without its middle where it is longer."""
+    if len(text) <= longest:
+        return text
+    head, tail = text[: longest * 3 // 4], text[-longest // 4 :]
+    return f"{head}\n… {len(text) - len(head) - len(tail):,} characters left out …\n{tail}"
 
 
 def _frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -132,7 +144,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _brief(error: BaseException) -> str:
     first = _text(error).strip().splitlines()[:1]
-    return ": ".join([_type_name(error), *first])
+    return _cut(": ".join([_type_name(error), *first]), _LONGEST_CAUSE)
 
 
 def _place(error: BaseException) -> tuple[str, int]:
@@ -181,6 +193,6 @@ def _survivor(error: BaseException, dumps: Callable[[Any], bytes]) -> bytes | No
         pickled = dumps(error)
         copy = pickle.loads(pickled)
         same = type(copy) is type(error) and _ADDRESS.sub("", str(copy)) == _ADDRESS.sub("", str(error))
-        return pickled if same else None
+        return pickled if same and len(pickled) <= _LARGEST else None
     except Exception:
         return None

@@ -510,3 +510,23 @@ def test_running_out_of_descriptors_is_no_damage(store: Store, few_descriptors: 
         store.load(place)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     assert store.load(place).sum() == MIB
+
+
+def test_a_large_family_tells_which_calls_it_has_without_being_read_as_a_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jpipe.store import family as families
+
+    many = keys(700)
+    for start in (0, 300, 600):
+        chunk = many[start : start + 100]
+        store.publish(FAMILY, [NewRecord(key, store.put(number)) for number, key in enumerate(chunk)])
+    there = {*many[0:100], *many[300:400], *many[600:700]}
+    assert fresh(store).family(FAMILY).present(many) == there
+    monkeypatch.setattr(families, "_LARGE", 100)
+    large = fresh(store).family(FAMILY)
+    assert large.present(many) == there
+    assert large._index is None, "nothing was taken into memory"
+    next((store.root / "v1" / "families").rglob("*.pack")).chmod(0o600)
+    next((store.root / "v1" / "families").rglob("*.pack")).write_bytes(b"torn")
+    assert large.present(many) < there

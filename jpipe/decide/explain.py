@@ -28,6 +28,7 @@ _LONGEST_TEXT = 30
 _MOST_COMPARED = 2000
 _DEFINITION = re.compile(r"\s*(async\s+def|def)\b")
 _MOST_DECORATORS = 50
+_TOGETHER = 1 << 16
 
 
 class Explainer:
@@ -51,6 +52,7 @@ class Explainer:
         self._neighbours: dict[str, _Neighbours] = {}
         self._families_of: dict[str, list[bytes]] = {}
         self._told: dict[tuple[int, int], tuple[Reason, ...]] = {}
+        self._ran: dict[tuple[bytes, int, int], set[int]] = {}
 
     def reasons(self, state: CallState, index: int) -> tuple[Reason, ...]:
         """Why an item whose key is known must run."""
@@ -112,7 +114,15 @@ class Explainer:
         return known
 
     def _has_run(self, family: bytes, state: CallState, index: int) -> bool:
-        return bool(self._lookup.store.family(family).find(self._keys.of_item(state, index, family)))
+        """Whether an item ran with older code; asked for many at once, so that no old family is taken into memory."""
+        block = family, state.call.number, index // _TOGETHER
+        if block not in self._ran:
+            first = index - index % _TOGETHER
+            asked = [i for i in range(first, min(first + _TOGETHER, len(state.keys))) if state.keys[i] is not None]
+            keys = {i: self._keys.of_item(state, i, family) for i in asked}
+            present = self._lookup.store.family(family).present(list(keys.values()))
+            self._ran[block] = {i for i, key in keys.items() if key in present}
+        return index in self._ran[block]
 
     def _unusable(self, own: Evidence, state: CallState, record: Record) -> Evidence:
         expires = state.call.step.declared.expires

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +14,13 @@ from typing import overload
 
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
-from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
+from jpipe.store.format.pack import ForeignPack, Segment, TornPack, key_columns, read_pack
 from jpipe.store.format.records import MissingEntry, PackPlace, Record, Where
 
 __all__ = ["Family", "Matches"]
 
 SUFFIX = ".pack"
+_LARGE = 4 << 20
 _MARK_USED_EVERY = 3600.0
 _TRIES = 10
 
@@ -124,6 +127,35 @@ class Family:
         matches = Matches(index, keys, list(map(index.newest.get, keys)))
         self._mark_used(matches.packs())
         return matches
+
+    def present(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of `keys` that have a record, without taking a large family into memory for it.
+
+        Of a large one only the columns of keys are gone through, and nothing vouches for them: for messages only.
+        """
+        if self._index is None and self._is_large():
+            return self._gone_through(keys)
+        newest = self._loaded().newest
+        return {key for key in keys if key in newest}
+
+    def _is_large(self) -> bool:
+        sizes = (entry.stat().st_size for entry in system.scan(self.folder) if entry.name.endswith(SUFFIX))
+        try:
+            return sum(sizes) > _LARGE
+        except OSError:
+            return False
+
+    def _gone_through(self, keys: Sequence[bytes]) -> set[bytes]:
+        starts = {int.from_bytes(key[:8], sys.byteorder) for key in keys}
+        found: set[bytes] = set()
+        for name in self._listed():
+            with contextlib.suppress(OSError, TornPack):
+                for column in key_columns(f"{self.folder}/{name}"):
+                    words = array("Q")
+                    words.frombytes(column)
+                    hits = [number for number, start in enumerate(words[::4]) if start in starts]
+                    found.update(column[32 * number : 32 * number + 32] for number in hits)
+        return found.intersection(keys)
 
     def is_foreign(self, key: bytes | None) -> bool:
         """Whether a record of the call was signed with another key; for None, whether one of any call was.

@@ -22,7 +22,7 @@ from jpipe.model.reasons import Reason, ReasonKind
 from jpipe.model.record_codec import Codec, Malformed, dump, load
 from jpipe.store.disk import locks
 from jpipe.store.disk.locks import Holder
-from jpipe.store.format import pack
+from jpipe.store.format import pack_codec
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 NAMES = TEXTS | st.sampled_from(["x", "größe", "a.b", "\udc80", "\0"])
@@ -55,8 +55,8 @@ RUNS = st.builds(
     LastRun, NAMES, NUMBERS, st.dictionaries(NAMES, st.lists(CALLS, max_size=2), max_size=2),
     st.frozensets(DIGESTS, max_size=2), st.dictionaries(NAMES, NUMBERS, max_size=2))  # fmt: skip
 KINDS: dict[str, tuple[Codec, st.SearchStrategy[Any]]] = {
-    "what entries share": (pack._SHAPES, st.lists(st.tuples(several(NAMES), CODE, several(READS)), max_size=2)),
-    "parts of a result": (pack._PARTS, several(st.tuples(NAMES | st.integers(0, 9), DIGESTS, CODE))),
+    "what entries share": (pack_codec.SHAPES, st.lists(st.tuples(several(NAMES), CODE, several(READS)), max_size=2)),
+    "parts of a result": (pack_codec.PARTS, several(st.tuples(NAMES | st.integers(0, 9), DIGESTS, CODE))),
     "parts of a fingerprint": (last_run._PARTS, several(PARTS)),
     "the last run": (last_run._RUN, RUNS),
     "fingerprints of a step": (last_run._FAMILIES, st.lists(DIGESTS, max_size=3)),

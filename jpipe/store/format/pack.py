@@ -19,32 +19,18 @@ import hmac
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from jpipe.files import Kind
-from jpipe.model.record_codec import (
-    BYTES,
-    COUNT,
-    DIGEST,
-    TEXT,
-    TRUTH,
-    WHOLE,
-    Malformed,
-    dump,
-    load,
-    many,
-    one_of,
-    row,
-    scalar,
-)
+from jpipe.model.record_codec import Malformed, dump, load
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.memory_map import read_exactly
-from jpipe.store.format.records import BlobPlace, Code, NewRecord, PackPlace, Read, Record, Stored, Where
+from jpipe.store.format.pack_codec import SHAPES, Shape, parts_from, parts_to
+from jpipe.store.format.records import BlobPlace, NewRecord, PackPlace, Record, Where
 
-__all__ = ["ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "read_pack"]
+__all__ = ["ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "read_pack"]
 
 _PURPOSE = b"jpipe pack 1"
 _MAGIC = b"jpipepk1"
@@ -53,7 +39,6 @@ _DETAILS_SIZE = struct.Struct("<Q")
 _ROW = struct.Struct("<32sQIIQIIddQQ")
 _IN_BLOB = (1 << 64) - 1
 
-Shape = tuple[tuple[str, ...], Code, tuple[Read, ...]]
 Details = tuple[bytes, bytes, bytes]
 
 _CHECKED_UP_TO = 1 << 20
@@ -141,7 +126,7 @@ class Segment:
         """All shapes, by number."""
         if self._shapes is None:
             start = self._details_at + _DETAILS_SIZE.unpack_from(self.control)[0]
-            self._shapes = load(_SHAPES, self.control[start:])
+            self._shapes = load(SHAPES, self.control[start:])
         return self._shapes
 
     def shape_number(self, entry: int) -> int:
@@ -178,7 +163,7 @@ class Segment:
         for name in names:
             arguments.append((name, control[at : at + 32]))
             at += 32
-        part_digests, part_code = _parts_from(control[at : at + parts]) if parts else (None, {})
+        part_digests, part_code = parts_from(control[at : at + parts]) if parts else (None, {})
         at += parts
         where: Where
         if offset == _IN_BLOB:
@@ -245,7 +230,7 @@ class PackBuilder:
             (record.key, stored.content, check),
             value,
             (names, stored.code, record.reads),
-            (digests, _parts_to(stored), record.extra),
+            (digests, parts_to(stored), record.extra),
             times,
         )
 
@@ -259,7 +244,7 @@ class PackBuilder:
 
     def chunks(self, key: SigningKey) -> list[bytes]:
         """The bytes of the segment."""
-        shapes = dump(_SHAPES, self.shapes)
+        shapes = dump(SHAPES, self.shapes)
         size = _DETAILS_SIZE.pack(self._details_size)
         control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
         fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
@@ -312,6 +297,27 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
             for segment in segments:
                 segment.damaged = _damaged(segment, content)
         return segments
+    finally:
+        system.close_read(descriptor)
+
+
+def key_columns(path: str) -> Iterator[bytes]:
+    """The keys of a pack, joined, a segment at a time; nothing vouches for them.
+
+    Raises
+    ------
+    TornPack
+        If it is cut off.
+    """
+    descriptor = system.open(path, system.READ)
+    try:
+        size = system.fstat(descriptor).st_size
+        start = 0
+        while start < size:
+            head = read_exactly(descriptor, _HEADER.size, start)
+            control, payload = _sizes(head, size - start)
+            yield read_exactly(descriptor, 32 * _HEADER.unpack(head)[4], start + _HEADER.size + _DETAILS_SIZE.size)
+            start += _HEADER.size + control + payload
     finally:
         system.close_read(descriptor)
 
@@ -371,25 +377,3 @@ def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: 
 
 def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes) -> bytes:
     return key.sign(_PURPOSE, family, blake3(control).digest(), _HEADER.pack(*fixed, b"")[:40])
-
-
-def _fields(*fields: Any) -> tuple[Any, ...]:
-    return fields
-
-
-_CODE = many(row(_fields, TEXT, TEXT))
-_READ = row(Read, TEXT, one_of(get_args(Kind)), COUNT, WHOLE, WHOLE, BYTES, TRUTH)
-_SHAPES = many(row(_fields, many(TEXT), _CODE, many(_READ)), list)
-_PARTS = many(row(_fields, scalar((str, int), lambda _: True, "a name or a number"), DIGEST, _CODE))
-
-
-def _parts_to(stored: Stored) -> bytes:
-    if stored.parts is None:
-        return b""
-    code = stored.part_code
-    return dump(_PARTS, [(name, digest, code.get(name, ())) for name, digest in stored.parts.items()])
-
-
-def _parts_from(data: bytes) -> tuple[dict[Any, bytes], dict[Any, Code]]:
-    parts = load(_PARTS, data)
-    return {name: digest for name, digest, _ in parts}, {name: code for name, _, code in parts if code}

@@ -22,8 +22,7 @@ from joblib import StoreBackendBase, register_store_backend
 
 from jpipe.errors import JpipeError
 from jpipe.store.format.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
-from jpipe.store.joblib_details import ItemInfo, excess
-from jpipe.store.livecode import function_of_caller, text_for
+from jpipe.store.joblib_details import ItemInfo, excess, function_of_caller, text_for
 from jpipe.store.store import Store
 
 __all__ = ["JpipeStoreBackend", "register"]

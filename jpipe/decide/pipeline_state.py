@@ -17,6 +17,7 @@ from jpipe.decide.call_keys import CallKeys
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.chained_maps import ElementIndex, is_streamed_to, streams
 from jpipe.decide.equal_items import EqualItems, SharedResult
+from jpipe.decide.file_traffic import FileTraffic
 from jpipe.decide.item_numbers import ItemNumbers
 from jpipe.decide.occurrences import Occurrences
 from jpipe.decide.record_lookup import RecordLookup, count_argument, item_count
@@ -89,6 +90,7 @@ class PipelineState:
         self._digester = Digester(fingerprinter, lookup.files, self.results.digest_of)
         written = self._digester.written
         self.keys = CallKeys(Occurrences(layout, states, fingerprints, written, lookup.item_keys, places))
+        self.traffic = FileTraffic(states)
         self._equal = EqualItems() if once else None
         self._unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
@@ -240,6 +242,7 @@ class PipelineState:
         for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
             if isinstance(answer, Record):
                 state.item_recorded(index, answer)
+                self.traffic.saw(state, index, answer.reads)
             elif answer is not None:
                 state.item_cached(index, *answer)
             elif (accepted := self._accepted(state, index)) is not None:
@@ -279,6 +282,7 @@ class PipelineState:
     ) -> None:
         """Take the result of an item that ran; `is_kept` where it was recorded. Call `work_off` afterwards."""
         state.item_ran(index, stored, reads, seconds, is_kept=is_kept)
+        self.lookup.written(reads)
         self._agenda.append((self._done, (state, [index])))
         result = SharedResult(stored, reads, is_kept)
         for other, position in self._equal.ran(state.keys[index], result) if self._equal is not None else ():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from jpipe.decide.call_state import CallState
@@ -9,6 +11,7 @@ from jpipe.decide.executed_families import ExecutedFamilies
 from jpipe.decide.rebuilder import Question, decide
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Executed
+from jpipe.history.outputs import shared_outputs
 from jpipe.store import MissingEntry, Record, Store
 from jpipe.store.family import Matches
 
@@ -66,6 +69,11 @@ class RecordLookup:
         self._distrusted = distrusted if distrusted is not None else set()
         self._unchanged: dict[Read, bool] = {}
 
+    @functools.cached_property
+    def shared(self) -> frozenset[str]:
+        """Files that several items wrote, as runs have seen: of them only counts that they are there."""
+        return shared_outputs(self.store)
+
     def keeps(self, state: CallState) -> bool:
         """Whether the results of a call are looked up and recorded."""
         return state.call.step.declared.cache and not any(self._states[number].held for number in state.call.needs)
@@ -74,8 +82,17 @@ class RecordLookup:
         """Whether a file is as it was read; asked once a run for each."""
         known = self._unchanged.get(read)
         if known is None:
-            known = self._unchanged[read] = self.files.unchanged(read)
+            known = self.files.unchanged(read)
+            if not known and read.written and read.path in self.shared:
+                known = os.path.exists(self.files.full(read.path))
+            self._unchanged[read] = known
         return known
+
+    def written(self, reads: Iterable[Read]) -> None:
+        """Look anew at files that an item wrote."""
+        paths = {read.path for read in reads if read.written}
+        for read in [read for read in self._unchanged if read.path in paths] if paths else ():
+            del self._unchanged[read]
 
     # -- items ---------------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def headline(failure: Failure) -> Line:
 def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> list[Line]:
     """One failure, whole."""
     lines = [_title(failure), ()]
-    if failure.kind in ("raised", "unstorable") or failure.frames:
+    if failure.kind in ("raised", "unstorable", "hidden") or failure.frames:
         lines += _traceback(failure, tb)
     lines += _memory(failure)
     lines += _remedy(failure, commands)

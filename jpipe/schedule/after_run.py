@@ -16,6 +16,7 @@ from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.history.journal_writer import FiledCall, StepResult
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
+from jpipe.history.outputs import note_shared_outputs
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan
@@ -116,6 +117,7 @@ def _remember(
 ) -> bool:
     """Leave behind what later runs compare with, and what its results are; False when that is as it was."""
     session.fingerprinter.save()
+    note_shared_outputs(session.store, pipeline_state.traffic.shared)
     calls = _noted_calls(session, pipeline_state)
     if outcome is Outcome.CACHED and session.last_run.run:
         if _keys(calls) == _keys(session.last_run.calls):

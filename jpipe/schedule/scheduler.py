@@ -30,7 +30,7 @@ from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
-from jpipe.system.error_record import WorkersLost
+from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
 from jpipe.worker.run_chunk import run_work
@@ -286,7 +286,13 @@ class Scheduler:
         over = [item for item in receipt.items if not item.interrupted]
         for item in over:
             state, index = chunk.items[item.position]
-            if item.stored is not None:
+            hidden = self._pipeline_state.traffic.saw(state, index, item.reads) if item.reads else None
+            if hidden is not None:
+                item.stored, item.error = None, ErrorRecord("hidden", "HiddenInputError", hidden.message)
+                receipt.records = [(at, record) for at, record in receipt.records if at != item.position]
+                self._fail(chunk.queue, (state, index), item, worker)
+                failed += 1
+            elif item.stored is not None:
                 self._item_results.done(state, index, item)
                 is_kept = item.changed is None
                 self._pipeline_state.ran(state, index, item.stored, item.reads, item.seconds, is_kept=is_kept)

@@ -32,6 +32,8 @@ class NoteKind(StrEnum):
     """Which code the results of a step depended on when it ran; named by the step."""
     MORE = "more"
     """That code ran which a fingerprint does not lead to; named by the fingerprint."""
+    OUTPUTS = "outputs"
+    """Files that several items wrote."""
     PIPELINE = "pipelines"
     """What is known of a pipeline between its runs; named by the pipeline."""
 

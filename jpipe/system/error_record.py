@@ -43,7 +43,8 @@ class ErrorRecord(NamedTuple):
     Parameters
     ----------
     kind
-        ``"raised"``, ``"timeout"``, ``"unstorable"`` or ``"differs"`` (its process had not what the key was made of).
+        ``"raised"``, ``"timeout"``, ``"unstorable"``, ``"differs"`` (its process had not what the key was made of) or
+        ``"hidden"`` (it read what another step writes, without taking its result).
     error_type, message
         Class name and text.
     traceback

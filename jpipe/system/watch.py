@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as stats
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jpipe.files import FileDigests, Read
 from jpipe.system.input_files import Boundary
@@ -14,6 +14,8 @@ from jpipe.system.looks import original
 __all__ = ["Watch"]
 
 Seen = tuple[int, int] | None
+LARGEST_OUTPUT = 256 << 20
+"""Of larger files that an item makes only the size counts, bytes."""
 
 
 class Watch:
@@ -122,7 +124,7 @@ class Watch:
 
     def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
         """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
-        if not (self.opened or self.updated or self.seen or self.uses_folder):
+        if not (self.opened or self.updated or self.seen or self.uses_folder or self.written):
             return (), None
         for path, before in self.updated.items():
             if _seen(path) == before:
@@ -150,11 +152,30 @@ class Watch:
                 reads.append(self._afterwards(read, path, digests) if kind == "list" else read)
         if self.uses_folder and reads:
             reads.append(digests.here(self.folder))
+        beside = os.path.dirname(digests.root) + os.sep
+        if beside.count(os.sep) > 2 and any(os.path.normpath(read.path).startswith(beside) for read in reads):
+            # Named from where the project lies: in another place it is another file.
+            reads.append(digests.bound())
+        reads += self._outputs(digests, boundary, started_ns)
         return tuple(reads), changed
 
+    def _outputs(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> Sequence[Read]:
+        """The files that the item made; of those of which something may be older, only that they are there."""
+        found = []
+        for path, is_new in sorted(self.written.items()):
+            size = (_seen(path) or (0, 0))[1]
+            if _is_folder(path) or _seen(path) is None or not boundary.counts(path, started_ns):
+                continue
+            if is_new and size <= LARGEST_OUTPUT:
+                found.append(digests.read(path, relative=path in self.relative, written=True))
+            else:
+                traits = "s" if is_new else ""
+                found.append(digests.status(path, traits, relative=path in self.relative, written=True))
+        return found
+
     def _is_known(self, kind: str, path: str) -> bool:
-        """Whether a look tells no more than what was opened or listed: that it is there, what it is, its size."""
-        return kind == "look" and (path in self.opened or path in self.listed) and self.looks[path] in ("", "s")
+        """Whether a look tells no more than what was listed: that it is there, and what it is."""
+        return kind == "look" and path in self.listed and self.looks[path] in ("", "s")
 
     def _afterwards(self, read: Read, path: str, digests: FileDigests) -> Read:
         """A listing as it was, or with what the item itself made in the folder."""

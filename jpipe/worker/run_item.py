@@ -30,6 +30,7 @@ from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.folder import own_folder
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
+from jpipe.worker.named_folders import names_folder
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
@@ -152,6 +153,8 @@ class Execution:
         written = {self.files.full(os.path.abspath(path)) for path in outputs}
         reads = tuple(read for read in reads if self.files.full(read.path) not in written)
         receipt.reads = reads + tuple(self.files.read(path, written=True) for path in sorted(written))
+        if names_folder(stored.where, self.work.store, step.root):
+            receipt.reads += (self.files.bound(),)
         receipt.stored = stored
         receipt.summary = outcome_of(value) if self.work.tells_result else ""
         self.receipt.paths += stored.paths

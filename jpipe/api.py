@@ -16,7 +16,7 @@ from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Observer
 from jpipe.model.plan import Plan
 from jpipe.model.run_report import Run
-from jpipe.schedule.after_run import is_last_run, plan_of
+from jpipe.schedule.after_run import is_last_run, plan_of, results_in_short
 from jpipe.schedule.run import run_pipeline
 from jpipe.schedule.run_request import RunRequest
 
@@ -161,7 +161,7 @@ def plan(
     made = plan_of(session, pipeline_state)
     session.fingerprinter.save()
     if asked is not None and made.up_to_date and is_last_run(session, pipeline_state):
-        leave_answer(asked, session, pipeline_state, made)
+        leave_answer(asked, session, pipeline_state, made, results_in_short(pipeline_state))
     return made
 
 

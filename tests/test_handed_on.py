@@ -48,7 +48,7 @@ WRITES = {
     "joblib": ("joblib.dump(n, 'o')[0]", "joblib.load(path)"),
     "copy": ("shutil.copy(written('p', str(n)), 'o')", "open(path).read()"),
     "descriptor": (
-        "os.write(os.open('o', os.O_CREAT | os.O_TRUNC | os.O_WRONLY), b'%d' % n) and 'o'",
+        "os.write(os.open('o', os.O_CREAT | os.O_WRONLY), b'%d' % n) and 'o'",
         "open(path).read()",
     ),
     "absolute": ("os.path.abspath(written('o', str(n)))", "open(path).read()"),

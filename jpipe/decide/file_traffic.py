@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -37,6 +38,11 @@ class HiddenInput(NamedTuple):
         )
 
 
+def _top(path: str) -> str:
+    """The folder of the project that a file is below, if any: that of a cache."""
+    return path.partition("/")[0] if "/" in path and not os.path.isabs(path) else ""
+
+
 class FileTraffic:
     """Who wrote and who read which file.
 
@@ -60,6 +66,7 @@ class FileTraffic:
         reads = tuple(reads)
         # Who looks first whether a file is there can do without it: so do caches within steps.
         tried = {read.path for read in reads if read.kind == "status"}
+        tried |= {top for path in tried if (top := _top(path))}
         for read in reads:
             if read.written:
                 writers = self._writers[read.path]
@@ -69,7 +76,7 @@ class FileTraffic:
                 for reader in self._readers.get(read.path, ()):
                     if reader != own and own not in self._all_needs(reader):
                         found = found or self._hidden(read.path, own, reader)
-            elif read.kind in ("file", "missing") and read.path not in tried:
+            elif read.kind in ("file", "missing") and tried.isdisjoint((read.path, _top(read.path))):
                 self._readers[read.path][own] = None
                 for writer, _ in self._writers.get(read.path, ()):
                     if writer != own and writer not in self._all_needs(own):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -19,7 +19,7 @@ from jpipe.errors import CacheMiss
 from jpipe.history.journal_reader import find_run, runs
 from jpipe.history.last_run import EarlierCall, History
 from jpipe.history.run_index import journal_folder
-from jpipe.store import MissingEntry, Store, UnreadableEntry
+from jpipe.store import MissingEntry, Record, Store, UnreadableEntry
 from jpipe.system.project import default_cache_dir, is_marked
 
 __all__ = ["load", "load_result", "load_step", "place_of_item", "results_of"]
@@ -121,12 +121,22 @@ def _values(store: Store, name: str, call: EarlierCall) -> list[Any]:
     if not records:
         raise CacheMiss(f"a result of {name} is not in the cache any more", hint="run the pipeline again: jpipe run")
     try:
-        if item_count(records[0]) is None:
-            return [store.load(records[0].where)]
-        keys = unpack_keys(store.load(records[0].where))
-        return store.load_many(found[0].where for found in family.find_many(keys))
+        # Newest first; there are several where the files that were read have been others.
+        record = next((one for one in records if one.content == call.content), records[0])
+        if item_count(record) is None:
+            return [store.load(record.where)]
+        items = family.find_many(unpack_keys(store.load(record.where)))
+        return store.load_many(_item_of(record, found).where for found in items)
     except (MissingEntry, IndexError):
         raise CacheMiss(f"a result of {name} is damaged or gone", hint="run the pipeline again: jpipe run") from None
+
+
+def _item_of(whole: Record, items: Sequence[Record]) -> Record:
+    """Of the records of one item the one that a mapped call as a whole holds: what it read, the whole has read."""
+    for item in items:
+        if set(item.reads) <= set(whole.reads):
+            return item
+    return items[0]
 
 
 def _last_calls(store: Store, name: str) -> list[EarlierCall]:

@@ -357,8 +357,6 @@ def _refuse(output: Output, what: str, hint: str) -> NoReturn:
     )
 
 
-
-
 def contains_output(value: Any) -> bool:
     """Whether a captured argument holds an `Output` somewhere in its lists, tuples and dicts."""
     kind = type(value)

@@ -40,7 +40,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 from jpipe.system import inside
 
-__all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "text_of"]
+__all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "digest_of", "text_of"]
 
 SUFFIX = ".jsonl"
 _MOST_BYTES = 16 << 20
@@ -197,7 +197,7 @@ class Journal:
             self._open()
         row = {**self._opening.to_row(), **self._outcome()}
         if results:
-            row["results"] = _digest_of(results)
+            row["results"] = digest_of(results)
         if self._file is not None:
             for result in results:
                 self._write("result", _result(result), always=True)
@@ -352,7 +352,7 @@ def _digits(digest: bytes | None) -> str | None:
     return digest.hex()[:DIGITS] if digest is not None else None
 
 
-def _digest_of(results: Iterable[StepResult]) -> str:
+def digest_of(results: Iterable[StepResult]) -> str:
     """The same for two runs with the same code and the same results."""
     known = blake3()
     for result in results:

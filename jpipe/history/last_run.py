@@ -49,6 +49,8 @@ class EarlierCall(NamedTuple):
         Those of its arguments that are short scalars, as text.
     has_result
         Whether the last run had its result; False for what failed then, and for what it left from runs before.
+    content
+        The digest of that result: there may be others under the key, made of other files. Empty when not known.
     """
 
     family: bytes
@@ -56,6 +58,7 @@ class EarlierCall(NamedTuple):
     arguments: Mapping[str, bytes]
     texts: Mapping[str, str] = {}
     has_result: bool = True
+    content: bytes = b""
 
 
 def with_earlier(now: Sequence[EarlierCall], before: Sequence[EarlierCall]) -> list[EarlierCall]:
@@ -202,7 +205,7 @@ _PARTS = many(
         many(row(_use, TEXT, TEXT)),
     )
 )
-_CALL = row(EarlierCall, DIGEST, DIGEST, table(BYTES), table(TEXT), TRUTH)
+_CALL = row(EarlierCall, DIGEST, DIGEST, table(BYTES), table(TEXT), TRUTH, BYTES)
 _CALLS = table(many(_CALL, list))
 _RUN = named(LastRun, run=TEXT, when=NUMBER, calls=_CALLS, failed=many(DIGEST, frozenset), seconds=table(NUMBER))
 _FAMILIES = many(DIGEST, list)

@@ -14,7 +14,8 @@ from jpipe.decide.item_labels import label_of
 from jpipe.decide.make_plan import make_plan
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.history.journal_writer import FiledCall, StepResult
+from jpipe.digest import combine
+from jpipe.history.journal_writer import FiledCall, StepResult, digest_of
 from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
 from jpipe.history.outputs import note_shared_outputs
 from jpipe.model.events import Observer
@@ -26,7 +27,7 @@ from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.upkeep import tidy
 from jpipe.store import MissingEntry
 
-__all__ = ["FinishedRun", "is_last_run", "leave_behind", "plan_of", "results_of"]
+__all__ = ["FinishedRun", "is_last_run", "leave_behind", "plan_of", "results_in_short", "results_of"]
 
 
 class FinishedRun(NamedTuple):
@@ -91,6 +92,11 @@ def results_of(pipeline_state: PipelineState, *, with_places: bool) -> list[Step
     ]
 
 
+def results_in_short(pipeline_state: PipelineState) -> str:
+    """What the index of runs notes of the results of a run."""
+    return digest_of(results_of(pipeline_state, with_places=False))
+
+
 def _places_of(states: Sequence[CallState]) -> tuple[FiledCall, ...]:
     """Where the results of a step's calls are; of a step with very many items without their names and digests."""
     items = sum(state.count or 0 for state in states)
@@ -130,9 +136,23 @@ def _remember(
     return True
 
 
-def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[bytes]]:
+def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[tuple[bytes, bytes]]]:
     """By step, the keys of its calls that have results."""
-    return {step: {call.key for call in entries if call.has_result} for step, entries in calls.items() if entries}
+    return {
+        step: {(call.key, call.content) for call in entries if call.has_result}
+        for step, entries in calls.items()
+        if entries
+    }
+
+
+def _content(state: CallState) -> bytes:
+    """The digest of what a call gave; of a mapped call, of all its items."""
+    contents = [content for content in state.contents if content is not None]
+    if not state.call.is_mapped:
+        return contents[0] if contents else b""
+    if state.record is not None and not contents:
+        return state.record.content
+    return combine("list", contents) if state.is_done else b""
 
 
 def _failed(session: PipelineSession, pipeline_state: PipelineState, item_results: ItemResults) -> frozenset[bytes]:
@@ -155,7 +175,9 @@ def _noted_calls(session: PipelineSession, pipeline_state: PipelineState) -> dic
         entries = calls[state.call.step.name]
         for family, key in _filed(state):
             if len(entries) < LastRun.LIMIT:
-                entries.append(EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done))
+                entries.append(
+                    EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done, _content(state))
+                )
     before = session.last_run.calls
     return {step: with_earlier(entries, before.get(step, ())) for step, entries in calls.items()}
 
@@ -182,6 +204,6 @@ def _leave_answer(
             for family in {state.fingerprint.digest for state in pipeline_state.states.values()}:
                 session.store.family(family).refresh()
             pipeline_state.begin()
-        leave_answer(asked, session, pipeline_state, plan_of(session, pipeline_state))
+        leave_answer(asked, session, pipeline_state, plan_of(session, pipeline_state), results_in_short(pipeline_state))
     except MissingEntry:
         return

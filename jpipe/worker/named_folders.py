@@ -40,10 +40,6 @@ def names_folder(where: Any, store: Store, folder: str) -> bool:
 @functools.lru_cache(maxsize=8)
 def _patterns(folder: str) -> tuple[list[bytes], list[bytes]]:
     """What to look for: the path in the ways that texts are kept, and its parts as pickled paths keep them."""
-    texts = [
-        os.fsencode(folder),
-        folder.encode("utf-32-le", "surrogatepass"),
-        folder.encode("utf-16-le", "surrogatepass"),
-    ]
+    texts = [os.fsencode(folder), *(folder.encode(code, "surrogatepass") for code in ("utf-32-le", "utf-16-le"))]
     names = [os.fsencode(part) for part in Path(folder).parts[1:]]
     return texts, [b"\x8c" + bytes([len(name)]) + name for name in names if len(name) < 256] or texts

@@ -27,8 +27,16 @@ MOST_FILES = 20_000
 _OF_SYSTEM = () if os.name == "nt" else ("/proc/", "/sys/", "/dev/")
 
 
-def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: PipelineState, plan: Plan) -> None:
-    """Leave the answer that everything is up to date, if it is and if that can be told again from the outside."""
+def leave_answer(
+    asked: Asked, session: PipelineSession, pipeline_state: PipelineState, plan: Plan, results: str
+) -> None:
+    """Leave the answer that everything is up to date, if it is and if that can be told again from the outside.
+
+    Parameters
+    ----------
+    results
+        What the run gave, as the index of runs notes it.
+    """
     if not plan.up_to_date or obstacles(session):
         return
     facts = Facts()
@@ -59,7 +67,7 @@ def leave_answer(asked: Asked, session: PipelineSession, pipeline_state: Pipelin
     if expiring:
         return
     try:
-        write(asked, facts, answer_of(session, pipeline_state, plan), session.store.disk.key)
+        write(asked, facts, answer_of(session, pipeline_state, plan, results), session.store.disk.key)
     except OSError:
         return
 
@@ -76,14 +84,14 @@ def obstacles(session: PipelineSession) -> list[str]:
     return list(found)
 
 
-def answer_of(session: PipelineSession, pipeline_state: PipelineState, plan: Plan) -> dict[str, Any]:
+def answer_of(session: PipelineSession, pipeline_state: PipelineState, plan: Plan, results: str) -> dict[str, Any]:
     """What is said again."""
     return {
         "pipeline": session.pipeline.name,
         "calls": call_sites([state.call for state in pipeline_state.states.values()]),
         "cache_dir": str(session.store.root),
         "plan": plan.to_dict(),
-        "row": session.opening("").to_row(),
+        "row": {**session.opening("").to_row(), "results": results},
         "last_run": last_run_at(session.history.place_of_run(session.identity)),
     }
 

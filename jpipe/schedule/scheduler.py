@@ -20,6 +20,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
+from jpipe.schedule.hidden_inputs import refuse_hidden_inputs
 from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
 from jpipe.schedule.isolation import needs_process, opens_debugger
 from jpipe.schedule.item_results import ItemResults
@@ -30,7 +31,7 @@ from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
-from jpipe.system.error_record import ErrorRecord, WorkersLost
+from jpipe.system.error_record import WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
 from jpipe.worker.run_chunk import run_work
@@ -286,13 +287,8 @@ class Scheduler:
         over = [item for item in receipt.items if not item.interrupted]
         for item in over:
             state, index = chunk.items[item.position]
-            hidden = self._pipeline_state.traffic.saw(state, index, item.reads) if item.reads else None
-            if hidden is not None:
-                item.stored, item.error = None, ErrorRecord("hidden", "HiddenInputError", hidden.message)
-                receipt.records = [(at, record) for at, record in receipt.records if at != item.position]
-                self._fail(chunk.queue, (state, index), item, worker)
-                failed += 1
-            elif item.stored is not None:
+            refuse_hidden_inputs(self._pipeline_state.traffic, state, index, item, receipt)
+            if item.stored is not None:
                 self._item_results.done(state, index, item)
                 is_kept = item.changed is None
                 self._pipeline_state.ran(state, index, item.stored, item.reads, item.seconds, is_kept=is_kept)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from jpipe.decide.call_state import CallState
 from jpipe.decide.file_traffic import FileTraffic
+from jpipe.schedule.chunks import Chunk
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.messages import ItemReceipt, Receipt
 
-__all__ = ["refuse_hidden_inputs"]
+__all__ = ["finished_items"]
 
 
-def refuse_hidden_inputs(
-    traffic: FileTraffic, state: CallState, index: int, item: ItemReceipt, receipt: Receipt
-) -> None:
-    """Make the item a failed one where it is so; its record is not filed then."""
-    if item.stored is None or not item.reads:
-        return
-    hidden = traffic.saw(state, index, item.reads)
-    if hidden is not None:
-        item.stored, item.error = None, ErrorRecord("hidden", "HiddenInputError", hidden.message)
-        receipt.records = [(position, record) for position, record in receipt.records if position != item.position]
+def finished_items(traffic: FileTraffic, chunk: Chunk, receipt: Receipt) -> list[ItemReceipt]:
+    """The items of a chunk that came to an end; those that are refused have failed, and no record of them is filed."""
+    over = [item for item in receipt.items if not item.interrupted]
+    for item in over:
+        hidden = traffic.saw(*chunk.items[item.position], item.reads) if item.stored is not None else None
+        if hidden is not None:
+            item.stored, item.error = None, ErrorRecord("hidden", "HiddenInputError", hidden.message)
+            receipt.records = [(position, record) for position, record in receipt.records if position != item.position]
+    return over

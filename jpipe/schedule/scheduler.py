@@ -20,7 +20,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
-from jpipe.schedule.hidden_inputs import refuse_hidden_inputs
+from jpipe.schedule.hidden_inputs import finished_items
 from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
 from jpipe.schedule.isolation import needs_process, opens_debugger
 from jpipe.schedule.item_results import ItemResults
@@ -284,10 +284,9 @@ class Scheduler:
         worker = self._in_flight.folder.number_of(receipt.pid)
         self._in_flight.losses.cleared(chunk)
         failed = 0
-        over = [item for item in receipt.items if not item.interrupted]
+        over = finished_items(self._pipeline_state.traffic, chunk, receipt)
         for item in over:
             state, index = chunk.items[item.position]
-            refuse_hidden_inputs(self._pipeline_state.traffic, state, index, item, receipt)
             if item.stored is not None:
                 self._item_results.done(state, index, item)
                 is_kept = item.changed is None

@@ -97,3 +97,28 @@ def test_values_arrive_as_they_were_given(project: Project) -> None:
     )
     done = project.python("driver.py")
     assert (done.exit_code, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_a_value_that_is_never_the_same_is_named_with_the_remedy(project: Project) -> None:
+    project.write("""
+        import os
+        from jpipe import pipeline, step
+        class Keeps:
+            def __init__(self): self.words = ["a"]
+            def __getstate__(self): return {"words": self.words, "place": os.urandom(8)}
+        class Space:
+            def __init__(self): self.low = 1
+            def __reduce__(self): return rebuilt, (self.low, os.getpid(), os.urandom(4))
+        def rebuilt(*given): return Space()
+        @step
+        def fit(x): return {"model": [Keeps()]}
+        @step
+        def search(space): return space["C"].low
+        @pipeline
+        def main(): return fit(1), search({"C": Space()})
+    """)
+    for jobs in (1, 2):
+        said = project.run(f"-j{jobs}", "--force", "fit", json=False).stderr
+        assert "result['model'][0]" in said and "hash=" in said, said
+    why = project.command("plan", "--why").stdout + project.command("plan", "--why").stderr
+    assert "space['C']" in why and "hash=" in why, why

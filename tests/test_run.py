@@ -15,7 +15,7 @@ from joblib import parallel_config
 
 import jpipe
 from jpipe import pipeline, step
-from jpipe.errors import CacheMiss, OutOfDateError, StepError
+from jpipe.errors import CacheMiss, OutOfDateError
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -466,35 +466,29 @@ class Unloadable(Exception):
         super().__init__(f"{code}: {reason}")
 
 
-def test_a_result_that_cannot_be_unpickled_is_made_once_and_told(tmp_path: Path) -> None:
-    cache, made = tmp_path / "c", tmp_path / "made"
+def test_a_result_that_cannot_be_unpickled_is_kept_for_its_run_and_told(tmp_path: Path) -> None:
+    cache, said = tmp_path / "c", []
 
     @step
     def error() -> Exception:
-        with made.open("a") as file:
-            file.write("made\n")
         return Unloadable(4, "four")
+
+    @step
+    def text(error: Exception) -> str:
+        return str(error)
 
     @pipeline
     def main() -> Any:
-        return consume(error())
+        return text(error()), error()
 
-    @pipeline
-    def alone() -> Any:
-        return error()
-
-    with pytest.raises(StepError, match="cannot be unpickled"):
-        _ = run(main, cache).value
-    for load in (
-        lambda: run(alone, cache).value,
-        lambda: run(alone, cache)["error"],
-        lambda: jpipe.load(error, cache_dir=cache),
-    ):
-        with pytest.raises(CacheMiss):
-            load()
-    assert made.read_text() == "made\n"
-    with jpipe.cached(tmp_path / "other"), pytest.raises(StepError, match="cannot be loaded again"):
-        error()
+    found, again = run(main, cache, observer=said.append).value
+    assert (found, str(again), type(again)) == ("4: four", "4: four", Unloadable)
+    assert any("can be pickled, and not unpickled" in getattr(event, "message", "") for event in said)
+    assert run(main, cache).value[0] == "4: four"
+    with pytest.raises(CacheMiss):
+        jpipe.load(error, cache_dir=cache)
+    with jpipe.cached(tmp_path / "other"):
+        assert isinstance(error(), Unloadable)
 
 
 def test_what_a_failed_run_has_no_result_of_is_a_miss(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.rebuilder import ArgumentChange, Evidence, is_expired, reasons
-from jpipe.define.layout import Call, Output, needs_of
+from jpipe.define.layout import Call, Output, contains_output, needs_of
+from jpipe.digest.unstable import REMEDY, unstable_part
 from jpipe.fingerprint import Change, Part
 from jpipe.fingerprint.named_changes import code_changes, parts_that_ran
 from jpipe.history.last_run import EarlierCall, History, LastRun
@@ -173,7 +174,17 @@ class Explainer:
         for name in constant or differing:
             upstream = next((need.call.step.name for need in needs_of(_element(state.call, name, index))), None)
             detail = _detail(earlier.texts.get(name), texts.get(name), is_new or not constant)
+            if upstream is None and texts.get(name) is None:
+                detail = self._why_unstable(state, index, name) or detail
             yield ArgumentChange(name, upstream, file, state.call.location.line, None if upstream else detail)
+
+    def _why_unstable(self, state: CallState, index: int, name: str) -> str | None:
+        """That an argument is never the same, where that is so."""
+        value = _element(state.call, name, index)
+        if contains_output(value) or type(value) in (str, int, float, bytes, bool):
+            return None
+        found = unstable_part(value, hashers=state.call.step.declared.hash, name=name)
+        return None if found is None else f"the digest of {found} is another one in each process: {REMEDY}"
 
     def _changes(self, state: CallState, family: bytes) -> tuple[Change, ...]:
         now = state.fingerprint

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from jpipe.decide.call_state import CallState
 from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.digest.unstable import REMEDY
 from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.schedule.chunks import Chunk
@@ -66,6 +67,7 @@ class ItemResults:
         self._told: Counter[str] = Counter()
         self._last: set[int] | None = None
         self.complaints: list[str] = []
+        self._unstable: set[str] = set()
 
     def follow(self, pipeline_state: PipelineState) -> None:
         """Take numbers and labels of items from this state from now on."""
@@ -88,6 +90,15 @@ class ItemResults:
                 Notice(
                     f"{step}() returned what cannot be stored, kept for this run only: {first}",
                     hint.strip().removeprefix("hint: "),
+                    step,
+                )
+            )
+        if item.unstable is not None and step not in self._unstable:
+            self._unstable.add(step)
+            self._emit(
+                Notice(
+                    f"the digest of what {step}() returned is another one in each process: {item.unstable}",
+                    REMEDY,
                     step,
                 )
             )

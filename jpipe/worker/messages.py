@@ -186,6 +186,8 @@ class ItemReceipt:
         It was not executed: another run had finished it meanwhile.
     summary
         What the result is, in a few words, where `Work.tells_result`.
+    unstable
+        A part of the result whose digest is another one in a copy.
     interrupted
         Ctrl-C stopped it, or it was not started because the run is to stop.
     """
@@ -201,6 +203,7 @@ class ItemReceipt:
     found: bool = False
     interrupted: bool = False
     summary: str = ""
+    unstable: str | None = None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from types import CoroutineType, FunctionType
 from typing import Any
 
 from jpipe.define.step import Step
+from jpipe.digest.unstable import unstable_part
 from jpipe.errors import ItemTimeoutError, UndigestibleError, UnstorableResult
 from jpipe.files import File
 from jpipe.model.step_options import StepOptions
@@ -142,7 +143,7 @@ class Execution:
                 fingerprint=code_below(step.root, self.work.store),
             )
             if type(value) not in _PLAIN:
-                self._refuse_unloadable(stored)
+                receipt.unstable = self._look_at(value, stored)
         except (UnstorableResult, UndigestibleError) as error:
             if not self.work.in_main:
                 raise
@@ -162,24 +163,26 @@ class Execution:
             record = NewRecord(item.key, stored, item.digests, receipt.reads, receipt.seconds, receipt.peak_memory)
             self.receipt.records.append((receipt.position, record))
 
-    def _refuse_unloadable(self, stored: Stored) -> None:
-        """Raise `UnstorableResult` for a value that was pickled and cannot be unpickled.
+    def _look_at(self, value: Any, stored: Stored) -> str | None:
+        """What of a value has another digest when it comes back; raise `UnstorableResult` where it does not.
 
         Each value is looked at that holds classes of the user's, of others the first ones of a step.
         """
-        family = self.work.step.family
+        step, family = self.work.step, self.work.step.family
         is_enough = _looked_at.get(family, 0) >= _LOOKED_AT and not stored.code
         if is_enough or stored.nbytes > _LOOKED_AT_UP_TO:
-            return
+            return None
         _looked_at[family] = _looked_at.get(family, 0) + 1
         try:
-            self.work.store.load(stored.where)
+            copy = self.work.store.load(stored.where)
         except UnreadableEntry as error:
             raise UnstorableResult(
                 f"result can be pickled, and not unpickled: {error}",
                 path="result",
                 hint="return something else in its place, or have its __reduce__ give what its __init__ takes",
             ) from error
+        is_first = _looked_at[family] <= _LOOKED_AT
+        return unstable_part(value, copy, hashers=step.hashers.value) if is_first else None
 
     def _file(self, file: File, outputs: list[str]) -> tuple[str, str, bytes]:
         """What counts of a `File` in a result: its path as written and its content."""

@@ -11,8 +11,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from blake3 import blake3
-
 __all__ = ["LARGE", "LargeValues", "asked_once"]
 
 LARGE = 256
@@ -72,6 +70,8 @@ def _is_same(known: tuple[Any, Any, bytes | None], value: Any, store: dict[int, 
 
 def _stamp(value: Any) -> bytes:
     """A digest of plain data, exact to the type; empty where there is something else in it."""
+    from blake3 import blake3  # seldom needed, and `import jpipe` would wait for it
+
     try:
         # Version 2 does not tell whether two parts are one object.
         return blake3(marshal.dumps(value, 2)).digest()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jpipe.errors import UsageError, did_you_mean
-from jpipe.settings.declared import bytes_of
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -208,6 +207,8 @@ def parse_bytes(value: int | str, name: str = "size") -> int:
     UsageError
         For anything else.
     """
+    from jpipe.settings.declared import bytes_of  # `import jpipe` needs no settings
+
     try:
         return bytes_of(value)
     except ValueError:

@@ -39,6 +39,9 @@ import sys; sys.addaudithook = lambda hook, add=sys.addaudithook: add(setattr(ho
 """
 """Python keeps the tracer out of audit hooks that do not ask for it. As a .pth file, this reaches every process."""
 
+KNOWN_GOOD = ROOT / "constraints" / "test.txt"
+"""Versions of all that the tests need, so that a release of a dependency breaks nobody's first run of them."""
+
 PEERS = ("diskcache", "exca", "checkpointer", "pipefunc")
 """Other tools for the benchmarks; one that does not install is left out of the tables."""
 
@@ -94,12 +97,24 @@ def tests(session: nox.Session) -> None:
     to all. Tests kill processes and race them against each other, so what fails beside others is tried once more alone.
     """
     is_own = session.python == PYTHONS[0]
-    session.install(*([".[test]"] if is_own else [".", *FEW]))
+    if is_own:
+        install_known_good(session)
+    else:
+        session.install(".", *FEW)
     chosen = ["-m", EVERYDAY, *(session.posargs or ([] if is_own else BOUND_TO_PYTHON))]
     try:
         session.run("pytest", "-n", "2", *chosen)
     except CommandFailed:
         session.run("pytest", "--last-failed", *chosen)
+
+
+def install_known_good(session: nox.Session) -> None:
+    """jpipe and what its tests need, in known versions where this Python and system have builds of them."""
+    try:
+        session.install(".[test]", "-c", str(KNOWN_GOOD))
+    except CommandFailed:
+        session.warn(f"the versions in {KNOWN_GOOD.name} do not all install here: taking those that pip finds")
+        session.install(".[test]")
 
 
 @nox.session(python=PYTHONS[1:], download_python="never")
@@ -196,6 +211,22 @@ def docs(session: nox.Session) -> None:
     """The documentation as a web site in site/; a warning is an error."""
     session.install(".[docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", "site", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], download_python="never")
+def package(session: nox.Session) -> None:
+    """The sdist, and the wheel made of it, in dist/; tried where nothing else is: a first pipeline runs, once."""
+    dist, empty = ROOT / "dist", Path(session.create_tmp()) / "empty"
+    for folder in (dist, empty):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT))
+    session.run("python", "-m", "venv", str(empty / "venv"))
+    python = str(next((empty / "venv").glob("*/python*")))
+    session.run(python, "-m", "pip", "install", "--quiet", *map(str, dist.glob("*.whl")), external=True)
+    with session.chdir(empty):
+        for command in (["init"], ["run"], ["status", "--check"], ["run", "--frozen"]):
+            session.run(python, "-I", "-m", "jpipe", *command, external=True)
 
 
 @nox.session

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 import jpipe
 from jpipe.cli.command_line import group
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES = sorted([*AT_THE_TOP, *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
 
 def page(name: str) -> str:
@@ -135,6 +140,56 @@ def test_code_in_the_documentation_is_python(path: Path) -> None:
     for block in blocks(path.read_text("utf-8"), "python"):
         source = block if not block.startswith(" ") else "if True:\n" + block
         ast.parse(source)
+
+
+def test_each_page_is_in_the_contents() -> None:
+    listed = set()
+    for index in DOCS.rglob("index.md"):
+        for contents in blocks(index.read_text("utf-8"), "{toctree}"):
+            for entry in (line for line in contents.splitlines() if line and not line.startswith(":")):
+                listed.update(index.parent.glob(f"{entry}.md"))
+    assert set(DOCS.rglob("*.md")) - listed == {DOCS / "index.md"}
+
+
+def test_each_object_that_the_reference_names_is_there() -> None:
+    targets = re.findall(r"^\.\. auto(?:function|class|module):: (.+)$", page("reference/api.md"), re.MULTILINE)
+    assert targets
+    for target in targets:
+        assert pkgutil.resolve_name(target) is not None
+
+
+SESSIONS = re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE)
+
+
+def test_each_session_is_named_for_contributors() -> None:
+    named = re.findall(r"^\| .+ \| `nox -s (\w+)` \|$", AT_THE_TOP[1].read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(SESSIONS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_workflows_call_sessions_that_there_are(path: Path) -> None:
+    called = set()
+    for job in yaml.safe_load(path.read_text("utf-8"))["jobs"].values():
+        matrix = job.get("strategy", {}).get("matrix", {})
+        for line in (step.get("run", "") for step in job["steps"]):
+            for session in re.findall(r"nox -s (.+)", line):
+                called.update(matrix["session"] if "matrix.session" in session else [session.partition("-")[0]])
+    assert called
+    assert called <= set(SESSIONS)
+
+
+def test_known_good_versions_are_of_all_that_the_tests_need_and_within_the_bounds() -> None:
+    lines = (ROOT / "constraints" / "test.txt").read_text("utf-8").splitlines()
+    known = dict(line.split("==") for line in lines if not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    texts = [text for needs in (project["dependencies"], *(extras[name] for name in NEEDED)) for text in needs]
+    needed = [Requirement(text) for text in texts if not text.startswith("jpipe[")]
+    for need in needed:
+        assert need.specifier.contains(known[need.name.lower()]), need
+
+
+NEEDED = ("test", "examples", "frames", "watch", "yaml")
 
 
 def test_the_readmes_test_command_is_the_one_that_ci_runs() -> None:

@@ -90,6 +90,17 @@ def test_results_are_loaded_by_name_parameters_and_run(study: Project) -> None:
     assert result.stdout.splitlines() == ["20 2", "10", "[3, 4]", "run #3 has no such item of fit"], result.stderr
 
 
+def test_another_checkout_in_the_same_cache_is_not_meant(project: Project) -> None:
+    here, there = project.root / "here", project.root / "there"
+    for folder, scale in ((here, 1), (there, 7)):
+        text = textwrap.dedent(STUDY).replace("SCALE = 1", f"SCALE = {scale}")
+        project.write({f"{folder.name}/pipeline.py": text, f"{folder.name}/jpipe.toml": ""})
+        assert project.command("run", "--cache-dir", "../shared", cwd=folder).exit_code == 0
+    shown_here = project.command("show", "best", "--cache-dir", "../shared", "--json", cwd=here)
+    assert json.loads(shown_here.stdout) == {"k": 1, "loss": 1}
+    assert project.command("history", "--cache-dir", "../shared", cwd=here).stdout.count("✓") == 1
+
+
 def test_a_step_is_written_to_a_file(study: Project) -> None:
     result = study.command("show", "fit", "-o", "fit.csv")
     assert (result.exit_code, "wrote fit.csv" in result.stderr) == (0, True)

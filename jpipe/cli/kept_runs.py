@@ -22,7 +22,7 @@ def journals_of(call: Invocation) -> tuple[str, list[RunRow]]:
         When there are none.
     """
     from jpipe.history.journal_reader import runs
-    from jpipe.history.run_index import journal_folder
+    from jpipe.history.run_index import checkout_of, journal_folder
     from jpipe.system.project import find_root
 
     folder = journal_folder(call.cache_dir)
@@ -35,6 +35,10 @@ def journals_of(call: Invocation) -> tuple[str, list[RunRow]]:
         rows = everything
     if call.place.pipeline is not None:
         rows = [row for row in rows if row.pipeline.rpartition(":")[2] == call.place.pipeline]
+    here = checkout_of(root)
+    if any(row.checkout == here for row in rows):
+        # Another checkout may use this cache: its runs gave other results than those of the files here.
+        rows = [row for row in rows if row.checkout in ("", here)]
     if not rows:
         raise NothingSelectedError("there is no run yet", hint=f"{call.commands.text('run')} makes one")
     return folder, rows

@@ -18,7 +18,7 @@ from jpipe.define.selection import calls_meant, steps_meant
 from jpipe.errors import JpipeError, Location, NothingSelectedError, WiringError
 from jpipe.history.journal_writer import Opening, text_of
 from jpipe.history.last_run import History, LastRun, pipeline_id
-from jpipe.history.run_index import commit_of
+from jpipe.history.run_index import checkout_of, commit_of
 from jpipe.system.import_observer import observing
 from jpipe.system.notebook_cells import home_of
 
@@ -92,7 +92,7 @@ class PipelineSession(Session):
         given = tuple(known.arguments)
         known.apply_defaults()
         parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
-        return Opening(run, self.identity, parameters, given, commit_of(self.root), time.time())
+        return Opening(run, self.identity, parameters, given, commit_of(self.root), time.time(), checkout_of(self.root))
 
     def state(self, targets: Sequence[str] = (), *, forced: Iterable[str] = (), **options: Any) -> PipelineState:
         """What is known of the calls of the target steps and of all that they need.

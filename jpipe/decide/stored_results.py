@@ -10,15 +10,12 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import item_count, unpack_keys
 from jpipe.decide.result_digests import unreadable
-from jpipe.decide.run_results import log_with_results, results_in_run
 from jpipe.decide.session import Session
 from jpipe.define.layout import Layout, Output
 from jpipe.define.return_value import filled
 from jpipe.define.step import Step
 from jpipe.errors import CacheMiss
-from jpipe.history.journal_reader import find_run, runs
 from jpipe.history.last_run import EarlierCall, History
-from jpipe.history.run_index import journal_folder
 from jpipe.store import MissingEntry, Record, Store, UnreadableEntry
 from jpipe.system.project import default_cache_dir, is_marked
 
@@ -77,6 +74,11 @@ def _one_or_all(values: list[Any]) -> Any:
 
 def _of_run(store: Store, name: str, run: str | int | None, parameters: Mapping[str, Any]) -> list[Any]:
     """What the items of a step with these parameters gave in a run, default the last that had the step."""
+    # Here, because every run imports this module and only this reads journals.
+    from jpipe.decide.run_results import log_with_results, results_in_run
+    from jpipe.history.journal_reader import find_run, runs
+    from jpipe.history.run_index import journal_folder
+
     folder = journal_folder(store.root)
     rows = runs(folder)
     for row in [find_run(rows, str(run))] if run is not None else reversed(rows):

@@ -44,6 +44,8 @@ class RunRow:
         What had changed since the run before.
     results
         The same text for runs with the same code and results; "" where that was not noted.
+    checkout
+        The same text for runs in the same folder; "" where that was not noted.
     """
 
     number: int
@@ -61,6 +63,7 @@ class RunRow:
     blocked: int
     changed: tuple[str, ...]
     results: str
+    checkout: str
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``history --json`` prints it."""
@@ -233,6 +236,7 @@ def _opened_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "blocked": int(_number(row, "blocked")),
         "changed": _texts(row, "changed"),
         "results": _text(row, "results"),
+        "checkout": _text(row, "checkout"),
     }
 
 

@@ -66,6 +66,8 @@ class Opening(NamedTuple):
         The git commit that was checked out, or "".
     when
         Seconds since 1970.
+    checkout
+        Tells the project's folder from others that use the same cache; "" where that is not known.
     """
 
     run: str
@@ -74,6 +76,7 @@ class Opening(NamedTuple):
     given: tuple[str, ...] = ()
     commit: str = ""
     when: float = 0.0
+    checkout: str = ""
 
     def to_row(self) -> dict[str, Any]:
         """The beginning of the run's row."""
@@ -85,6 +88,7 @@ class Opening(NamedTuple):
             "parameters": dict(self.parameters),
             "given": list(self.given),
             "commit": self.commit,
+            "checkout": self.checkout,
         }
 
 

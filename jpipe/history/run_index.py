@@ -15,7 +15,16 @@ from typing import Any
 
 from jpipe.system import inside
 
-__all__ = ["KEPT_RUNS", "ROWS", "append_row", "commit_of", "journal_folder", "json_line", "open_to_append"]
+__all__ = [
+    "KEPT_RUNS",
+    "ROWS",
+    "append_row",
+    "checkout_of",
+    "commit_of",
+    "journal_folder",
+    "json_line",
+    "open_to_append",
+]
 
 KEPT_RUNS = 100
 """Journals of so many runs are kept, and so many rows of runs that had nothing to do."""
@@ -43,6 +52,13 @@ def append_row(folder: str, row: Mapping[str, Any]) -> None:
         os.close(descriptor)
     if size > _TRIM_ABOVE:
         _trim(path)
+
+
+def checkout_of(root: Path) -> str:
+    """A few digits that tell a project's folder from others, and do not name it: the cache may be shared."""
+    from blake3 import blake3
+
+    return blake3(os.fsencode(root)).hexdigest(6)
 
 
 def commit_of(root: Path) -> str:

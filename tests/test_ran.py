@@ -295,6 +295,19 @@ UNSEEN = {
         def work(x):
             return json.loads("1.5", parse_float=lambda text: helper.inner(x))
     """,
+    "a function that a library keeps": """
+        import helper
+        from joblib import Memory
+        keeping = Memory("kept", verbose=0).cache(helper.inner)
+        def work(x):
+            return keeping(x)
+    """,
+    "a function whose text a library reads": """
+        import helper
+        from joblib import Memory
+        def work(x):
+            return Memory("kept", verbose=0).cache(helper.inner)(x)
+    """,
     "a finaliser": """
         import helper
         class Closing:
@@ -345,6 +358,7 @@ def test_code_that_ran_counts_however_it_was_reached(project: Project, way: str)
         }
     )
     project.run("-j", "1")
+    project.run("-j", "1", "--force", "first")  # what a library has kept, it need not run again
     project.edit("helper.py", "x * 2", "x * 5")
     project.edit("helper.py", "return x\n", "return -x\n")
     assert project.run("-j", "1").ran == {"first": 1}

@@ -6,12 +6,15 @@ nothing is said of one where that cannot be known.
 
 from __future__ import annotations
 
+import linecache
 import sys
+from collections.abc import Iterable
 
 from jpipe.system.code_tracer import Code, tracer
+from jpipe.system.ownership import is_users
 from jpipe.worker.left_state import ModuleState, state_of_modules
 
-__all__ = ["ChunkTrace"]
+__all__ = ["ChunkTrace", "reads_sources"]
 
 _ELSEWHERE = ("numba", "jax", "tensorflow", "torch._dynamo", "pytensor", "taichi", "ray", "pyspark", "distributed")
 """Packages that compile functions of the user's, or run them in other processes, where nothing is told of it."""
@@ -28,8 +31,8 @@ class _Process:
         The fingerprint of the step of the last chunk.
     is_changed
         Whether steps have left something behind in the modules.
-    has_children
-        Whether steps have started processes that they may give work to.
+    is_lost
+        Whether steps have started processes that they may give work to, or done something else that nothing is told of.
     running
         How many chunks run now, in threads.
     """
@@ -38,7 +41,7 @@ class _Process:
         self.first: ModuleState | None = None
         self.family: bytes | None = None
         self.is_changed = False
-        self.has_children = False
+        self.is_lost = False
         self.running = 0
 
 
@@ -72,6 +75,7 @@ class ChunkTrace:
             _process.is_changed = _process.is_changed or _process.first is None or _is_changed(_process.first)
         _process.family = self._family
         self._children = _children()
+        _forget_sources()
         tracer.restart()
 
     def end(self, is_elsewhere: bool) -> frozenset[Code] | None:
@@ -80,17 +84,32 @@ class ChunkTrace:
         Parameters
         ----------
         is_elsewhere
-            Whether the items started processes or made connections.
+            Whether the items started processes, made connections or read source text of the user's.
         """
         if not self._is_followed:
             return None
         _process.running -= 1
         found = tracer.take()
-        _process.has_children = _process.has_children or is_elsewhere or not _children() <= self._children
-        if _process.has_children or any(name in sys.modules for name in _ELSEWHERE):
+        _process.is_lost = _process.is_lost or is_elsewhere or not _children() <= self._children
+        if _process.is_lost or any(name in sys.modules for name in _ELSEWHERE):
             return None
         # What an earlier step left behind, this one may have found, in place of running what made it.
         return frozenset(tracer.everything if _process.is_changed or _process.running else found)
+
+
+def reads_sources(opened: Iterable[str]) -> bool:
+    """Whether source text of the user's is among files that were opened: what is decided by the text did not run.
+
+    The import system opens files in another way, which is not among these.
+    """
+    return any(path.endswith((".py", ".pyw")) and is_users(path) for path in opened)
+
+
+def _forget_sources() -> None:
+    """Make `inspect` and `linecache` open the user's files again, so that it is seen when they do."""
+    for path in list(linecache.cache):
+        if not path.startswith("<") and is_users(path):
+            linecache.cache.pop(path, None)
 
 
 def _is_changed(first: ModuleState) -> bool:

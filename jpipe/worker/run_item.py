@@ -29,6 +29,7 @@ from jpipe.system.memory import forget_peak, peak_memory
 from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.descriptors import Descriptors, main_streams
+from jpipe.worker.executed_code import reads_sources
 from jpipe.worker.folder import own_folder
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.named_folders import names_folder
@@ -61,7 +62,7 @@ class Execution:
         self.files = digests_below(work.step.root, work.store.disk.folder.root)
         self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
         self.is_elsewhere = False
-        """Whether an item started a process or made a connection."""
+        """Whether an item started a process, made a connection or read source text of the user's."""
         self._stop = False
 
     def stopped(self) -> bool:
@@ -85,7 +86,7 @@ class Execution:
                     try:
                         value = self._call(item, watch)
                     finally:
-                        self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
+                        self.is_elsewhere = self.is_elsewhere or bool(watch.effects) or reads_sources(watch.opened)
                 if os.getpid() != process:
                     end_child(None)
                 receipt.seconds = time.perf_counter() - clock

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.nodes.fill import complete
@@ -27,7 +27,7 @@ from jpipe.fingerprint.nodes.graph import (
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.parts import Code, Executed, Pruned
 from jpipe.fingerprint.source.template import Trait
-from jpipe.system.ownership import is_kind
+from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_kind, owns_class, owns_function, top_level
 
 __all__ = ["MODULE", "pruned_digest"]
 
@@ -52,8 +52,9 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
     codes = {number: code for number in known if (code := _code_of(graph, number)) is not None}
     ran = executed.items | executed.earlier
     nodes = list(graph.nodes)
+    held = _held_by_others(graph, known)
     for number, code in codes.items():
-        if code not in ran:
+        if code not in ran and number not in held:
             nodes[number] = _shell(graph, number)
     tops = [number for number, code in codes.items() if code in executed.items]
     tops += _classes_of(graph, known, executed.items)
@@ -97,6 +98,30 @@ def _code_of(graph: Graph, number: int) -> Code | None:
         return None
     code = graph.files.written(function)
     return graph.files.relative(code.co_filename), code.co_qualname
+
+
+def _held_by_others(graph: Graph, known: Iterable[int]) -> set[int]:
+    """Functions inside objects of installed packages, which may look at their code: compile it, hash it, send it."""
+    stack = [number for number in known if _is_of_others(graph.objects.get(number))]
+    seen = set(stack)
+    while stack:
+        for _, target in graph.nodes[stack.pop()].edges:
+            if target not in seen:
+                seen.add(target)
+                if graph.nodes[target].data:
+                    stack.append(target)
+    return seen
+
+
+def _is_of_others(obj: Any) -> bool:
+    """Whether an object is an instance of an installed class or an installed function."""
+    kind = type(obj)
+    if kind is types.FunctionType:
+        module = str(obj.__module__)
+        return not owns_function(obj) and top_level(module) not in STANDARD_MODULES and not is_jpipe_module(module)
+    if obj is None or issubclass(kind, (type, types.ModuleType)) or owns_class(kind):
+        return False
+    return top_level(kind.__module__) not in STANDARD_MODULES and not is_jpipe_module(kind.__module__)
 
 
 def _classes_of(graph: Graph, known: Iterable[int], items: Iterable[Code]) -> list[int]:

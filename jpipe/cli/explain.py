@@ -38,6 +38,7 @@ def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **op
     ready = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
     calls = [one for one in ready.layout.calls if one.step.name == row.name]
     fingerprint = ready.fingerprint(calls[0].step)
+    from jpipe.decide.executed_families import counted_functions
     from jpipe.decide.key_parts import key_parts, step_runs
     from jpipe.history.journal_reader import runs
     from jpipe.history.run_index import journal_folder
@@ -45,13 +46,17 @@ def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **op
     folder = journal_folder(ready.store.root)
     past = step_runs(folder, [one for one in runs(folder) if one.pipeline == ready.identity], row.name)
     key = key_parts(ready, row.name, item)
+    functions = counted_functions(ready.store, calls[0].step, fingerprint, ready.settings.code)
     if as_json:
+        counted = {"functions": functions.to_json()} if functions is not None else {}
         history = [{"run": one.run.run, "ran": one.ran, "failed": one.failed, "seconds": one.seconds} for one in past]
-        click.echo(json.dumps({**_document(row, fingerprint), "key": key.to_json(), "history": history}, indent=2))
+        click.echo(
+            json.dumps({**_document(row, fingerprint), **counted, "key": key.to_json(), "history": history}, indent=2)
+        )
         return ExitCode.OK
     from jpipe.render.step_details import explained
 
-    call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key))
+    call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key, functions))
     return ExitCode.OK
 
 

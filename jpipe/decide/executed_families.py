@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.define.step import Step
-from jpipe.fingerprint import Executed, Fingerprint
+from jpipe.fingerprint import Executed, Fingerprint, PartKind
+from jpipe.fingerprint.named_changes import functions_that_did_not_run
 from jpipe.history.executed_code import Execution, executions, has_more
 from jpipe.store import Store
 
-__all__ = ["ExecutedFamilies", "counts_what_ran", "is_same"]
+__all__ = ["CountedFunctions", "ExecutedFamilies", "counted_functions", "counts_what_ran", "is_same"]
 
 
 def counts_what_ran(step: Step[..., Any], code: str) -> bool:
     """Whether of the code that a step reaches only what ran counts; `code` is what the settings say."""
     declared = step.declared
     return (declared.code or code) == "ran" and declared.version is None and declared.cache
+
+
+class CountedFunctions(NamedTuple):
+    """Which of the functions that a step reaches count, where only those do that ran.
+
+    Parameters
+    ----------
+    is_known
+        Whether it is known which ran.
+    ran, idle
+        The names of those that ran, and of those that did not.
+    """
+
+    is_known: bool
+    ran: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``explain --json`` prints it."""
+        return {"is_known": self.is_known, "ran": list(self.ran), "idle": list(self.idle)}
+
+
+def counted_functions(store: Store, step: Step[..., Any], now: Fingerprint, code: str) -> CountedFunctions | None:
+    """Which functions count of those that a step reaches; None where all do."""
+    if not counts_what_ran(step, code):
+        return None
+    known = executions(store, step.name)
+    last = next((entry for entry in known if entry.family == now.digest or is_same(now, entry)), None)
+    if last is None:
+        return CountedFunctions(False)
+    idle = {part.name: None for part in functions_that_did_not_run(now.parts, last.executed)}
+    helpers = {part.name: None for part in now.parts if part.kind is PartKind.HELPER}
+    return CountedFunctions(True, tuple(name for name in helpers if name not in idle), tuple(idle))
 
 
 class ExecutedFamilies:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Executed, Part, PartKind, difference
 from jpipe.system.ownership import Owner, owner_of
 
-__all__ = ["code_changes", "code_file", "own_parts", "parts_that_ran"]
+__all__ = ["code_changes", "code_file", "functions_that_did_not_run", "own_parts", "parts_that_ran"]
 
 _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
@@ -47,16 +47,22 @@ def _says_nothing(change: Change) -> bool:
     return change.kind is ChangeKind.EDITED and change.diff is None and told
 
 
-def parts_that_ran(parts: Sequence[Part], executed: Executed) -> list[Part]:
-    """The parts without the functions that did not run, and without what is reached through those alone."""
+def functions_that_did_not_run(parts: Iterable[Part], executed: Executed) -> list[Part]:
+    """The functions among the parts that did not run."""
     ran: dict[str, list[str]] = {}
     for file, name in executed.items | executed.earlier:
         ran.setdefault(file, []).append("." + name)
+    helpers = (part for part in parts if part.kind is PartKind.HELPER)
+    return [part for part in helpers if not part.name.endswith(tuple(ran.get(part.file or "", ())))]
+
+
+def parts_that_ran(parts: Sequence[Part], executed: Executed) -> list[Part]:
+    """The parts without the functions that did not run, and without what is reached through those alone."""
+    idle = {part.name for part in functions_that_did_not_run(parts, executed)}
     kept: list[Part] = []
     dropped: set[str] = set()
     for part in parts:  # each after the one that it is reached from
-        is_idle = part.kind is PartKind.HELPER and not part.name.endswith(tuple(ran.get(part.file or "", ())))
-        if is_idle or part.via in dropped:
+        if part.name in idle or part.via in dropped:
             dropped.add(part.name)
         else:
             kept.append(part)

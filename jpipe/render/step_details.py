@@ -18,6 +18,7 @@ from jpipe.render.styled_text import Line, dim, line, name, strong, warn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jpipe.decide.executed_families import CountedFunctions
     from jpipe.decide.key_parts import KeyParts, StepRun
     from jpipe.define.step import Step
     from jpipe.model.plan import StepPlan
@@ -34,6 +35,7 @@ def explained(
     plan: StepPlan,
     past: Sequence[StepRun],
     key: KeyParts,
+    functions: CountedFunctions | None = None,
 ) -> list[Line]:
     """All that is known of a step.
 
@@ -51,17 +53,34 @@ def explained(
         The last runs in which it ran.
     key
         The key of one of its items.
+    functions
+        Which functions count, where only those do that ran.
     """
     return [
         line(strong(step.name), str(_signature(step)), "   ", name(place(plan.file, plan.line))),
         *_labelled("called", _called(calls, plan)),
         *_labelled("watches", _watches(fingerprint)),
+        *_labelled("ran", _functions(functions)),
         *_labelled("blind to", unseen_lines(fingerprint.unseen)),
         *_labelled("inputs", _inputs(calls)),
         *_labelled("results", [_results(plan)]),
         *_labelled("history", [_run(one) for one in past]),
         *_labelled("key", _key(key)),
         *_labelled("now", _now(plan)),
+    ]
+
+
+def _functions(functions: CountedFunctions | None) -> list[Line]:
+    """Of the functions that it reaches, those that ran, which count, and those that did not."""
+    if functions is None:
+        return []
+    if not functions.is_known:
+        return [line("which code it ran is not known, so all that it can reach counts")]
+    if not functions.idle:
+        return [line("all functions that it can reach")]
+    return [
+        line(listed(functions.ran, 8) if functions.ran else "its own code alone"),
+        line(dim(f"not {listed(functions.idle, 8)}: an edit there does not make it run again")),
     ]
 
 

@@ -23,6 +23,7 @@ from jpipe.schedule.isolation import resizes_arrays
 from jpipe.schedule.ready import Item, Ready
 from jpipe.store import PutOptions
 from jpipe.system.by_value import ByValue
+from jpipe.system.memoised import marks_of
 from jpipe.system.ownership import owns_folder
 from jpipe.worker.function_reference import SourceStamp, reference_to, source_stamps
 from jpipe.worker.messages import ItemWork, StepWork, Work
@@ -204,6 +205,7 @@ class ChunkBuilder:
             timeout=options.timeout,
             cache=options.cache,
             returns_file=returns_file(queue.step.function),
+            reached=_marks(state),
             reads_in_c=any(spot.what == BlindSpot.NATIVE_READ for spot in state.fingerprint.unseen),
             root=str(self._session.root),
             sources=self._sources,
@@ -276,6 +278,11 @@ class ChunkBuilder:
             stored = self._store.put(value)
             known = self._spilled[id(value)] = value, Reference(stored.where)
         return known[1]
+
+
+def _marks(state: CallState) -> frozenset[int]:
+    parts = [part for part in state.fingerprint.parts if part.file is not None]
+    return frozenset(mark for part in parts for mark in marks_of(str(part.file), part.name))
 
 
 @dataclass(frozen=True, slots=True)

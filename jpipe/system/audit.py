@@ -14,6 +14,7 @@ from jpipe.files import FileDigests
 from jpipe.system.asker import Asker, asker
 from jpipe.system.inside import busy
 from jpipe.system.looks import Told, folder_of_descriptor, install, original
+from jpipe.system.memoised import remember
 from jpipe.system.ownership import Owner, owner_of
 from jpipe.system.watch import Watch
 
@@ -82,6 +83,8 @@ def _opened(arguments: tuple[Any, ...]) -> None:
         way = _way(mode, flags)
         if way == "read":
             watch.read(full, relative=relative)
+            if not watch.is_planning and full in watch.opened and not who.is_import:
+                remember(full, watch.opened[full], relative, sys._getframe(2))
         elif way == "update":
             watch.update(full, relative=relative)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from jpipe.files import FileDigests, Read
 from jpipe.system.input_files import Boundary
 from jpipe.system.looks import original
+from jpipe.system.memoised import remembered
 
 __all__ = ["Watch"]
 
@@ -76,6 +77,13 @@ class Watch:
         self._named(path, relative)
         if path not in self.opened and not _is_folder(path):
             self.opened[path] = _seen(path)
+
+    def inherit(self, reached: frozenset[int]) -> None:
+        """What earlier items of this process read counts, where code that this one reaches may remember it."""
+        for one in remembered(reached):
+            self._named(one.path, one.relative)
+            self.uses_folder |= one.relative
+            self.opened.setdefault(one.path, one.seen)
 
     def update(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading and writing."""

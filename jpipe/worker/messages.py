@@ -48,6 +48,8 @@ class StepWork(NamedTuple):
         Whether its annotation says that it returns the path of a `File`.
     reads_in_c
         Whether it is seen to open files in compiled code.
+    reached
+        What stands for the code that it reaches, as `jpipe.system.memoised` has it.
     root
         The project root.
     sources
@@ -72,6 +74,7 @@ class StepWork(NamedTuple):
     cache: bool
     returns_file: bool
     reads_in_c: bool
+    reached: frozenset[int]
     root: str
     sources: tuple[SourceStamp, ...]
     surroundings: Surroundings | None = None

@@ -83,6 +83,7 @@ class Execution:
         try:
             with own_folder():
                 with watching(self.files) as watch:
+                    watch.inherit(self.work.step.reached)
                     try:
                         value = self._call(item, watch)
                     finally:

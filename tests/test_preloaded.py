@@ -205,6 +205,17 @@ def test_code_that_was_edited_between_two_runs_of_one_process(project: Project) 
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.parametrize("backend", ["preloaded", "loky"])
+def test_what_a_file_prints_when_it_is_imported_is_shown_once(project: Project, backend: str) -> None:
+    imports = "import os, sys; print('to stdout'); print('to stderr', file=sys.stderr); os.system('echo from below')"
+    write(project, "return i", imports)
+    ran = project.run("-j2", env={"JPIPE_BACKEND": backend})
+    assert ran.exit_code == 0
+    assert ran.stderr.count("to stderr") == 1
+    assert (ran.stdout + ran.stderr).count("to stdout") == 1
+    assert (ran.stdout + ran.stderr).count("from below") == 1
+
+
 CONTRACT = """
     import os
     import numpy as np

@@ -19,10 +19,11 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jpipe.parallel.process_lifetime import belong_to, die_with_parent
+from jpipe.parallel.silence import silenced
 from jpipe.parallel.static_packages import packages_of
 from jpipe.system.ownership import Owner, owner_of
 
@@ -84,7 +85,7 @@ def serve(descriptor: int, parent: int) -> None:
 def _preload(files: list[str], modules: list[str], path: list[str]) -> dict[str, Any]:
     """Import, and say what the main process has to know to decide whether to use forks of this one."""
     before = _open_files()
-    with _silent():
+    with silenced():
         for name in modules:
             _import(name, ())
         for module, names in packages_of(files, path):
@@ -101,26 +102,6 @@ def _import(module: str, names: tuple[str, ...]) -> None:
     """Import what may be there; who needs it and cannot have it says so."""
     with contextlib.suppress(BaseException):
         __import__(module, {}, {}, list(names), 0)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Drop what is printed: the main process imports the same and shows it."""
-    kept = {}
-    with open(os.devnull, "wb") as nowhere:
-        for descriptor in (1, 2):
-            with contextlib.suppress(OSError):
-                kept[descriptor] = os.dup(descriptor)
-                os.dup2(nowhere.fileno(), descriptor)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        for descriptor, copy in kept.items():
-            os.dup2(copy, descriptor)
-            os.close(copy)
 
 
 # ---- whether forks are safe

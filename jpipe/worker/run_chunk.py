@@ -15,6 +15,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from jpipe.parallel.process_lifetime import is_worker
+from jpipe.parallel.silence import silenced
 from jpipe.store import Store
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.worker.capture import captured
@@ -94,11 +96,12 @@ def _execute(key: str, work: Work) -> Receipt:
     receipt = Receipt(work.number, os.getpid(), work.step.family, [], together=work.in_main and work.is_own)
     if differs := difference(work.step.surroundings, imported=False):
         return _refused(work, receipt, differs)
-    if _is_elsewhere(work) and renewed(work.step.sources):
-        forget_code()
     trace = ChunkTrace(work.step.family, work.step.traces)
     try:
-        function = work.step.function.resolve()
+        with silenced() if is_worker() else nullcontext():
+            if _is_elsewhere(work) and renewed(work.step.sources):
+                forget_code()
+            function = work.step.function.resolve()
     except BaseException as error:
         if edited := [stamp.file for stamp in work.step.sources if not stamp.is_on_disk]:
             return _refused(work, receipt, _edited(edited))

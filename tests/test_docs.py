@@ -222,6 +222,16 @@ def test_the_pipelines_in_the_guides_run(code: str, project: Project) -> None:
     assert project.run().counts[0] == 0
 
 
+def test_each_command_of_the_guide_to_choices_runs_what_it_says(project: Project) -> None:
+    text = page("how-to/choose-values-and-steps.md")
+    (code,), (settings,) = blocks(text, "python"), blocks(text, "toml")
+    project.write({"pipeline.py": code, "pyproject.toml": settings})
+    for line in (line for block in blocks(text, "console") for line in block.splitlines()):
+        words = shlex.split(line.removeprefix("$ jpipe run"), comments=True)
+        said = {step: int(count) for step, count in re.findall(r"(\w+) (\d+)", line.partition("# runs")[2])}
+        assert project.run(*words, "-j1").ran == said, line
+
+
 class Tutorial:
     """The tutorial's commands, in order: each is typed as it stands there."""
 

@@ -281,10 +281,11 @@ def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitSta
 
 def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
     from jpipe.parallel.pool import Pool
+    from jpipe.parallel.preload import is_possible
     from jpipe.parallel.shared_pool import SharedPool
 
     chosen = {name: value for name, value in options.items() if value is not None and name != "backend"}
-    if options.get("backend") is None and uses_loky(options) and not is_configured():
+    if options.get("backend") is None and is_possible() and uses_loky(options) and not is_configured():
         clean = Pool(n_jobs, "preloaded", options=chosen, preload=((), ("jpipe.parallel.map_worker",)))
         clean.__enter__()
         if clean.survives_losses:

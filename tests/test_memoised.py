@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
 
 HEAD = """
 import functools, json
-import jinja2
+try:
+    import jinja2
+except ImportError:
+    jinja2 = None
 from jpipe import pipeline, step
 
 T = None
@@ -74,7 +78,7 @@ class Table:
         return cls.kept
 
 TABLE, OTHER = Table(), Table()
-PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader("."), auto_reload=False)
+PAGES = jinja2 and jinja2.Environment(loader=jinja2.FileSystemLoader("."), auto_reload=False)
 
 class Data:
     def __init__(self, path):
@@ -99,6 +103,8 @@ WAYS = {
     "by_template": "PAGES.get_template('t').render()",
     "by_import": "imported()",
 }
+if find_spec("jinja2") is None:
+    del WAYS["by_template"]
 
 
 @pytest.mark.parametrize("jobs", ["-j1", "-j2"])

@@ -155,7 +155,7 @@ def _shell(graph: Graph, number: int) -> Node:
     label = combine("unexecuted", repr(shape), *code.co_varnames[:count])
     shell = Node()
     shell.put(label, node.edges[: node.kept], node.said)
-    shell.origin = node.origin
+    shell.origin, shell.annotated = node.origin, node.annotated
     # What importing its file changes stays: the file was imported, whatever ran of it.
     shell.edges += [edge for edge in node.edges[node.kept :] if edge[0] == "effects"]
     return shell

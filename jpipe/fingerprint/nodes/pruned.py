@@ -27,7 +27,16 @@ from jpipe.fingerprint.nodes.graph import (
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.parts import Code, Executed, Pruned
 from jpipe.fingerprint.source.template import Trait
-from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_kind, owns_class, owns_function, top_level
+from jpipe.system.ownership import (
+    STANDARD_MODULES,
+    Owner,
+    is_jpipe_module,
+    is_kind,
+    owner_of,
+    owns_class,
+    owns_file,
+    top_level,
+)
 
 __all__ = ["MODULE", "pruned_digest"]
 
@@ -54,7 +63,7 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
     nodes = list(graph.nodes)
     held = _held_by_others(graph, known)
     for number, code in codes.items():
-        if code not in ran and number not in held:
+        if code not in ran and number not in held and graph.nodes[number].kept is not None:
             nodes[number] = _shell(graph, number)
     tops = [number for number, code in codes.items() if code in executed.items]
     tops += _classes_of(graph, known, executed.items)
@@ -92,11 +101,11 @@ def _reached(nodes: Sequence[Node], tops: Iterable[int]) -> set[int]:
 
 
 def _code_of(graph: Graph, number: int) -> Code | None:
-    """Which code a node stands for, if its body may be left out."""
-    node, function = graph.nodes[number], graph.objects.get(number)
-    if node.kept is None or type(function) is not types.FunctionType:
+    """Which code of the user's a node stands for."""
+    function = graph.objects.get(number)
+    code = graph.files.written(function) if type(function) is types.FunctionType else None
+    if code is None or not owns_file(code.co_filename):
         return None
-    code = graph.files.written(function)
     return graph.files.relative(code.co_filename), code.co_qualname
 
 
@@ -117,8 +126,7 @@ def _is_of_others(obj: Any) -> bool:
     """Whether an object is an instance of an installed class or an installed function."""
     kind = type(obj)
     if kind is types.FunctionType:
-        module = str(obj.__module__)
-        return not owns_function(obj) and top_level(module) not in STANDARD_MODULES and not is_jpipe_module(module)
+        return owner_of(obj.__code__.co_filename) is Owner.PACKAGE
     if obj is None or issubclass(kind, (type, types.ModuleType)) or owns_class(kind):
         return False
     return top_level(kind.__module__) not in STANDARD_MODULES and not is_jpipe_module(kind.__module__)

@@ -216,13 +216,13 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0], download_python="never")
 def package(session: nox.Session) -> None:
     """The sdist, and the wheel made of it, in dist/; tried where nothing else is: a first pipeline runs, once."""
-    dist, empty = ROOT / "dist", Path(session.create_tmp()) / "empty"
+    dist, empty = ROOT / "dist", Path(session.create_tmp()).resolve() / "empty"
     for folder in (dist, empty):
         shutil.rmtree(folder, ignore_errors=True)
     session.install("build")
     session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT))
     session.run("python", "-m", "venv", str(empty / "venv"))
-    python = str(next((empty / "venv").glob("*/python*")))
+    python = str(empty / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "--quiet", *map(str, dist.glob("*.whl")), external=True)
     with session.chdir(empty):
         for command in (["init"], ["run"], ["status", "--check"], ["run", "--frozen"]):

@@ -152,10 +152,22 @@ def test_each_page_is_in_the_contents() -> None:
 
 
 def test_each_object_that_the_reference_names_is_there() -> None:
-    targets = re.findall(r"^\.\. auto(?:function|class|module):: (.+)$", page("reference/api.md"), re.MULTILINE)
+    targets = re.findall(r"^\.\. auto(?:function|class|module):: ([\w.]+)", page("reference/api.md"), re.MULTILINE)
     assert targets
     for target in targets:
         assert pkgutil.resolve_name(target) is not None
+
+
+def test_each_extra_for_users_is_on_the_page_about_installation() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    documented = re.findall(r"^\| `(\w+)` \|", page("installation.md"), re.MULTILINE)
+    assert sorted(documented) == sorted(project["optional-dependencies"].keys() - {"test", "docs"})
+
+
+def test_nobody_is_told_to_install_the_other_project_of_that_name() -> None:
+    """On PyPI `jpipe` is not this one."""
+    for path in (*PAGES, *(ROOT / "jpipe").rglob("*.py")):
+        assert not re.search(r"pip install (?:-\S+ )*[\"']?jpipe\b", path.read_text("utf-8")), path
 
 
 SESSIONS = re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE)

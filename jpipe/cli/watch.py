@@ -31,7 +31,7 @@ def command(arguments: tuple[str, ...]) -> int:
     try:
         import watchfiles
     except ImportError:
-        hint = "pip install 'jpipe[watch]'"
+        hint = "pip install watchfiles"
         raise UsageError("jpipe watch needs the package watchfiles, which is not installed", hint=hint) from None
     from jpipe.cli.run import command as run
     from jpipe.cli.watcher import Watcher, wants_run

@@ -74,7 +74,7 @@ def _dask(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitSta
     try:
         import distributed
     except ImportError:
-        raise UsageError("the backend dask needs the package distributed", hint="pip install 'jpipe[dask]'") from None
+        raise UsageError("the backend dask needs the package distributed", hint="pip install distributed") from None
     address = options.pop("scheduler", None) or options.pop("scheduler_host", None)
     if address is None and "client" in options:
         return options
@@ -103,7 +103,7 @@ def _ray(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitStac
     try:
         from ray.util.joblib import register_ray
     except ImportError:
-        raise UsageError("the backend ray needs the package ray", hint="pip install 'jpipe[ray]'") from None
+        raise UsageError("the backend ray needs the package ray", hint="pip install ray") from None
     register_ray()
     return options
 

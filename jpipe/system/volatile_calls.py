@@ -58,10 +58,10 @@ def finding_volatile_calls(found: dict[Volatile, None]) -> Iterator[None]:
         return
     listener = _Listener(found)
     before = importlib.machinery.SourceFileLoader.exec_module
-    importlib.machinery.SourceFileLoader.exec_module = _quiet_for_packages(before)  # type: ignore[method-assign]
+    importlib.machinery.SourceFileLoader.exec_module = _quiet_for_packages(before, listener)  # type: ignore[method-assign]
     argv = sys.argv
     sys.argv = _Arguments(argv, listener)
-    drawn = _numpy_position()
+    listener.drawn = _numpy_position()
     sys.setprofile(listener)
     try:
         yield
@@ -70,16 +70,21 @@ def finding_volatile_calls(found: dict[Volatile, None]) -> Iterator[None]:
         if isinstance(sys.argv, _Arguments):
             sys.argv = argv
         importlib.machinery.SourceFileLoader.exec_module = before  # type: ignore[method-assign]
-        if _numpy_position() != drawn and not listener.has_seeded_numpy:
+        if _numpy_position() != listener.drawn and not listener.has_seeded_numpy:
             found["numpy.random", "", 0] = None
 
 
-def _quiet_for_packages(load: Callable[..., Any]) -> Callable[..., Any]:
+def _quiet_for_packages(load: Callable[..., Any], listener: _Listener) -> Callable[..., Any]:
     def exec_module(self: Any, module: types.ModuleType) -> None:
         if owner_of(str(self.path)) in (Owner.USER, Owner.CELL):
             return load(self, module)  # type: ignore[no-any-return]
-        with unheard():
-            return load(self, module)  # type: ignore[no-any-return]
+        was_drawn = _numpy_position() != listener.drawn
+        try:
+            with unheard():
+                return load(self, module)  # type: ignore[no-any-return]
+        finally:
+            if not was_drawn:
+                listener.drawn = _numpy_position()  # what a package draws while it is imported is its own affair
 
     return exec_module
 
@@ -112,6 +117,7 @@ class _Listener(CallListener):
         self._seen: set[types.CodeType] = set()
         self._is_seeded = False
         self.has_seeded_numpy = False
+        self.drawn: Any = None
 
     def __call__(self, frame: types.FrameType, event: str, called: Any) -> None:
         if event == "c_call":
@@ -193,10 +199,6 @@ _SEED = random.Random.seed.__code__
 
 
 def _numpy_position() -> Any:
-    """Where the global generator of numpy is; as at its beginning where numpy is not imported."""
-    numpy = sys.modules.get("numpy.random")
-    generator = getattr(numpy, "mtrand", None)
-    if generator is None:
-        return 624
-    state = generator._rand.get_state(legacy=False)
-    return state.get("state", {}).get("pos", 624) if isinstance(state, dict) else 624
+    """Where the global generator of numpy is; None where numpy is not imported."""
+    get_state = getattr(sys.modules.get("numpy.random"), "get_state", None)
+    return get_state(legacy=False)["state"].get("pos") if get_state is not None else None

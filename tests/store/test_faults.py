@@ -183,7 +183,8 @@ def still_right(root: Path) -> None:
     assert store.load(store.family(OLD).find(bytes([3]) * 32)[0].where) == "old" * 200 + "3"
     keep_in_order(root, -1)
     for room in ("tmp", "locks", "pins"):
-        assert os.listdir(store.disk.folder.path(room)) == []
+        left = os.listdir(store.disk.folder.path(room))
+        assert [name for name in left if not name.endswith(".claims")] == [], "only the table of claims stays"
     assert store.verify().sound
     again = Store.open(root, key=KEY)
     assert all(same(again.load(again.family(FAMILY).find(key)[0].where), value) for key, value in VALUES.items())
@@ -250,7 +251,8 @@ def check_afterwards(root: Path, safe: set[bytes]) -> None:
         assert same(again.load(again.family(FAMILY).find(key)[0].where), value)
     prune(store.disk, 1 << 40)
     for room in ("tmp", "locks", "pins"):
-        assert os.listdir(store.disk.folder.path(room)) == []
+        left = os.listdir(store.disk.folder.path(room))
+        assert [name for name in left if not name.endswith(".claims")] == [], "only the table of claims stays"
     verified = again.verify()
     assert [problem for problem in verified.problems if not problem.kind == "torn pack"] == []
 

@@ -59,13 +59,14 @@ class Disk:
                 self.contents[str(arguments[0])] = Path(arguments[0]).read_bytes()
             result = call(*arguments, **keywords)
             if name == "open":
-                self.opened[result] = str(arguments[0])
+                self.opened[result] = os.path.normpath(arguments[0])
                 if arguments[1] & os.O_CREAT:
-                    self.history.append(("create", str(arguments[0])))
+                    self.history.append(("create", os.path.normpath(arguments[0])))
             elif name == "fsync":
                 self.history.append(("fsync", self.opened[arguments[0]]))
             else:
-                self.history.append((name, tuple(map(str, arguments[:2]))))
+                paths = [os.path.normpath(one) if isinstance(one, (str, Path)) else str(one) for one in arguments[:2]]
+                self.history.append((name, tuple(paths)))
             return result
 
         return noted

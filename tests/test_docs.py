@@ -7,7 +7,7 @@ import pkgutil
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +140,13 @@ def test_code_in_the_documentation_is_python(path: Path) -> None:
     for block in blocks(path.read_text("utf-8"), "python"):
         source = block if not block.startswith(" ") else "if True:\n" + block
         ast.parse(source)
+
+
+@pytest.mark.parametrize(("language", "read"), [("toml", tomllib.loads), ("yaml", yaml.safe_load)])
+def test_settings_in_the_documentation_can_be_read(language: str, read: Callable[[str], object]) -> None:
+    found = [read(block) for path in PAGES for block in blocks(path.read_text("utf-8"), language)]
+    assert found
+    assert all(isinstance(one, dict) for one in found)
 
 
 def test_each_page_is_in_the_contents() -> None:

@@ -26,6 +26,15 @@ def assert_same(old: Any, new: Any, *, tolerance: float = 0.0, absolute: float =
     ------
     AssertionError
         When they differ.
+
+    Examples
+    --------
+    >>> assert_same({"loss": 0.5}, {"loss": 0.5000001}, tolerance=1e-6)
+    >>> assert_same({"loss": 0.5}, {"loss": 0.6})
+    Traceback (most recent call last):
+        ...
+    AssertionError: 1 difference:
+      ['loss']: 0.5 → 0.6 (+0.1, +20 %)
     """
     __tracebackhide__ = True  # pytest shows the line of the test
     found = differences(old, new, Tolerance(tolerance, absolute))

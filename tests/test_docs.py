@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import pkgutil
 import re
 import shlex
@@ -163,6 +165,15 @@ def test_each_object_that_the_reference_names_is_there() -> None:
     assert targets
     for target in targets:
         assert pkgutil.resolve_name(target) is not None
+
+
+def test_the_examples_in_docstrings_give_what_they_say() -> None:
+    files = [file for file in (ROOT / "jpipe").rglob("*.py") if ">>> " in file.read_text("utf-8")]
+    assert files
+    for file in files:
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        found = doctest.testmod(importlib.import_module(name), report=True)
+        assert (found.attempted > 0, found.failed) == (True, 0), name
 
 
 def test_each_extra_for_users_is_on_the_page_about_installation() -> None:

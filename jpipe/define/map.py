@@ -77,6 +77,11 @@ def map(func: Callable[..., R], items: Iterable[Any], /, *iterables: Any, **cons
     -------
     list
         In the order of the items. Inside a pipeline an `Output` that stands for it.
+
+    Examples
+    --------
+    >>> map(round, [0.12, 3.46], ndigits=1)
+    [0.1, 3.5]
     """
     active = recorder.get()
     if isinstance(active, Layout) or (active is not None and isinstance(func, Step)):

@@ -25,7 +25,7 @@ def meanings(text: str) -> Iterator[Any]:
     Examples
     --------
     >>> list(meanings("1,x"))
-    [[1, 'x'], ['1', 'x'], '1,x']
+    [[1, 'x'], ['1', 'x'], '1,x', ['1,x']]
     """
     found = [_read(text, _atom), _read(text, _unquoted), text]
     found += [[value] for value in found if not isinstance(value, (list, tuple, dict, set))]

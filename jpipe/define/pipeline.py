@@ -141,6 +141,16 @@ def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:
     ------
     UsageError
         When `function` is not a plain function.
+
+    Examples
+    --------
+    >>> from jpipe import step
+    >>> double = step(lambda number: 2 * number)
+    >>> @pipeline
+    ... def main(count: int = 3) -> list[int]:
+    ...     return [double(number) for number in range(count)]
+    >>> main(4)
+    [0, 2, 4, 6]
     """
     if not inspect.isfunction(function):
         raise UsageError(f"@pipeline takes a function, not {function!r}", hint="write @pipeline without parentheses")

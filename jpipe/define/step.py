@@ -185,6 +185,14 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     ------
     UsageError
         For an unknown option, or a value that it cannot take.
+
+    Examples
+    --------
+    >>> @step(retries=2)
+    ... def double(number: int) -> int:
+    ...     return 2 * number
+    >>> double(4)
+    8
     """
     checked = StepOptions().with_(**options)
 

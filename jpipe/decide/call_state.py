@@ -294,7 +294,8 @@ class CallState:
             self.count = count
             self.status = bytearray([left]) * count
             return
-        self.status = self.status.translate(bytes(left if s in _UNDONE else s for s in range(256)))
+        if any(status in self.status for status in _UNDONE):
+            self.status = self.status.translate(bytes(left if s in _UNDONE else s for s in range(256)))
 
 
 _UNDONE = (Status.WAITING, Status.STALE)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import itertools
 import os
-import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -109,6 +108,8 @@ def _as_cache_error(error: Exception) -> CacheError | None:
     if not isinstance(error, OSError) or not is_inside(error.filename):
         return None
     path = os.path.normpath(error.filename)
+    import shlex  # only where there is something to say
+
     hint = f"chmod u+rwX {shlex.quote(path)}" if error.errno == errno.EACCES else None
     return CacheError(f"the cache cannot be used: {path}: {error.strerror}", hint=hint)
 

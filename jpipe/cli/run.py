@@ -17,7 +17,6 @@ from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.plan import tell_plan
 from jpipe.errors import ExitCode, UsageError
 from jpipe.model.events import Observer, everyone
-from jpipe.parallel.cluster import known_backend
 from jpipe.system.machine import workers_of
 
 __all__ = ["command", "items_of"]
@@ -57,7 +56,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
     begun = time.perf_counter()
     question = asked(call)
     is_plain = not (items or call.given.sweeps or options["force"] or options["failed"] or options["verbose"])
-    if is_plain and known_backend(call.settings.backend):
+    if is_plain and _known_backend(call.settings.backend):
         answer = recalled(question)
         if answer is not None:
             observers, close = _observers(call, options)
@@ -135,6 +134,15 @@ def _make_workers_ready(call: Invocation) -> None:
 
         if preload.is_possible():
             preload.start([str(call.file.resolve())], WORKER_MODULES, preload.thread_limits(count))
+
+
+def _known_backend(name: str | None) -> bool:
+    """Whether a backend is known before the pipeline file can register one."""
+    if name is None:
+        return True
+    from jpipe.parallel.cluster import known_backend
+
+    return known_backend(name)
 
 
 def _observers(call: Invocation, options: dict[str, Any]) -> tuple[Observer, Any]:

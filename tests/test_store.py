@@ -515,7 +515,7 @@ def test_running_out_of_descriptors_is_no_damage(store: Store, few_descriptors: 
 def test_a_large_family_tells_which_calls_it_has_without_being_read_as_a_whole(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jpipe.store import family as families
+    from jpipe.store import record_index as families
 
     many = keys(700)
     for start in (0, 300, 600):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jpipe.cli.watcher import wants_run
+from jpipe.cli.watch_loop import wants_run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from jpipe.cli.commands import LazyGroup, ReaderLeft
 from jpipe.errors import CacheError, ExitCode, JpipeError, RunInterrupted, UsageError
 from jpipe.render.styled_text import Line, line, warn
 from jpipe.render.terminal import Paper
-from jpipe.system.inside import is_inside
+from jpipe.system.safe_paths import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.kept_runs import journals_of
+from jpipe.cli.runs_meant import journals_of
 from jpipe.errors import ExitCode, NothingSelectedError, did_you_mean
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
-from jpipe.cli.kept_runs import journals_of
+from jpipe.cli.runs_meant import journals_of
 from jpipe.errors import ExitCode
 
 __all__ = ["command"]

@@ -9,8 +9,8 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
-from jpipe.cli.kept_runs import journals_of
 from jpipe.cli.run import items_of
+from jpipe.cli.runs_meant import journals_of
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
 if TYPE_CHECKING:

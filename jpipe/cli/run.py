@@ -112,8 +112,8 @@ def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None
     """Write the pages that were asked for of a run; without a name, the last."""
     if not (options["report"] or options["trace"]):
         return
-    from jpipe.cli.kept_runs import journals_of
     from jpipe.cli.report import write_reports
+    from jpipe.cli.runs_meant import journals_of
     from jpipe.history.journal_reader import find_run
 
     folder, rows = journals_of(call)
@@ -130,7 +130,7 @@ def _make_workers_ready(call: Invocation) -> None:
         if not is_pool_expected(call.cache_dir, call.file):
             return
         from jpipe.parallel import preload
-        from jpipe.worker.modules import WORKER_MODULES
+        from jpipe.worker.preloaded_modules import WORKER_MODULES
 
         if preload.is_possible():
             preload.start([str(call.file.resolve())], WORKER_MODULES, preload.thread_limits(count))

@@ -12,8 +12,8 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.kept_runs import journals_of
 from jpipe.cli.run import items_of
+from jpipe.cli.runs_meant import journals_of
 from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
 from jpipe.render.humanize import counted, foreign_text, size
 from jpipe.render.styled_text import dim, line, name

@@ -19,7 +19,7 @@ from jpipe.history.run_index import ROWS, journal_folder
 from jpipe.render.humanize import ago
 from jpipe.render.plan_text import status_line
 from jpipe.render.styled_text import dim, line
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 if TYPE_CHECKING:
     from pathlib import Path

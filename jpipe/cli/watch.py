@@ -34,7 +34,7 @@ def command(arguments: tuple[str, ...]) -> int:
         hint = "pip install watchfiles"
         raise UsageError("jpipe watch needs the package watchfiles, which is not installed", hint=hint) from None
     from jpipe.cli.run import command as run
-    from jpipe.cli.watcher import Watcher, wants_run
+    from jpipe.cli.watch_loop import Watcher, wants_run
 
     options = run.make_context("run", list(arguments)).params  # refuses what run refuses, before anything starts
     call = invocation(options["words"], flags.flags_of(options))

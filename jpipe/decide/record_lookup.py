@@ -13,7 +13,7 @@ from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Executed
 from jpipe.history.outputs import shared_outputs
 from jpipe.store import MissingEntry, Record, Store
-from jpipe.store.family import Matches
+from jpipe.store.record_index import Matches
 
 __all__ = ["RecordLookup", "count_argument", "item_count", "unpack_keys"]
 

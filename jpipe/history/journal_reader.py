@@ -12,7 +12,7 @@ from typing import Any
 from jpipe.errors import NothingSelectedError
 from jpipe.history.journal_writer import SUFFIX
 from jpipe.history.run_index import ROWS
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = ["ItemLog", "RunLog", "RunRow", "find_run", "last_log_of", "log_of", "runs"]
 

@@ -38,7 +38,7 @@ from jpipe.model.events import (
 )
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "digest_of", "text_of"]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = [
     "KEPT_RUNS",

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jpipe.parallel.process_lifetime import belong_to, die_with_parent
-from jpipe.parallel.silence import silenced
+from jpipe.parallel.silent_imports import silenced
 from jpipe.parallel.static_packages import packages_of
 from jpipe.system.ownership import Owner, owner_of
 

@@ -24,7 +24,7 @@ from jpipe.model.plan import Plan
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
-from jpipe.schedule.upkeep import tidy
+from jpipe.schedule.tidy_cache import tidy
 from jpipe.store import MissingEntry
 
 __all__ = ["FinishedRun", "is_last_run", "leave_behind", "plan_of", "results_in_short", "results_of"]

@@ -20,7 +20,7 @@ from jpipe.fingerprint import BlindSpot
 from jpipe.model.step_options import StepOptions
 from jpipe.parallel.chunk_size import Pace
 from jpipe.schedule.isolation import resizes_arrays
-from jpipe.schedule.ready import Item, Ready
+from jpipe.schedule.ready_items import Item, Ready
 from jpipe.store import PutOptions
 from jpipe.system.by_value import ByValue
 from jpipe.system.memoised import marks_of

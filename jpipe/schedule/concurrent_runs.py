@@ -8,7 +8,7 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
-from jpipe.schedule.ready import Item
+from jpipe.schedule.ready_items import Item
 from jpipe.store import Store
 from jpipe.store.work_claims import WorkClaims
 

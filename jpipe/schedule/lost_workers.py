@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from jpipe.parallel.status_board import SlotState
 from jpipe.schedule.chunks import Chunk
-from jpipe.schedule.ready import Item
+from jpipe.schedule.ready_items import Item
 from jpipe.system.error_record import WorkersLost
 
 __all__ = ["Blame", "LossReport", "Losses"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from jpipe.decide.call_state import CallState
 from jpipe.define.layout import Call
 from jpipe.schedule.chunks import StepQueue
-from jpipe.schedule.ready import Item
+from jpipe.schedule.ready_items import Item
 
 __all__ = ["ReadyQueue"]
 

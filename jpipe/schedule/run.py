@@ -38,7 +38,7 @@ from jpipe.schedule.selection import Selection
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.store import CacheWarning, MissingEntry
 from jpipe.worker.crash_marker import died_on
-from jpipe.worker.modules import WORKER_MODULES
+from jpipe.worker.preloaded_modules import WORKER_MODULES
 
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool

@@ -25,7 +25,7 @@ from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
 from jpipe.schedule.isolation import needs_process, opens_debugger
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.lost_workers import Blame
-from jpipe.schedule.ready import Item
+from jpipe.schedule.ready_items import Item
 from jpipe.schedule.ready_queue import ReadyQueue
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from jpipe.schedule.sync import Syncer
+from jpipe.schedule.flush_to_disk import Syncer
 from jpipe.store import NewRecord, Store
 
 __all__ = ["WriteBehind"]

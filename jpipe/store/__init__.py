@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jpipe.store.disk.signing import SigningKey
-    from jpipe.store.family import Family
     from jpipe.store.format.records import (
         BlobPlace,
         CacheWarning,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         Where,
     )
     from jpipe.store.notes import NoteKind
+    from jpipe.store.record_index import Family
     from jpipe.store.store import Store
 
 __all__ = [
@@ -54,7 +54,7 @@ _HOME = {
     "BlobPlace": "jpipe.store.format.records",
     "CacheWarning": "jpipe.store.format.records",
     "CorruptEntry": "jpipe.store.format.records",
-    "Family": "jpipe.store.family",
+    "Family": "jpipe.store.record_index",
     "Held": "jpipe.store.format.records",
     "Inline": "jpipe.store.format.records",
     "MissingEntry": "jpipe.store.format.records",

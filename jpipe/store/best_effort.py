@@ -12,7 +12,7 @@ from jpipe.store.care.prune import prune
 from jpipe.store.care.usage import measure
 from jpipe.store.disk import system
 from jpipe.store.format.records import CacheWarning
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["Saving"]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from jpipe.store.disk import system
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["sync_file", "sync_files"]
 

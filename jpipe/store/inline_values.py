@@ -9,11 +9,11 @@ from blake3 import blake3
 
 from jpipe.store.care.merge_packs import drop_damaged
 from jpipe.store.disk import system
-from jpipe.store.family import Family
 from jpipe.store.format.memory_map import SCARCE, read_exactly
 from jpipe.store.format.pack import PackBuilder
 from jpipe.store.format.records import CorruptEntry, Inline, MissingEntry, NewRecord, PackPlace, Where
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
+from jpipe.store.record_index import Family
 
 __all__ = ["PayloadReader", "places_in"]
 

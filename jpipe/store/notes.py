@@ -9,7 +9,7 @@ from enum import StrEnum
 from jpipe.store.disk import system
 from jpipe.store.format.blob import blob_id
 from jpipe.store.format.memory_map import read_small
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["NoteKind", "forget_note", "note_names", "note_place", "read_note", "write_note"]
 

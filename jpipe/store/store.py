@@ -25,7 +25,6 @@ from jpipe.store.disk.cache_folder import Folder, open_folder
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.durability import sync_files
-from jpipe.store.family import SUFFIX, Family
 from jpipe.store.format.blob import blob_id
 from jpipe.store.format.compress import method_of
 from jpipe.store.format.encode import encode, pack_inline, unpack_inline
@@ -45,7 +44,8 @@ from jpipe.store.format.records import (
 )
 from jpipe.store.inline_values import PayloadReader, places_in
 from jpipe.store.notes import NoteKind, forget_note, note_names, note_place, read_note, write_note
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
+from jpipe.store.record_index import SUFFIX, Family
 
 __all__ = ["Store"]
 

@@ -24,8 +24,8 @@ from jpipe.model.record_codec import Malformed, load
 from jpipe.store.disk import system
 from jpipe.store.disk.locks import HOLDER, Holder, Lock
 from jpipe.store.format.memory_map import read_exactly, read_small
-from jpipe.store.on_disk import Disk
-from jpipe.system import inside
+from jpipe.store.open_folder import Disk
+from jpipe.system import safe_paths as inside
 
 __all__ = ["WorkClaims"]
 

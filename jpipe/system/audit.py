@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from jpipe.files import FileDigests
-from jpipe.system.asker import Asker, asker
-from jpipe.system.inside import busy
-from jpipe.system.looks import Told, folder_of_descriptor, install, original
 from jpipe.system.memoised import remember
 from jpipe.system.ownership import Owner, owner_of
+from jpipe.system.safe_paths import busy
 from jpipe.system.watch import Watch
+from jpipe.system.watched_os import Told, folder_of_descriptor, install, original
+from jpipe.system.who_asks import Asker, asker
 
 __all__ = ["note_paths", "watching"]
 

@@ -73,7 +73,7 @@ def remember(path: str, seen: tuple[int, int] | None, relative: bool, frame: Any
     while frame is not None:
         code = frame.f_code
         owner = owner_of(code.co_filename)
-        if owner is Owner.JPIPE and not code.co_filename.endswith(("audit.py", "looks.py")):
+        if owner is Owner.JPIPE and not code.co_filename.endswith(("audit.py", "watched_os.py")):
             break
         if owner is Owner.PACKAGE:
             package = _first_argument(frame) if package is None else package

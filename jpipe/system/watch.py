@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from jpipe.files import FileDigests, Read
 from jpipe.system.input_files import Boundary
-from jpipe.system.looks import original
 from jpipe.system.memoised import remembered
+from jpipe.system.watched_os import original
 
 __all__ = ["Watch"]
 

@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Self
 
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 from jpipe.system.machine import is_alive
 
 __all__ = ["CurrentItem", "died_on"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from jpipe.system.code_tracer import Code, tracer
 from jpipe.system.ownership import is_users
-from jpipe.worker.left_state import ModuleState, state_of_modules
+from jpipe.worker.module_state import ModuleState, state_of_modules
 
 __all__ = ["ChunkTrace", "reads_sources"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from jpipe.parallel.process_lifetime import is_worker
-from jpipe.parallel.silence import silenced
+from jpipe.parallel.silent_imports import silenced
 from jpipe.store import Store
 from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.worker.capture import captured

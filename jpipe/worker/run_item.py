@@ -28,14 +28,14 @@ from jpipe.system.error_record import record_error
 from jpipe.system.memory import forget_peak, peak_memory
 from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
+from jpipe.worker.current_folder import own_folder
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.executed_code import reads_sources
-from jpipe.worker.folder import own_folder
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
-from jpipe.worker.named_folders import names_folder
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
+from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
 from jpipe.worker.timeouts import limit
 from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with

@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from jpipe.files import is_cache, status_of
 from jpipe.store.disk.signing import SigningKey
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = ["Asked", "Facts", "recall", "write"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from blake3 import blake3
 
 from jpipe.fingerprint.hashing import FORMAT, combine
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 _CHECK = 32
 _MAKERS = [
@@ -50,7 +50,7 @@ class ParseCache:
     Parameters
     ----------
     path : str or Path or None
-        The file, as `jpipe.system.inside` knows it where it is in a cache; None keeps nothing.
+        The file, as `jpipe.system.safe_paths` knows it where it is in a cache; None keeps nothing.
     key : bytes, optional
         32 bytes that sign the checksum, so that only their owner can write entries that are believed.
     """

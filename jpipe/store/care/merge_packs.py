@@ -14,10 +14,10 @@ from blake3 import blake3
 from jpipe.store.disk import system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.durability import sync_file
-from jpipe.store.family import SUFFIX
 from jpipe.store.format.memory_map import read_exactly
 from jpipe.store.format.pack import PackBuilder, Segment, TornPack, read_pack
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
+from jpipe.store.record_index import SUFFIX
 
 __all__ = ["drop_damaged", "merge_small", "rewrite"]
 

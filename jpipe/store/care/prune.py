@@ -19,7 +19,7 @@ from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 from jpipe.system.machine import is_alive
 
 __all__ = ["Pruned", "default_limit", "prune"]

@@ -13,7 +13,7 @@ from jpipe.store.care.merge_packs import rewrite
 from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
 from jpipe.store.format.pack import Segment
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["IN_FLIGHT", "blob_references", "clear", "remove", "remove_blobs", "unlink"]
 

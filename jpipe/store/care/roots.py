@@ -11,7 +11,7 @@ from jpipe.store.disk import system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
 from jpipe.store.format.memory_map import read_small
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["Reached", "living_since", "mark_reached", "pin", "reached"]
 

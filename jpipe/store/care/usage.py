@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from jpipe.store.disk import system
 from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
-from jpipe.store.on_disk import Disk
-from jpipe.system.inside import Entry as FolderEntry
+from jpipe.store.open_folder import Disk
+from jpipe.system.safe_paths import Entry as FolderEntry
 
 __all__ = ["Entry", "FamilyUse", "PackFile", "Size", "entries", "families", "foreign", "measure", "pack_files"]
 

@@ -14,7 +14,7 @@ from jpipe.store.care.usage import PackFile, pack_files
 from jpipe.store.disk import system
 from jpipe.store.format.memory_map import read_exactly
 from jpipe.store.format.records import MissingEntry
-from jpipe.store.on_disk import Disk
+from jpipe.store.open_folder import Disk
 
 __all__ = ["Problem", "Verified", "verify"]
 

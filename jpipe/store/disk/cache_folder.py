@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from jpipe.errors import CacheFolderError, NewerFormatError
 from jpipe.store.disk import system
-from jpipe.system.inside import inside
+from jpipe.system.safe_paths import inside
 
 __all__ = ["FORMAT", "Folder", "make_again", "make_folder", "open_folder"]
 

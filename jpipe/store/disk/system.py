@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__: list[str] = []
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from jpipe.store.disk import system
 from jpipe.store.format.dirty_pages import was_written
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = ["SCARCE", "Mode", "map_file", "read_exactly", "read_file", "read_small"]
 

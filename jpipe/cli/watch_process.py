@@ -29,7 +29,7 @@ def command_for(file: Path, jobs: int) -> list[str]:
     """The command line of a process that waits to run a pipeline file."""
     asked = json.dumps({"file": str(file.resolve()), "jobs": jobs, "parent": os.getpid(), "path": sys.path})
     code = "import sys, json; asked = json.loads(sys.argv[1]); sys.path[:] = asked.pop('path'); "
-    return [sys.executable, "-c", f"{code}from jpipe.cli.standby import main; main(**asked)", asked]
+    return [sys.executable, "-c", f"{code}from jpipe.cli.watch_process import main; main(**asked)", asked]
 
 
 def main(file: str, jobs: int, parent: int) -> None:
@@ -58,7 +58,7 @@ def main(file: str, jobs: int, parent: int) -> None:
 def _prepare(file: str, jobs: int) -> None:
     """Import what the pipeline's files import at their top that is installed, and have workers' imports begin too."""
     from jpipe.parallel import preload
-    from jpipe.worker.modules import WORKER_MODULES
+    from jpipe.worker.preloaded_modules import WORKER_MODULES
 
     if jobs > 1 and preload.is_possible():
         preload.start([file], WORKER_MODULES, preload.thread_limits(jobs))

@@ -9,9 +9,9 @@ from jpipe.store.disk import system
 from jpipe.store.disk.cache_folder import Folder
 from jpipe.store.disk.publish import Writer
 from jpipe.store.disk.signing import SigningKey
-from jpipe.store.family import SUFFIX
 from jpipe.store.format.blob import Blobs, blob_id
-from jpipe.system.inside import Entry
+from jpipe.store.record_index import SUFFIX
+from jpipe.system.safe_paths import Entry
 
 __all__ = ["Disk"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from jpipe.cli.standby import READY, command_for
+from jpipe.cli.watch_process import READY, command_for
 from jpipe.errors import ExitCode
 from jpipe.render.humanize import counted, listed, took
 from jpipe.render.styled_text import Line, bad, dim, good, line, name, warn

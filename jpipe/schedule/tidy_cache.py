@@ -12,7 +12,7 @@ from blake3 import blake3
 from jpipe.decide.call_state import CallState
 from jpipe.model.events import Notice, Observer
 from jpipe.store import Store
-from jpipe.system import inside
+from jpipe.system import safe_paths as inside
 
 __all__ = ["tidy"]
 

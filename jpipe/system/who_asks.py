@@ -18,7 +18,7 @@ _CALLERS = tuple(
 """Where functions of the user's are called from, which may be a package's: they do not ask on jpipe's behalf."""
 
 
-_BETWEEN = os.path.join(OWN_FOLDER, "system", "looks.py")
+_BETWEEN = os.path.join(OWN_FOLDER, "system", "watched_os.py")
 
 
 class Asker(NamedTuple):

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jpipe.cli.show import _plain, _text
 from jpipe.errors import UsageError
 from jpipe.render.humanize import about, ago, clock, counted, listed, size, took
 from jpipe.render.styled_text import columns, dim, line, width_of
 from jpipe.render.terminal import Paper, wrap
+from jpipe.render.value_text import plain_value, value_text
 
 
 @dataclasses.dataclass
@@ -41,19 +41,19 @@ class Point:
     ],
 )
 def test_values_have_a_form_in_json(value: object, plain: object) -> None:
-    assert _plain(value) == plain
+    assert plain_value(value) == plain
 
 
 def test_a_value_without_a_form_in_json_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="object cannot be written as JSON"):
-        _plain([object()])
+        plain_value([object()])
 
 
 def test_tables_and_text_print_themselves_and_the_rest_is_laid_out() -> None:
     frame = pd.DataFrame({"a": [1]})
-    assert _text(frame, 80) == str(frame)
-    assert _text("two\nlines", 80) == "two\nlines"
-    assert _text({"key": ["x" * 30, "y" * 30]}, 40).count("\n") >= 3
+    assert value_text(frame, 80) == str(frame)
+    assert value_text("two\nlines", 80) == "two\nlines"
+    assert value_text({"key": ["x" * 30, "y" * 30]}, 40).count("\n") >= 3
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,9 @@ class ForkServer:
             self.is_alive = False
             return
         what, number, value = marshal.loads(bytes(data))
-        worker = self._by_number[number]
+        worker = self._by_number.get(number)
+        if worker is None:
+            return  # nobody waited for the news any more
         if what == "forked":
             with self._lock:
                 worker.pid = value

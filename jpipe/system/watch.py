@@ -158,7 +158,7 @@ class Watch:
         for (kind, path), read in sorted(self.seen.items()):
             if counts(path) and not self._is_known(kind, path):
                 reads.append(self._afterwards(read, path, digests) if kind == "list" else read)
-        if self.uses_folder and reads:
+        if self.uses_folder:
             reads.append(digests.here(self.folder))
         beside = os.path.dirname(digests.root) + os.sep
         if beside.count(os.sep) > 2 and any(os.path.normpath(read.path).startswith(beside) for read in reads):

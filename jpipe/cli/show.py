@@ -125,7 +125,8 @@ def _of_run(call: Invocation, store: Store, step: str, run: str | None) -> dict[
                 continue
             gone = next((item for item in items if item.where is None), None)
             if gone is not None:
-                hint = f"run the pipeline again: {call.commands.text('run')}"
+                usual = f"run the pipeline again: {call.commands.text('run')}"
+                hint = foreign_text(store.foreign()[1]) if store.foreign()[0] else usual
                 raise CacheMiss(f"{gone.label} of run #{row.number} is not in the cache any more", hint=hint)
             values = store.load_many(item.where for item in items if item.where is not None)
             return {item.number: (item.label, value) for item, value in zip(items, values, strict=True)}

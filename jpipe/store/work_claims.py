@@ -184,10 +184,12 @@ class WorkClaims:
 
     def release(self) -> None:
         """This run computes nothing more."""
-        self.let_go()
-        if self._lock is not None:
-            self._lock.release(remove=True)
-            self._lock = None
+        try:
+            self.let_go()
+        finally:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                lock.release(remove=True)
 
     def _opened(self, family: bytes) -> _Table:
         path = f"{self._folder}/{family.hex()}.claims"

@@ -121,8 +121,10 @@ def store_and_load(root: Path, report: int) -> None:
     assert store.read_note(NoteKind.STEP, FAMILY) in (None, b"note")
     store.mark_reached(b"p" * 16, b"r" * 16, {FAMILY: list(VALUES)})
     claims = WorkClaims(store.disk)
-    claims.take(FAMILY, [b"c" * 32])
-    claims.release()
+    try:
+        claims.take(FAMILY, [b"c" * 32])
+    finally:  # as a run ends
+        claims.release()
     for key, records in zip(VALUES, store.family(FAMILY).find_many(list(VALUES)), strict=True):
         for record in records:
             try:

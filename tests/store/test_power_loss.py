@@ -56,7 +56,7 @@ class Disk:
     def _around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any, **keywords: Any) -> Any:
             if name in ("link", "rename", "replace"):
-                self.contents[str(arguments[0])] = Path(arguments[0]).read_bytes()
+                self.contents[os.path.normpath(arguments[0])] = Path(arguments[0]).read_bytes()
             result = call(*arguments, **keywords)
             if name == "open":
                 self.opened[result] = os.path.normpath(arguments[0])

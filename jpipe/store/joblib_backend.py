@@ -22,7 +22,7 @@ from joblib import StoreBackendBase, register_store_backend
 
 from jpipe.errors import JpipeError
 from jpipe.store.format.records import CacheWarning, Held, MissingEntry, NewRecord, PutOptions, Record
-from jpipe.store.joblib_details import ItemInfo, excess, function_of_caller, text_for
+from jpipe.store.joblib_details import CodeByBytes, ItemInfo, excess, function_of_caller, text_for
 from jpipe.store.store import Store
 
 __all__ = ["JpipeStoreBackend", "register"]
@@ -171,7 +171,7 @@ class JpipeStoreBackend(StoreBackendBase):  # type: ignore[misc]
         if verbose > 10:
             print(f"Persisting {call_id[0]}, {call_id[1]} in {self.location}")
         try:
-            stored = self.store.put(item, options=PutOptions(compress=self.compress or 0))
+            stored = self.store.put(item, options=PutOptions(compress=self.compress or 0), fingerprint=CodeByBytes)
         except JpipeError as error:
             warnings.warn(f"Unable to cache to disk: {error}", CacheWarning, stacklevel=2)
             stored = None

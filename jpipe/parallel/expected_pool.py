@@ -12,6 +12,8 @@ import os
 import re
 from pathlib import Path
 
+from jpipe.system import safe_paths
+
 __all__ = ["is_pool_expected", "note_pool"]
 
 _REPEATS = re.compile(rb"\b(for|map)\b")
@@ -20,7 +22,7 @@ _REPEATS = re.compile(rb"\b(for|map)\b")
 def is_pool_expected(cache: Path, file: Path) -> bool:
     """Whether to make workers ready for a run of this file."""
     with contextlib.suppress(OSError):
-        return _note(cache, file).read_bytes() == b"1"
+        return safe_paths.read(_note(cache, file)) == b"1"
     try:
         return _REPEATS.search(file.read_bytes()) is not None
     except OSError:
@@ -31,11 +33,14 @@ def note_pool(cache: Path, file: Path, used: bool) -> None:
     """Leave a word for the next run."""
     note, text = _note(cache, file), b"1" if used else b"0"
     with contextlib.suppress(OSError):
-        if not note.is_file() or note.read_bytes() != text:
-            note.parent.mkdir(exist_ok=True)
-            note.write_bytes(text)
+        if safe_paths.read(note) == text:
+            return
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileExistsError):
+            safe_paths.mkdir(os.path.dirname(note), 0o700)
+        safe_paths.put(note, text)
 
 
-def _note(cache: Path, file: Path) -> Path:
+def _note(cache: Path, file: Path) -> str:
     name = hashlib.sha256(os.path.abspath(file).encode(errors="surrogateescape")).hexdigest()[:32]
-    return cache / "v1" / "notes" / "pools" / name
+    return safe_paths.inside(cache, "v1", "notes", "pools", name)

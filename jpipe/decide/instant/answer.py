@@ -137,8 +137,8 @@ def write(asked: Asked, facts: Facts, answer: dict[str, Any], key: SigningKey) -
     content = json.dumps({**facts.to_json(), "answer": answer}, separators=(",", ":")).encode()
     with contextlib.suppress(FileExistsError):
         inside.mkdir(os.path.dirname(asked.place), 0o700)
-    _put(f"{asked.place}{_LAST_RUN}", inside.read(answer["last_run"]["place"]))
-    _put(asked.place, _sign(asked, content, key) + content)
+    inside.put(f"{asked.place}{_LAST_RUN}", inside.read(answer["last_run"]["place"]))
+    inside.put(asked.place, _sign(asked, content, key) + content)
 
 
 def last_run_at(place: str) -> dict[str, Any]:
@@ -153,14 +153,8 @@ def make_last(asked: Asked, answer: dict[str, Any]) -> None:
         return
     # If that cannot be, the answer is right all the same.
     with contextlib.suppress(OSError):
-        _put(known["place"], inside.read(f"{asked.place}{_LAST_RUN}"))
+        inside.put(known["place"], inside.read(f"{asked.place}{_LAST_RUN}"))
 
-
-def _put(place: str, content: bytes) -> None:
-    beside = f"{place}.{os.getpid()}"
-    with os.fdopen(inside.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    inside.replace(beside, place)
 
 
 def forget(asked: Asked) -> None:

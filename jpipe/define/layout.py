@@ -17,7 +17,6 @@ from jpipe.define.array_snapshots import Snapshots, is_array
 from jpipe.define.large_values import LARGE, LargeValues, asked_once
 from jpipe.define.step import Step, recorder
 from jpipe.errors import Location, WiringError, nearest
-from jpipe.system.ownership import is_jpipe_file
 
 __all__ = ["Call", "Layout", "Output", "call_sites", "contains_output", "expected_items", "needs_of", "replace_outputs"]
 
@@ -338,6 +337,8 @@ def _return_annotation(step: Step[..., Any]) -> Any:
 
 def users_line() -> Location:
     """The innermost line on the stack that is not jpipe's own."""
+    from jpipe.system.ownership import is_jpipe_file  # not for an instant answer
+
     frame = sys._getframe(1)
     while frame.f_back is not None and is_jpipe_file(frame.f_code.co_filename):
         frame = frame.f_back

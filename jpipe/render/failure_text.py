@@ -8,7 +8,6 @@ from jpipe.model.outcomes import Outcome
 from jpipe.render.humanize import counted, listed, size, took
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, columns, dim, line, name, strong, warn
-from jpipe.system.ownership import owner_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,6 +161,8 @@ def _hidden(failure: Failure) -> list[Line]:
     below = failure.frames[failure.frames.index(at) + 1 :] if at else ()
     if not below:
         return []
+    from jpipe.system.ownership import owner_name  # only where something failed
+
     owners = dict.fromkeys(owner_name(frame[0]) for frame in below)
     text = f"  … {counted(len(below), 'frame')} in {listed(list(owners), 3)} hidden (--tb=long)"
     return [line(dim(text))]

@@ -116,7 +116,7 @@ def run(
 
 def _write_html(session: PipelineSession, run: str, path: str | os.PathLike[str]) -> None:
     from jpipe.history.journal_reader import find_run, runs
-    from jpipe.render.commands import Commands
+    from jpipe.render.printed_commands import Commands
     from jpipe.report.write_report import report_html, write_file
 
     folder = journal_folder(session.store.root)

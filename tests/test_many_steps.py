@@ -11,8 +11,8 @@ from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan, StepPlan
 from jpipe.model.reasons import Reason, ReasonKind
 from jpipe.render.bars import step_bar
-from jpipe.render.commands import Commands
 from jpipe.render.plan_text import plan_lines, status_line
+from jpipe.render.printed_commands import Commands
 from jpipe.render.run_progress import Standing, StepStanding
 from jpipe.render.run_text import Teller, Wishes
 from jpipe.render.styled_text import Line, width_of

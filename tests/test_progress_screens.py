@@ -25,7 +25,7 @@ from jpipe.model.events import (
 )
 from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason, ReasonKind
-from jpipe.render.commands import Commands
+from jpipe.render.printed_commands import Commands
 from jpipe.render.progress import Mode, Progress
 from jpipe.render.run_text import Wishes
 from jpipe.render.terminal import Paper

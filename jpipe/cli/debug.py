@@ -12,7 +12,7 @@ from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import ExitCode, UsageError
-from jpipe.render.commands import loading_arguments
+from jpipe.render.printed_commands import loading_arguments
 from jpipe.render.styled_text import columns, dim, good, line, name, strong
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from jpipe.cli.commands import COMMANDS
 from jpipe.cli.flags import Given
 from jpipe.cli.targets import Place, place_of
 from jpipe.errors import UsageError
-from jpipe.render.commands import Commands
+from jpipe.render.printed_commands import Commands
 from jpipe.render.terminal import Paper
 from jpipe.settings import Settings, settings_for
 

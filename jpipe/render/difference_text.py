@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jpipe.compare.model import Change
     from jpipe.decide.result_differences import ItemDifference, ResultDifferences, StepDifference
     from jpipe.history.journal_reader import RunRow
-    from jpipe.render.commands import Commands
+    from jpipe.render.printed_commands import Commands
 
 __all__ = ["difference_lines", "step_lines"]
 

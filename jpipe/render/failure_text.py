@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from jpipe.model.events import Failure, RunEnded
-    from jpipe.render.commands import Commands
+    from jpipe.render.printed_commands import Commands
     from jpipe.render.run_progress import Standing, StepStanding
 
 __all__ = ["failed_end", "failure_screen", "failures_screen", "grouped", "headline"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jpipe.history.journal_reader import ItemLog, RunRow
-    from jpipe.render.commands import Commands
+    from jpipe.render.printed_commands import Commands
 
 __all__ = ["log_lines"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jpipe.model.plan import Plan, StepPlan
-    from jpipe.render.commands import Commands
+    from jpipe.render.printed_commands import Commands
 
 __all__ = ["accepted_line", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from jpipe.model.events import Event, Notice, RunEnded, StepStarted
 from jpipe.model.outcomes import Outcome
-from jpipe.render.commands import Commands
+from jpipe.render.printed_commands import Commands
 from jpipe.render.run_log import LogTeller
 from jpipe.render.run_progress import Standing
 from jpipe.render.run_text import Teller, Wishes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jpipe.model.events import ChunkEnded, Event, Notice, RunEnded, RunStarted, StepEnded, StepStarted, Waiting
 from jpipe.model.outcomes import Outcome
-from jpipe.render.commands import Commands
 from jpipe.render.failure_text import failed_end, failures_screen
 from jpipe.render.humanize import MANY_STEPS, about, counted, listed, size, took
+from jpipe.render.printed_commands import Commands
 from jpipe.render.source_excerpt import short_path
 from jpipe.render.styled_text import Line, Piece, bad, columns, dim, good, line, name, strong, warn, width_of
 

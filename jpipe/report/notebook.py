@@ -14,10 +14,10 @@ from jpipe.define.pipeline import Pipeline
 from jpipe.define.step import Step
 from jpipe.model.plan import Plan
 from jpipe.model.run_report import Outcomes, Run, StepResults
-from jpipe.render.commands import Commands
 from jpipe.render.failure_text import failures_screen
 from jpipe.render.humanize import counted, size, took
 from jpipe.render.plan_text import plan_lines
+from jpipe.render.printed_commands import Commands
 from jpipe.render.source_excerpt import short_path
 from jpipe.render.styled_text import Line
 from jpipe.report.graph_drawing import SIGNS

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.result_differences import ResultDifferences
-from jpipe.render.commands import Commands
 from jpipe.render.difference_text import step_lines
 from jpipe.render.failure_text import failures_screen
 from jpipe.render.humanize import counted, size, took
+from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_drawing import SIGNS
 from jpipe.report.graph_model import clustered
 from jpipe.report.graph_svg import graph_svg, legible

@@ -12,9 +12,9 @@ from jpipe.decide.result_differences import differences_between
 from jpipe.errors import JpipeError
 from jpipe.history.journal_reader import RunRow, find_run
 from jpipe.history.journal_writer import SUFFIX
-from jpipe.render.commands import Commands
 from jpipe.render.difference_text import difference_lines
 from jpipe.render.humanize import ago, took
+from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_svg import legible
 from jpipe.report.page import lines_html, page, scrolling
 from jpipe.report.write_report import report_html

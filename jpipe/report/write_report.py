@@ -12,7 +12,7 @@ from jpipe.decide.run_results import runs_that_differ
 from jpipe.errors import UsageError
 from jpipe.history.journal_reader import RunRow
 from jpipe.history.last_run import History
-from jpipe.render.commands import Commands
+from jpipe.render.printed_commands import Commands
 from jpipe.report.results_section import Budget, results_html
 from jpipe.report.run_document import RunDocument, document_of
 from jpipe.report.run_page import run_page

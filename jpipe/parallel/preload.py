@@ -34,6 +34,8 @@ THREAD_VARIABLES = (
 )  # fmt: skip
 _QUIET = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "_RJEM_MALLOC_CONF": "background_thread:false"}
 """Keeps the allocators of pyarrow and of Rust's libraries from a thread that only tidies up; not set in workers."""
+_WHEREABOUTS = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST"})
+"""Variables that say where a process is, and nothing that an import asks for."""
 _PATIENCE = 60.0
 """How long a server may take to import, at least, seconds."""
 _MODULES = ("joblib.parallel", "joblib.memory", "cloudpickle")
@@ -92,7 +94,7 @@ class _Starting:
         """Whether what it imported is what this process would import now."""
         assert self.report is not None
         theirs, ours = self.report.get("environment", {}), os.environ
-        ignored = {*self.limits, *_QUIET, "_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES"}
+        ignored = {*self.limits, *_QUIET, *_WHEREABOUTS}
         names = (theirs.keys() | ours.keys()) - ignored
         modules = self.report.get("modules", {})
         return all(theirs.get(name) == ours.get(name) for name in names) and all(
@@ -168,7 +170,8 @@ def _started(files: tuple[str, ...], modules: tuple[str, ...], limits: Mapping[s
 
 def _surroundings(limits: Mapping[str, str]) -> tuple[Any, ...]:
     """What decides about what an import gives: another server is needed where it changed."""
-    return tuple(sorted((name, value) for name, value in os.environ.items() if name not in limits)), tuple(sys.path)
+    ignored = {*limits, *_WHEREABOUTS}
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name not in ignored)), tuple(sys.path)
 
 
 def _spawn(theirs: socket.socket, environment: Mapping[str, str]) -> int:

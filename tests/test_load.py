@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_used(project: Project, name: str) -> None:
 ASKED: dict[str, tuple[list[str], int, list[str]]] = {
     "file": (["pipelin.py"], 3, ["there is no pipeline file 'pipelin.py'", "did you mean 'pipeline.py'?"]),
     "file of another name": (["zzz.py"], 3, ["there is no pipeline file 'zzz.py'", "this folder has pipeline.py"]),
-    "pipeline": (["pipeline.py:mian"], 2, ["has no pipeline 'mian'", "did you mean 'main'?"]),
+    "pipeline": (["pipeline.py:mian"], 3, ["has no pipeline 'mian'", "did you mean 'main'?"]),
     "step": (["ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
     "forced step": (["-f", "ad"], 2, ["no step 'ad'", "did you mean 'add'?"]),
     "parameter": (["--set", "k=1"], 2, ["no parameter 'k'", "ks"]),

@@ -11,8 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import attrs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from jpipe import pipeline
 from jpipe.define.parameters import check, parse
@@ -52,6 +54,28 @@ class Place:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+
+@dataclasses.dataclass
+class Fitted:
+    settings: Settings
+    colour: Colour = Colour.GREEN
+    at: Place | None = None
+
+
+class Corner(typing.NamedTuple):
+    colour: Colour
+    y: float = 0.5
+
+
+class Extent(typing.TypedDict):
+    width: int
+    unit: typing.NotRequired[Colour]
+
+
+@attrs.frozen
+class Priced:
+    price: Decimal
 
 
 READ: list[tuple[Any, str, Any]] = [
@@ -109,6 +133,18 @@ READ: list[tuple[Any, str, Any]] = [
     (list[Colour], "RED,2", [Colour.RED, Colour.GREEN]),
     (dict[Colour, int], "{'r': 1}", {Colour.RED: 1}),
     (list[int | None], "1,none", [1, None]),
+    (list[str], "it's,x", ["it's", "x"]),
+    (list[str], "[]", []),
+    (Colour, "Colour.RED", Colour.RED),
+    (Fitted, '{"settings": {"lr": 1}, "colour": "RED", "at": "a"}', Fitted(Settings(1.0), Colour.RED, Place("a"))),
+    (Corner, "RED,2", Corner(Colour.RED, 2.0)),
+    (Corner, "{colour = 'GREEN'}", Corner(Colour.GREEN, 0.5)),
+    (Extent, "{width = 3}", {"width": 3}),
+    (list[Extent] | None, "[{width = 3, unit = 'RED'}]", [{"width": 3, "unit": Colour.RED}]),
+    (Priced, '{"price": "1.10"}', Priced(Decimal("1.10"))),
+    (datetime.date, "20261011", datetime.date(2026, 10, 11)),
+    (datetime.time, "12:30", datetime.time(12, 30)),
+    (np.float32, "2", np.float32(2)),
     (Literal["1", "2"], "1", "1"),
 ]
 GUESSED: list[tuple[Any, str, Any]] = [
@@ -122,6 +158,10 @@ GUESSED: list[tuple[Any, str, Any]] = [
     ([], "3,x", [3, "x"]),
     (None, "[1, 2]", [1, 2]),
     (None, "some text", "some text"),
+    (datetime.date(2026, 1, 1), "2026-10-11", datetime.date(2026, 10, 11)),
+    (Path("a"), "b", Path("b")),
+    (Colour.RED, "GREEN", Colour.GREEN),
+    (Settings(1.0), "{lr = 2}", Settings(2.0)),
 ]
 KEPT: list[tuple[Any, Any, str, Any]] = [
     # annotation, default -> text -> value
@@ -148,10 +188,23 @@ REFUSED: list[tuple[Any, str, str]] = [
     (dict[str, int], "[1]", "x=[1]: expected dict[str, int]"),
     (dict, "{", "x={: expected dict"),
     (list[int], "1,y", "[1] Input should be a valid integer"),
-    (Settings, '{"lr": "high"}', "['lr'] Input should be a valid number"),
-    (Settings, '{"rate": 1}', "['lr'] Field required"),
+    (Settings, '{"lr": "high"}', "lr: Input should be a valid number"),
+    (Settings, "{}", "the field 'lr' is missing"),
+    (Settings, '{"lr": 1, "name": ["a"]}', "Settings has no field 'name'; did you mean 'names'?"),
+    (Settings, "0.3", "expected Settings {lr: float, names: tuple[str, ...]}"),
+    (Fitted, '{"settings": {"lr": 1, "rate": 1}}', "settings: Settings has no field 'rate'"),
+    (list[Point], "(1,2,3),(1,2)", "[0] Point has 2 fields, not 3"),
+    (Extent, "{unit = 'RED'}", "the field 'width' is missing"),
+    (dict[str, int], "{'a': 'x'}", "['a'] Input should be a valid integer"),
+    (dict[str, float], '{"a": true}', "true and false are not numbers"),
+    (Colour | None, "BLUE", "expected Colour (RED, GREEN) | None"),
     (datetime.date, "soon", "x=soon: expected date"),
-    (np.ndarray, "1,2", "x=1,2: expected ndarray"),
+    (datetime.datetime, "2026", "a number is not a date or time"),
+    (datetime.date, "86400", "a number is not a date or time"),
+    (list[str], "", "x=: expected list[str]"),
+    (list[str], "[a,b", "x=[a,b: expected list[str]"),
+    (np.ndarray, "a,b", "x=a,b: expected ndarray"),
+    (range, "3", "x=3: expected range"),
 ]
 
 
@@ -187,6 +240,14 @@ def test_text_that_does_not_fit_is_refused_with_the_reason(annotation: Any, text
     with pytest.raises(UsageError) as caught:
         parse(taking(annotation), {"x": text})
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(("annotation", "text", "dtype"), [(np.ndarray, "1,2", "i"), (NDArray[np.float64], "1,2", "f")])
+def test_lists_of_numbers_become_arrays(annotation: Any, text: str, dtype: str) -> None:
+    found = parse(taking(annotation), {"x": text})["x"]
+    assert (found.tolist(), found.dtype.kind) == ([1, 2], dtype)
+    again = parse(taking(None, np.array([3.0]), annotated=False), {"x": text})["x"]
+    assert again.tolist() == [1, 2]
 
 
 def test_annotations_that_name_what_is_not_there_are_passed_over() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from jpipe.define.importing import importing
 from jpipe.define.pipeline import Pipeline
-from jpipe.errors import JpipeError, Location, PipelineLoadError, UsageError, did_you_mean
+from jpipe.errors import JpipeError, Location, PipelineLoadError, did_you_mean
 from jpipe.system.code_tracer import tracer
 from jpipe.system.import_observer import observing
 from jpipe.system.main_module import module_name
@@ -36,9 +37,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     Raises
     ------
     PipelineLoadError
-        When the file does not exist, does not parse, raises, or defines no pipeline or several.
-    UsageError
-        When it has no pipeline called `name`.
+        When the file does not exist, does not parse, raises, has no pipeline called `name`, or none or several at all.
     """
     file = Path(path).resolve()
     if not file.is_file():
@@ -92,7 +91,8 @@ def _imported(file: Path) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise PipelineLoadError(f"{file.name} raised {text}", location=_users_place(error, file)) from error
+        place = _users_place(error, file)
+        raise PipelineLoadError(f"{file.name} raised {text}", location=place, hint=_raised_hint(error)) from error
 
 
 def _excerpt(error: SyntaxError) -> str | None:
@@ -103,6 +103,21 @@ def _import_hint(error: ImportError) -> str | None:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"install {error.name.partition('.')[0]} in the environment that jpipe runs in: {sys.executable}"
     return None
+
+
+def _raised_hint(error: BaseException) -> str | None:
+    """What to do about an error that importing a script as a pipeline file makes likely."""
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, SystemExit) and _argparse_file() in files:
+        return "argparse reads what jpipe was called with: make its options parameters of the pipeline, for --set"
+    if isinstance(error, FileNotFoundError) and error.filename and not os.path.isabs(error.filename):
+        return f"it was looked for in the current folder, {os.getcwd()}"
+    return None
+
+
+def _argparse_file() -> str:
+    """The file of argparse, if it was imported."""
+    return getattr(sys.modules.get("argparse"), "__file__", None) or ""
 
 
 def _users_place(error: BaseException, file: Path) -> Location:
@@ -126,7 +141,7 @@ def _chosen(
         if name in found:
             return found[name]
         known = ", ".join(sorted(found)) or "none"
-        raise UsageError(
+        raise PipelineLoadError(
             f"{file.name} has no pipeline {name!r}",
             hint=did_you_mean(name, found, f"it defines: {known}"),
         )

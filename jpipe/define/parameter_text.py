@@ -27,6 +27,9 @@ def meanings(text: str) -> Iterator[Any]:
     >>> list(meanings("1,x"))
     [[1, 'x'], ['1', 'x'], '1,x', ['1,x']]
     """
+    if not text or not _is_balanced(text):  # a variable of the shell that was not set, an argument that it cut in two
+        yield text
+        return
     found = [_read(text, _atom), _read(text, _unquoted), text]
     found += [[value] for value in found if not isinstance(value, (list, tuple, dict, set))]
     for position, value in enumerate(found):
@@ -98,20 +101,27 @@ def _is_enclosed(text: str) -> bool:
     return all(depth > 0 for depth, _ in list(_depths(text))[:-1])
 
 
+def _is_balanced(text: str) -> bool:
+    """Whether every bracket is closed, and none that was not opened."""
+    depths = [depth for depth, _ in _depths(text)]
+    return not depths or (depths[-1] == 0 and min(depths) >= 0)
+
+
 def _depths(text: str) -> Iterator[tuple[int, str]]:
     """How deep in brackets (counted after it) and in which quote each character stands."""
-    depth, quote, escaped = 0, "", False
+    depth, quote, escaped, before = 0, "", False, ""
     for character in text:
         if quote:
             if character == quote and not escaped:
                 quote = ""
             escaped = character == "\\" and not escaped
-        elif character in "'\"":
+        elif character in "'\"" and (not before or before in ",:=[({"):  # the one of it's opens nothing
             quote = character
         elif character in _OPENING:
             depth += 1
         elif character in _OPENING.values():
             depth -= 1
+        before = before if character.isspace() else character
         yield depth, quote
 
 

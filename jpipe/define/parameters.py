@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import collections.abc
 import enum
 import inspect
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from jpipe.define.pipeline import Pipeline
@@ -90,18 +88,17 @@ def _converted(pipeline: Pipeline[..., Any], name: str, given: Any, candidates: 
         annotation = _kind_of(default)
     if annotation is str and isinstance(given, str):
         return given
-    adapter, refusals = _adapter(annotation), []
+    from jpipe.define.parameter_types import complaint, converter, spelled
+
+    convert, refusals = converter(annotation), []
     for candidate in candidates:
         try:
-            value = adapter(candidate)
+            return _like_default(convert(candidate), default, annotation)
         except ValueError as error:
-            refusals.append(_told(error))
-            continue
-        if not _counts_as_number(candidate, value):
-            return _like_default(value, default, annotation)
+            refusals.append(complaint(error))
     raise UsageError(
-        f"{name}={given if isinstance(given, str) else repr(given)}: expected {_spelled(annotation)}",
-        hint=f"pipeline {pipeline.name}: {refusals[0] if refusals else 'true and false are not numbers'}",
+        f"{name}={given if isinstance(given, str) else repr(given)}: expected {spelled(annotation)}",
+        hint=f"pipeline {pipeline.name}: {refusals[0]}",
     )
 
 
@@ -114,71 +111,12 @@ def _hints(pipeline: Pipeline[..., Any]) -> dict[str, Any]:
 
 def _kind_of(default: Any) -> Any:
     """What a default says of the values that its parameter takes."""
-    if isinstance(default, bool) or type(default) is str:
-        return type(default)
-    if isinstance(default, (int, float)):
+    if isinstance(default, (int, float)) and not isinstance(default, (bool, enum.Enum)):
         return int | float if isinstance(default, int) else float
     if isinstance(default, (list, tuple)) and not hasattr(default, "_fields"):
         element = _kind_of(default[0]) if default else Any
         return list[element] if isinstance(default, list) else tuple[element, ...]  # type: ignore[valid-type]
-    return Any
-
-
-def _adapter(annotation: Any) -> typing.Callable[[Any], Any]:
-    if annotation in (Any, object):
-        return lambda value: value
-    import pydantic  # only commands that are given parameters wait for it
-
-    try:
-        adapter = pydantic.TypeAdapter(_prepared(annotation), config={"arbitrary_types_allowed": True})
-    except pydantic.PydanticUserError:  # a type that has its own configuration
-        adapter = pydantic.TypeAdapter(_prepared(annotation))
-    return adapter.validate_python
-
-
-def _prepared(annotation: Any) -> Any:
-    """The annotation with paths of any class made from text, and members of an enum taken by their names too."""
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) in (typing.Literal, collections.abc.Callable):
-        return annotation
-    if arguments:
-        prepared = tuple(_prepared(argument) for argument in arguments)
-        if typing.get_origin(annotation) is typing.Annotated:
-            return typing.Annotated[(prepared[0], *arguments[1:])]
-        return annotation if prepared == arguments else _rebuilt(annotation, prepared)
-    if not isinstance(annotation, type):
-        return annotation
-    from_text: Any = None
-    if issubclass(annotation, enum.Enum):
-        from_text = _member_of(annotation)
-    elif callable(getattr(annotation, "__fspath__", None)) and not issubclass(annotation, Path):
-        from_text = annotation
-    if from_text is None:
-        return annotation
-    from pydantic import BeforeValidator
-
-    prepare = BeforeValidator(lambda value: from_text(value) if isinstance(value, str) else value)
-    return typing.Annotated[annotation, prepare]
-
-
-def _member_of(kind: type[enum.Enum]) -> Any:
-    members: Mapping[str, Any] = kind.__members__
-    return lambda name: members.get(name, name)
-
-
-def _rebuilt(annotation: Any, arguments: tuple[Any, ...]) -> Any:
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, type(int | str)):
-        return typing.Union[arguments]  # noqa: UP007 - as many as there are
-    generic: Any = origin
-    return generic[arguments if len(arguments) > 1 else arguments[0]]
-
-
-def _counts_as_number(candidate: Any, value: Any) -> bool:
-    """Whether true or false became a number, which converters allow and nobody means."""
-    if isinstance(candidate, (list, tuple)) and isinstance(value, (list, tuple)) and len(candidate) == len(value):
-        return any(map(_counts_as_number, candidate, value))
-    return isinstance(candidate, bool) and isinstance(value, (int, float)) and not isinstance(value, bool)
+    return Any if default is None or default is _NOTHING else type(default)
 
 
 def _like_default(value: Any, default: Any, annotation: Any) -> Any:
@@ -205,19 +143,3 @@ def _is_equal(one: Any, other: Any) -> bool:
         return (one == other) is True
     except Exception:  # an object of the user's may compare as it likes
         return False
-
-
-def _told(error: ValueError) -> str:
-    """The first complaint of a converter, with the place that it is about."""
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    first = errors(include_url=False)[0]
-    place = "".join(f"[{key!r}]" for key in first["loc"] if isinstance(key, int) or str(key).isidentifier())
-    return f"{place} {first['msg']}".strip()
-
-
-def _spelled(annotation: Any) -> str:
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("NoneType", "None")

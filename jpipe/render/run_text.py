@@ -201,6 +201,8 @@ def up_to_date(pipeline: str, cached: int, seconds_saved: float) -> Line:
 
 def run_end(event: RunEnded, standing: Standing, wishes: Wishes, opened: bool) -> list[Line]:
     """The last lines of a run; `opened` says whether there are others before them."""
+    if event.outcome is Outcome.BLOCKED:  # of --frozen, whose error is told next
+        return []
     if event.outcome not in (Outcome.RAN, Outcome.CACHED):
         return [*failures_screen(standing.failures, wishes.commands, wishes.tb), *failed_end(event, standing)]
     pipeline = standing.start.pipeline if standing.start else "the run"

@@ -165,6 +165,7 @@ def _attempt(
     *,
     heals: bool,
 ) -> FinishedRun:
+    begun = time.perf_counter()
     pools = Pools(request.n_jobs, request.backend, request.backend_options, _preload(session))
     pipeline_state = session.state(
         request.targets,
@@ -182,8 +183,10 @@ def _attempt(
     pipeline_state.begin()
     tell_deadly(pipeline_state, known.deadly, emit)
     if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
-        emit(counts.run_ended(Outcome.BLOCKED, 0.0, known.item_results))
-        raise _out_of_date(session, pipeline_state)
+        refusal = _out_of_date(session, pipeline_state)
+        counts.settle(interrupted=False, failed=True)
+        emit(counts.run_ended(Outcome.BLOCKED, time.perf_counter() - begun, known.item_results))
+        raise refusal
     selection.refuse_if_nothing()
 
     def tell_pool(pool: Pool) -> None:

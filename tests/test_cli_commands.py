@@ -401,6 +401,7 @@ def test_debug_stops_at_the_users_line_with_the_items_own_inputs(study: Project)
     missing = study.command("debug", "table")
     assert missing.exit_code == ExitCode.USAGE and "first: jpipe run power" in missing.stderr
 
+
 def test_the_log_of_a_failed_item_is_its_failure(study: Project) -> None:
     study.edit("helper.py", "return x / 2", "print('dividing', x)\n    return x / 0")
     assert study.run("-j", "1").exit_code == ExitCode.FAILED

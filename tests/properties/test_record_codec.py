@@ -41,9 +41,7 @@ CODE = several(st.tuples(NAMES, NAMES))
 READS = st.builds(
     Read, NAMES, st.sampled_from(["file", "folder", "missing"]), COUNTS, WHOLE, WHOLE, st.binary(max_size=40),
     st.booleans())  # fmt: skip
-PARTS = st.builds(
-    Part, st.sampled_from(PartKind), NAMES, MAYBE, st.none() | WHOLE, DIGESTS, MAYBE, MAYBE, CODE
-)
+PARTS = st.builds(Part, st.sampled_from(PartKind), NAMES, MAYBE, st.none() | WHOLE, DIGESTS, MAYBE, MAYBE, CODE)
 CALLS = st.builds(
     EarlierCall, DIGESTS, DIGESTS, st.dictionaries(NAMES, DIGESTS, max_size=3),
     st.dictionaries(NAMES, NAMES, max_size=2), st.booleans())  # fmt: skip

@@ -156,7 +156,6 @@ def make_last(asked: Asked, answer: dict[str, Any]) -> None:
         inside.put(known["place"], inside.read(f"{asked.place}{_LAST_RUN}"))
 
 
-
 def forget(asked: Asked) -> None:
     """Remove the answer to what is asked, if there is one."""
     try:

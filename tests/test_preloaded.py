@@ -254,3 +254,91 @@ def test_joblibs_parallel_can_use_it(project: Project) -> None:
     ran = subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+# ---- plain maps of one process
+
+
+NOTED = """
+    import os
+    with open(os.environ["NOTES"], "a") as notes:
+        notes.write(f"{os.getpid()} ")
+"""
+MAPS = """
+    import importlib, os, pathlib, sys, threading, time, warnings
+    import first, second
+    import jpipe
+
+    def workers(found):
+        assert os.getpid() not in found
+        return set(found)
+
+    if __name__ == "__main__":
+        # A process with threads, as a notebook's, does not fork itself.
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        one, two = workers(jpipe.map(first.work, range(8))), workers(jpipe.map(second.work, range(8)))
+        again = workers(jpipe.map(first.work, range(8)))
+        assert not one & two and not one & again, "a worker of an earlier map"
+        inside = jpipe.map(lambda i: first.helper.NAME, range(4))
+        assert inside == ["helper"] * 4, inside
+        print(len({*pathlib.Path(os.environ["NOTES"]).read_text().split()} - {str(os.getpid())}))
+"""
+
+
+BEHIND = "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+
+
+@pytest.mark.parametrize(("unsafe", "servers"), [("", 1), (BEHIND, None)], ids=["safe", "with a thread"])
+def test_maps_of_a_process_with_threads_import_once(project: Project, unsafe: str, servers: int | None) -> None:
+    env = install(project, "helper", f"{textwrap.dedent(NOTED)}NAME = __name__\nimport threading, time\n{unsafe}\n")
+    for name, packages in (("first", "helper"), ("second", "json, helper")):
+        (project.root / f"{name}.py").write_text(
+            f"import os, time, {packages}\ndef work(i):\n    time.sleep(0.02)\n    return os.getpid()\n"
+        )
+    project.write({"script.py": MAPS})
+    ran = project.python("script.py", env={**env, "NOTES": str(project.root / "notes.txt")})
+    assert ran.exit_code == 0, ran.stderr
+    # Where forks of what has imported it are unsafe, each worker imports it for itself.
+    assert int(ran.stdout) == servers if servers else int(ran.stdout) > 2
+
+
+def test_maps_of_one_process_see_edits_and_variables_and_leave_each_other_alone(project: Project) -> None:
+    project.write(
+        {
+            "own.py": "import os\nFACTOR = 2\ndef work(i): return FACTOR * i, os.environ.get('SAID')\n",
+            "script.py": """
+                import importlib, os, pathlib, threading, time
+                import jpipe, own
+
+                def slowly(i):
+                    time.sleep(0.3)
+                    return i
+
+                if __name__ == "__main__":
+                    found = []
+                    thread = threading.Thread(target=lambda: found.extend(jpipe.map(slowly, range(8))))
+                    thread.start()
+                    time.sleep(0.5)
+                    assert jpipe.map(own.work, range(3)) == [(0, None), (2, None), (4, None)]
+                    # What decides about imports is another: another server, while the workers of this one go on.
+                    os.environ["SAID"] = "yes"
+                    assert jpipe.map(own.work, range(3)) == [(0, "yes"), (2, "yes"), (4, "yes")]
+                    pathlib.Path("own.py").write_text(pathlib.Path("own.py").read_text().replace("2", "3000"))
+                    importlib.reload(own)
+                    assert jpipe.map(own.work, range(3)) == [(0, "yes"), (3000, "yes"), (6000, "yes")]
+                    thread.join(60)
+                    assert found == [*range(8)], found
+                    child = os.fork()
+                    if child == 0:
+                        code = 1
+                        try:
+                            code = 7 if jpipe.map(own.work, range(2)) == [(0, "yes"), (3000, "yes")] else 1
+                        finally:
+                            os._exit(code)
+                    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+                    assert jpipe.map(own.work, range(2)) == [(0, "yes"), (3000, "yes")]
+            """,
+        }
+    )
+    ran = project.python("-W", "ignore::DeprecationWarning", "script.py")
+    assert (ran.exit_code, "Traceback" in ran.stderr) == (0, False), ran.stderr

@@ -18,18 +18,15 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterable, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 from jpipe.parallel.joblib_config import is_configured
-from jpipe.system.ownership import is_users
+from jpipe.parallel.reached import is_written_by_user, reached, travels_by_itself
 
 __all__ = ["Place", "place_of"]
 
-_MOST_OBJECTS = 3000
-_PLAIN = (int, float, complex, str, bytes, bytearray, bool, type(None), range, type)
 _COPIED_STATE = frozenset({"generator", "coroutine", "async_generator", "map", "filter", "zip", "enumerate"})
 """Iterators: every fork would go on from the same place."""
 _RANDOM = frozenset({"Random", "Generator", "RandomState", "BitGenerator", "PCG64", "MT19937", "Philox", "SFC64"})
@@ -55,7 +52,7 @@ def place_of(options: Mapping[str, Any], used: Iterable[Any]) -> Place:
     """
     if any(value is not None for value in options.values()) or is_configured():
         return Place.CLEAN
-    if any(map(_goes_on, _reached(used))):
+    if any(map(_goes_on, reached(used))):
         return Place.HERE
     is_safe = sys.platform == "linux" and _can_have_children() and not _has_connections()
     return Place.FORKS if is_safe and (_has_one_thread() or _forks_with_one_thread()) else Place.CLEAN
@@ -145,17 +142,7 @@ def _goes_on(value: Any) -> bool:
         except Exception:  # closed, or no file of the system's
             return False
     # Of a compiled class that refuses to be copied, as connections are.
-    return not _is_written_by_user(kind) and not _travels_by_itself(kind) and module != "_thread" and _refuses(value)
-
-
-def _travels_by_itself(kind: type) -> bool:
-    """Whether a class says how its objects get to another process, as loggers do: by name."""
-    return any(getattr(kind, name) is not getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
-
-
-def _is_written_by_user(kind: type) -> bool:
-    module = sys.modules.get(kind.__module__)
-    return module is None or is_users(getattr(module, "__file__", None) or "<stdin>")
+    return not is_written_by_user(kind) and not travels_by_itself(kind) and module != "_thread" and _refuses(value)
 
 
 def _refuses(value: Any) -> bool:
@@ -166,64 +153,3 @@ def _refuses(value: Any) -> bool:
     except Exception:
         return False
     return False
-
-
-def _reached(used: Iterable[Any]) -> Iterator[Any]:
-    """What functions can get at: by names in their code, by arguments, by attributes of the user's objects."""
-    waiting, seen = list(used), set[int]()
-    while waiting and len(seen) < _MOST_OBJECTS:
-        value = waiting.pop()
-        if id(value) in seen or type(value) in _PLAIN:
-            continue
-        seen.add(id(value))
-        yield value
-        with contextlib.suppress(Exception):
-            waiting.extend(_below(value))
-
-
-def _below(value: Any) -> Iterator[Any]:
-    if isinstance(value, FunctionType):
-        if is_users(value.__code__.co_filename) or value.__code__.co_filename.startswith("<"):
-            yield from _of_function(value)
-    elif isinstance(value, MethodType):
-        yield from (value.__func__, value.__self__)
-    elif isinstance(value, dict):
-        yield from list(value.values())[:1000]
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from list(value)[:1000]
-    elif isinstance(value, type):
-        if _is_written_by_user(value):
-            yield from vars(value).values()
-    elif not isinstance(value, ModuleType) and (not _travels_by_itself(type(value)) or isinstance(value, partial)):
-        yield from _of_object(value)
-
-
-def _of_function(function: FunctionType) -> Iterator[Any]:
-    names = set(_names(function.__code__))
-    for name in names:
-        if name in function.__globals__:
-            found = function.__globals__[name]
-            yield found
-            if isinstance(found, ModuleType) and is_users(getattr(found, "__file__", None) or ""):
-                yield from (vars(found)[other] for other in names if other in vars(found))
-    yield from (cell.cell_contents for cell in function.__closure__ or ())
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    if hasattr(function, "__wrapped__"):
-        yield function.__wrapped__
-
-
-def _of_object(value: Any) -> Iterator[Any]:
-    """Attributes, the parts of a partial, and what the user's class makes of it."""
-    yield from list(getattr(value, "__dict__", {}).values())[:1000]
-    if isinstance(value, partial):
-        yield from (value.func, value.args, value.keywords)
-    if _is_written_by_user(type(value)):
-        yield type(value)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)

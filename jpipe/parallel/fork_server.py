@@ -30,7 +30,8 @@ from jpipe.system.ownership import Owner, owner_of
 __all__ = ["COMMAND", "receive", "send", "serve"]
 
 COMMAND = struct.Struct("=cI")
-"""What the main process asks: ``F`` to fork a worker of this number for the socket that comes with it."""
+"""What the main process asks: ``F`` to fork a worker of this number for the socket that comes with it, ``I`` to import
+what follows."""
 _LENGTH = struct.Struct("=Q")
 
 
@@ -214,7 +215,13 @@ class _Server:
         data, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 1)
         if len(data) < COMMAND.size:
             return False
-        number = COMMAND.unpack(data)[1]
+        what, number = COMMAND.unpack(data)
+        if what == b"I":
+            asked = receive(self._control)
+            if asked is None:
+                return False
+            self._tell("imported", number, _preload(**marshal.loads(asked)))
+            return True
         pid = os.fork()
         if pid == 0:
             self._become_worker(descriptors[0])
@@ -230,7 +237,7 @@ class _Server:
                 number = self._workers.pop(pid)
                 self._tell("ended", number, os.waitstatus_to_exitcode(status))
 
-    def _tell(self, what: str, number: int, value: int) -> None:
+    def _tell(self, what: str, number: int, value: Any) -> None:
         send(self._control, marshal.dumps((what, number, value)))
 
     def _become_worker(self, descriptor: int) -> None:

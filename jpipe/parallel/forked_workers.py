@@ -10,6 +10,7 @@ import contextlib
 import marshal
 import os
 import pickle
+import queue
 import select
 import signal
 import socket
@@ -30,6 +31,8 @@ Finished = Callable[[Any, WorkersLost | None], None]
 """Called with (what the task returned, None) or (None, why it is lost), in the thread that listens."""
 _UNHEARD = 2.0
 """How long after its socket was closed the server may take to say how a worker ended, seconds."""
+_FAREWELL = 2.0
+"""How long the server may take to end before it is killed, seconds."""
 
 
 @dataclass(eq=False, slots=True)
@@ -71,8 +74,47 @@ class ForkServer:
         self._lock = threading.RLock()
         self._poll = select.epoll()
         self._poll.register(control, select.EPOLLIN)
+        self._leases = 0
+        self._is_retired = False
+        self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._listen, name="jpipe-workers", daemon=True)
         self._thread.start()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process started it, and is no child that was forked since."""
+        return os.getpid() == self._owner
+
+    def lease(self) -> None:
+        """Keep it for a pool, until `release`."""
+        with self._lock:
+            self._leases += 1
+
+    def release(self) -> None:
+        """A pool needs no more workers."""
+        with self._lock:
+            self._leases -= 1
+
+    def retire(self) -> None:
+        """End it when no pool needs it and all workers are gone."""
+        with self._lock:
+            self._is_retired = True
+            is_unused = not (self._leases or self._by_number)
+        if is_unused:
+            self.close()
+
+    def import_more(self, asked: bytes, patience: float) -> dict[str, Any] | None:
+        """Have the server import more before it forks again; its report, or None where that takes too long, seconds."""
+        with self._lock:
+            try:
+                self._control.sendall(COMMAND.pack(b"I", 0))
+                send(self._control, asked)
+            except OSError:
+                return None
+        try:
+            return self._reports.get(timeout=patience)
+        except queue.Empty:
+            return None
 
     def fork(self, pool: ForkedFromServer) -> _Worker:
         """A new worker, which may take a moment to be there.
@@ -100,17 +142,34 @@ class ForkServer:
                 with contextlib.suppress(OSError):
                     os.kill(worker.pid, signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Let go of it in a child that this process has forked: who holds the sockets keeps workers alive."""
+        self.is_alive = False
+        self._lock = threading.RLock()
+        connections: tuple[Any, ...] = (self._control, self._poll)
+        for connection in (*connections, *(worker.connection for worker in self._by_number.values())):
+            with contextlib.suppress(OSError):
+                connection.close()
+
     def close(self) -> None:
         """End the server and all its workers."""
-        if os.getpid() != self._owner:
+        if not self.is_ours:
             return
         self.is_alive = False
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            os.waitpid(self.pid, 0)
+        self._await_end()
         if threading.current_thread() is not self._thread:
             self._thread.join(1)
+
+    def _await_end(self) -> None:
+        """Wait for the server to end, which it does at once unless it hangs in an import."""
+        end = time.monotonic() + _FAREWELL
+        with contextlib.suppress(OSError):
+            while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > end:
+                    os.kill(self.pid, signal.SIGKILL)
+                time.sleep(0.001)
 
     # ---- the thread
 
@@ -122,6 +181,8 @@ class ForkServer:
                 else:
                     self._hear_worker(descriptor)
             self._give_up_waiting()
+            if self._is_retired and self.is_alive:
+                self.retire()
         self._poll.close()
         self._control.close()
 
@@ -130,8 +191,12 @@ class ForkServer:
         if data is None:
             self._poll.unregister(self._control)
             self.is_alive = False
+            self._reports.put(None)
             return
         what, number, value = marshal.loads(bytes(data))
+        if what == "imported":
+            self._reports.put(value)
+            return
         worker = self._by_number.get(number)
         if worker is None:
             return  # nobody waited for the news any more
@@ -174,7 +239,7 @@ class ForkedFromServer:
     Parameters
     ----------
     server
-        What forks them.
+        What forks them; it was leased, and is released at the end.
     n_jobs
         How many there may be.
     limits
@@ -189,6 +254,7 @@ class ForkedFromServer:
         self._idle: list[_Worker] = []
         self._waiting: deque[tuple[Any, Finished]] = deque()
         self._closed = False
+        self._released = False
         self._surroundings = pickle.dumps(_surroundings(limits))
 
     @property
@@ -222,20 +288,31 @@ class ForkedFromServer:
 
     def kill(self) -> None:
         """End the workers at once; nobody hears of their tasks any more."""
+        if not self._server.is_ours:
+            return
         with self._lock:
             self._closed = True
             self._waiting.clear()
             for worker in self._workers:
                 worker.finished = None
                 self._server.kill(worker)
+            self._release()
 
     def close(self) -> None:
         """Let the workers end when they are idle."""
+        if not self._server.is_ours:
+            return
         with self._lock:
             self._closed = True
             for worker in self._workers:
                 with contextlib.suppress(OSError):
                     worker.connection.shutdown(socket.SHUT_WR)
+            self._release()
+
+    def _release(self) -> None:
+        if not self._released:
+            self._released = True
+            self._server.release()
 
     def done(self, worker: _Worker, result: Any) -> None:
         """A worker sent what its task gave."""

@@ -35,6 +35,7 @@ class Unset(enum.Enum):
 
 UNSET = Unset.UNSET
 _LARGE = 1024**2
+_WORKER_MODULES = ("jpipe.parallel.map_worker",)
 
 
 def parallel_map(
@@ -204,7 +205,8 @@ def _open(
     cleanup: contextlib.ExitStack,
 ) -> tuple[Any, Tasks | None]:
     """Workers, and what makes their chunks: nothing where items are to run in this process."""
-    place = place_of(options, [work.function, *work.after, *work.constants.values()])
+    used = [work.function, *work.after, *work.constants.values()]
+    place = place_of(options, used)
     if place is Place.HERE:
         _say_that_it_stays(work.function, "it goes on from where the item before it left something it uses")
         return None, None
@@ -213,7 +215,7 @@ def _open(
     packing = _packing(settings, options, max_nbytes, mmap_mode)
     if fork:
         return _fork(work, n_jobs, packing, cleanup)
-    workers = _open_joblib(n_jobs, options)
+    workers = _open_joblib(n_jobs, options, used)
     cleanup.callback(workers.close)
     if workers.n_jobs == 1:
         return workers, None
@@ -279,14 +281,19 @@ def _fork(work: Work, n_jobs: int, packing: Packing, cleanup: contextlib.ExitSta
     return workers, tasks if count > 1 else None
 
 
-def _open_joblib(n_jobs: int, options: Mapping[str, Any]) -> Workers:
+def _open_joblib(n_jobs: int, options: Mapping[str, Any], used: list[Any]) -> Workers:
     from jpipe.parallel.pool import Pool
     from jpipe.parallel.preload import is_possible
+    from jpipe.parallel.preload_request import Preload
+    from jpipe.parallel.reached import imports_of
     from jpipe.parallel.shared_pool import SharedPool
 
     chosen = {name: value for name, value in options.items() if value is not None and name != "backend"}
     if options.get("backend") is None and is_possible() and uses_loky(options) and not is_configured():
-        clean = Pool(n_jobs, "preloaded", options=chosen, preload=((), ("jpipe.parallel.map_worker",)))
+        # New ones for each map, which run the code that there is now; what takes long to import, they are forked with.
+        files, modules = imports_of(used)
+        preload = Preload(files, (*_WORKER_MODULES, *modules), without=_WORKER_MODULES)
+        clean = Pool(n_jobs, "preloaded", options=chosen, preload=preload)
         clean.__enter__()
         if clean.survives_losses:
             return clean

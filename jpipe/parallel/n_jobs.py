@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.errors import UsageError
 from jpipe.parallel import joblib_config
 from jpipe.system.machine import workers_of
 from jpipe.system.memory import machine_memory
+
+if TYPE_CHECKING:
+    from jpipe.parallel.preload_request import Preload
 
 __all__ = ["Pools", "memory_for_items", "resolve_n_jobs", "workers"]
 
@@ -67,7 +70,7 @@ class Pools:
         n_jobs: int | None,
         backend: str | None,
         options: Mapping[str, Any] | None,
-        preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+        preload: Preload | None = None,
     ) -> None:
         # A cluster of one thread is a worker beside this process, where joblib's 1 means none.
         self.n_jobs = max(workers(n_jobs), 2 if joblib_config.uses_cluster() else 1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jpipe.parallel.spill import SpillFolder
 
-__all__ = ["Packed", "Packer", "unpack"]
+__all__ = ["Packed", "Packer", "is_importable", "unpack"]
 
 Reduced = tuple[Any, ...]
 
@@ -191,7 +191,7 @@ class _Reach:
     def __call__(self, value: Any) -> None:
         name = getattr(value, "__module__", None)
         cloudpickle = sys.modules.get("cloudpickle")
-        if cloudpickle is None or not isinstance(name, str) or name == "__main__" or _is_importable(name):
+        if cloudpickle is None or not isinstance(name, str) or name == "__main__" or is_importable(name):
             return
         if name not in cloudpickle.list_registry_pickle_by_value():
             cloudpickle.register_pickle_by_value(sys.modules[name])
@@ -214,7 +214,7 @@ def _by_value_pickler() -> type[pickle.Pickler]:
 _importable: dict[str, bool] = {}
 
 
-def _is_importable(name: str) -> bool:
+def is_importable(name: str) -> bool:
     """Whether importing `name` gives the module of that name that this process has.
 
     Not so for modules that were loaded from a path outside of ``sys.path``: a pipeline file, a test of pytest in

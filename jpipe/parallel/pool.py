@@ -25,6 +25,7 @@ from joblib.parallel import BatchedCalls
 from jpipe.parallel.cluster import Contact
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
+from jpipe.parallel.preload_request import Preload
 from jpipe.parallel.preloaded_backend import PreloadedBackend
 from jpipe.parallel.process_lifetime import belong_to
 from jpipe.system.error_record import WorkersLost
@@ -52,7 +53,7 @@ class Pool:
     max_nbytes
         joblib's own memory-mapping of arguments, off by default: a run of a pipeline sends references instead.
     preload
-        For the backend ``"preloaded"``: the user's files whose imports workers are to begin with, and more modules.
+        For the backend ``"preloaded"``: what workers are to begin with.
 
     Notes
     -----
@@ -66,10 +67,10 @@ class Pool:
         *,
         options: Mapping[str, Any] | None = None,
         max_nbytes: int | str | None = None,
-        preload: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+        preload: Preload | None = None,
     ) -> None:
         self._arguments: dict[str, Any] = {"n_jobs": n_jobs, "max_nbytes": max_nbytes, **(options or {})}
-        self._preload = preload
+        self._preload = preload or Preload()
         if backend is not None:
             self._arguments["backend"] = backend
         self._parallel: Parallel | None = None
@@ -218,7 +219,7 @@ class Pool:
         """``Parallel`` itself does not take ``inner_max_num_threads``, only ``parallel_config`` does."""
         arguments = dict(self._arguments)
         if arguments.get("backend") == "preloaded":
-            arguments["backend"] = PreloadedBackend(*self._preload)
+            arguments["backend"] = PreloadedBackend(self._preload)
         limit = arguments.pop("inner_max_num_threads", None)
         if limit is None:
             yield arguments

@@ -19,10 +19,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.parallel.fork_server import receive, send
 from jpipe.parallel.forked_workers import ForkServer
+from jpipe.parallel.preload_request import Preload
 from jpipe.system.machine import cpu_count
 from jpipe.system.ownership import Owner, owner_of
 
@@ -53,55 +54,72 @@ def thread_limits(n_jobs: int) -> dict[str, str]:
     return limits if "ENABLE_IPC" in os.environ else {**limits, "ENABLE_IPC": "1"}
 
 
+class _Imports(NamedTuple):
+    """What a server is to import.
+
+    Parameters
+    ----------
+    files
+        The user's files whose imports it does: path, time and size of each, for an edited one may import more.
+    modules
+        More modules.
+    """
+
+    files: tuple[tuple[str, int, int], ...]
+    modules: tuple[str, ...]
+
+    @classmethod
+    def of(cls, files: Iterable[str], modules: Iterable[str]) -> _Imports:
+        """As the files are now."""
+        return cls(tuple(map(_stamped, files)), tuple(modules))
+
+    def message(self) -> bytes:
+        """What the server is told."""
+        files = [file for file, _, _ in self.files]
+        folders = [os.path.dirname(os.path.abspath(file)) for file in files]
+        path = [*(folder for folder in folders if folder not in sys.path), *sys.path]
+        return marshal.dumps({"files": files, "modules": [*_MODULES, *self.modules], "path": path})
+
+
+def _stamped(file: str) -> tuple[str, int, int]:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return file, 0, 0
+    return file, found.st_mtime_ns, found.st_size
+
+
 class _Starting:
     """A server that was started and has not said yet that it is ready.
 
     Parameters
     ----------
-    files
-        The user's files whose imports it does.
-    modules
-        More modules to import.
+    imports
+        What it imports.
     limits
         Variables that only workers have.
     """
 
-    def __init__(self, files: tuple[str, ...], modules: tuple[str, ...], limits: Mapping[str, str]) -> None:
-        self.files = files
-        self.modules = modules
+    def __init__(self, imports: _Imports, limits: Mapping[str, str]) -> None:
+        self.imports = imports
         self.limits = dict(limits)
-        self.environment = dict(os.environ)
         self.report: dict[str, Any] | None = None
         self.started = time.monotonic()
         self.control, theirs = socket.socketpair()
         with theirs:
-            self.pid = _spawn(theirs, _QUIET | self.environment | self.limits)
-        folders = [os.path.dirname(os.path.abspath(file)) for file in files]
-        path = [*(folder for folder in folders if folder not in sys.path), *sys.path]
-        asked = {"files": list(files), "modules": [*_MODULES, *modules], "path": path}
+            self.pid = _spawn(theirs, _QUIET | dict(os.environ) | self.limits)
         with contextlib.suppress(OSError):
-            send(self.control, marshal.dumps(asked))
+            send(self.control, imports.message())
 
-    def wait(self) -> None:
-        """Have `report`, unless it takes too long or the server died."""
+    def wait(self) -> str | None:
+        """Have `report`, unless it takes too long or the server died; why workers cannot come from it."""
         patience = max(_PATIENCE, 3 * (time.monotonic() - self.started))
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         data = receive(self.control) if poll.poll(patience * 1000) else None
         self.report = {"problem": "it does not start"} if data is None else marshal.loads(bytes(data))
-
-    def fits(self) -> bool:
-        """Whether what it imported is what this process would import now."""
-        assert self.report is not None
-        theirs, ours = self.report.get("environment", {}), os.environ
-        ignored = {*self.limits, *_QUIET, *_WHEREABOUTS}
-        names = (theirs.keys() | ours.keys()) - ignored
-        modules = self.report.get("modules", {})
-        return all(theirs.get(name) == ours.get(name) for name in names) and all(
-            getattr(sys.modules.get(name), "__file__", None) in (None, file)
-            for name, file in modules.items()
-            if owner_of(file) is Owner.PACKAGE
-        )
+        problem: str | None = self.report["problem"]
+        return problem
 
     def end(self) -> None:
         """End it, however far it is."""
@@ -111,10 +129,28 @@ class _Starting:
             os.waitpid(self.pid, 0)
 
 
+def _fits(report: Mapping[str, Any], limits: Mapping[str, str]) -> bool:
+    """Whether what a server imported is what this process would import now."""
+    theirs, ours = report.get("environment", {}), os.environ
+    ignored = {*limits, *_QUIET, *_WHEREABOUTS}
+    names = (theirs.keys() | ours.keys()) - ignored
+    modules = report.get("modules", {})
+    return all(theirs.get(name) == ours.get(name) for name in names) and all(
+        getattr(sys.modules.get(name), "__file__", None) in (None, file)
+        for name, file in modules.items()
+        if owner_of(file) is Owner.PACKAGE
+    )
+
+
 _lock = threading.Lock()
 _early: _Starting | None = None
 _server: ForkServer | None = None
-_asked: tuple[Any, ...] = ()
+_setting: tuple[Any, ...] = ()
+"""What decided about what the server's imports gave."""
+_imported: set[_Imports] = set()
+"""What the server was asked for and has."""
+_retired: list[ForkServer] = []
+"""Servers that others have taken the place of, while maps or runs in other threads still use their workers."""
 _refused: dict[tuple[Any, ...], str] = {}
 
 
@@ -123,47 +159,76 @@ def start(files: Iterable[str], modules: Iterable[str], limits: Mapping[str, str
     global _early
     with _lock:
         if _early is None and _server is None:
-            _early = _started(tuple(files), tuple(modules), limits)
+            _early = _started(_Imports.of(files, modules), limits)
 
 
-def ready_server(files: Iterable[str], modules: Iterable[str], limits: Mapping[str, str]) -> tuple[Any, str]:
-    """A server that workers can be forked from, or None and the reason why not."""
-    global _early, _server, _asked
-    files, modules = tuple(files), tuple(modules)
+def ready_server(preload: Preload, limits: Mapping[str, str]) -> tuple[ForkServer | None, str]:
+    """A server that workers can be forked from, to be given back with its `release`; or None and the reason why not.
+
+    There is one at a time. It goes on to import what further maps and runs of this process need, so that theirs are
+    forked in milliseconds too.
+    """
+    imports = _Imports.of(preload.files, preload.modules)
     with _lock:
-        wanted = (files, modules, tuple(sorted(limits.items())), _surroundings(limits))
-        if wanted in _refused:
-            return None, _refused[wanted]
-        if _server is not None and _server.is_alive and _asked == wanted:
-            return _server, ""
-        _drop_server()
-        early, _early = _early, None
-        if early is not None and (early.files, early.limits) != (files, dict(limits)):
-            early.end()
-            early = None
-        if early is not None:
-            early.wait()
-            if early.report and early.report["problem"] is None and not early.fits():
-                early.end()
-                early = None
-        if early is None:
-            early = _started(files, modules, limits)
-            if early is None:
-                return None, "no process can be started"
-            early.wait()
-        assert early.report is not None
-        problem = early.report["problem"]
-        if problem is not None:
-            early.end()
+        setting = tuple(sorted(limits.items())), _surroundings(limits)
+        wanted = imports, setting
+        if wanted not in _refused:
+            problem = _make_ready(imports, setting, limits)
+            if problem is None:
+                assert _server is not None
+                _server.lease()
+                return _server, ""
             _refused[wanted] = problem
-            return None, problem
-        _server, _asked = ForkServer(early.control, early.pid), wanted
-        return _server, ""
+        problem = _refused[wanted]
+    return (None, problem) if preload.without is None else ready_server(Preload((), preload.without), limits)
 
 
-def _started(files: tuple[str, ...], modules: tuple[str, ...], limits: Mapping[str, str]) -> _Starting | None:
+def _make_ready(imports: _Imports, setting: tuple[Any, ...], limits: Mapping[str, str]) -> str | None:
+    """Have `_server` be one that has these imports, or say why there can be none."""
+    global _early
+    if _server is not None and not (_server.is_alive and _setting == setting):
+        _retire()
+    early, _early = _early, None
+    if early is not None:
+        if _server is not None or early.limits != dict(limits) or early.imports.files != imports.files:
+            early.end()
+        elif (problem := early.wait()) is not None:
+            early.end()
+            return problem
+        elif not _fits(early.report or {}, limits):
+            early.end()
+        else:
+            _take(early, setting)
+    if _server is not None and imports not in _imported:
+        report = _server.import_more(imports.message(), _PATIENCE)
+        if report is None or report["problem"] is not None or not _fits(report, limits):
+            # What it has imported cannot be undone.
+            _retire()
+        else:
+            _imported.add(imports)
+        if report is not None and report["problem"] is not None:
+            return str(report["problem"])
+    if _server is None:
+        fresh = _started(imports, limits)
+        if fresh is None:
+            return "no process can be started"
+        if (problem := fresh.wait()) is not None:
+            fresh.end()
+            return problem
+        _take(fresh, setting)
+    return None
+
+
+def _take(starting: _Starting, setting: tuple[Any, ...]) -> None:
+    global _server, _setting
+    _server, _setting = ForkServer(starting.control, starting.pid), setting
+    _imported.clear()
+    _imported.add(starting.imports)
+
+
+def _started(imports: _Imports, limits: Mapping[str, str]) -> _Starting | None:
     try:
-        return _Starting(files, modules, limits)
+        return _Starting(imports, limits)
     except OSError:
         return None
 
@@ -203,20 +268,38 @@ def _flags() -> list[str]:
     return flags
 
 
-def _drop_server() -> None:
+def _retire() -> None:
+    """Have no server; the one that there was ends as soon as nobody uses it."""
     global _server
     server, _server = _server, None
     if server is not None:
-        server.close()
+        server.retire()
+        _retired[:] = [other for other in (*_retired, server) if other.is_alive]
 
 
 def _end() -> None:
     """Leave no process behind."""
     if os.getpid() == _owner:
-        _drop_server()
+        _retire()
+        for server in _retired:
+            server.close()
         if _early is not None:
             _early.end()
 
 
+def _forget_in_child() -> None:
+    """A child that this process forks has no server: that of its parent would hear two at once."""
+    global _lock, _early, _server, _owner
+    for server in (_server, *_retired):
+        if server is not None:
+            server.forget()
+    if _early is not None:
+        _early.control.close()
+    _lock, _early, _server, _owner = threading.Lock(), None, None, os.getpid()
+    _retired.clear()
+
+
 _owner = os.getpid()
 atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

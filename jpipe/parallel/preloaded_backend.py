@@ -19,6 +19,7 @@ from joblib.parallel import ParallelBackendBase
 from jpipe.parallel.forked_workers import ForkedFromServer
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.preload import is_possible, ready_server
+from jpipe.parallel.preload_request import Preload
 from jpipe.parallel.remote_error import RemoteTraceback
 from jpipe.system.error_record import WorkersLost, record_error
 from jpipe.system.machine import workers_of
@@ -31,10 +32,8 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
 
     Parameters
     ----------
-    files
-        The user's files whose imports are to be there. Default: the script that runs.
-    modules
-        More modules to import beforehand.
+    preload
+        What they begin with. Default: what the script that runs imports.
     options
         As for any backend of joblib.
     """
@@ -42,10 +41,9 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
 
-    def __init__(self, files: tuple[str, ...] | None = None, modules: tuple[str, ...] = (), **options: Any) -> None:
+    def __init__(self, preload: Preload | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self._files = files
-        self._modules = modules
+        self._preload = preload
         self._pool: ForkedFromServer | None = None
         self._temporary: Any = None
 
@@ -64,7 +62,7 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         limits = self._prepare_worker_env(n_jobs)
         problem = "this system has no safe forks"
         if is_possible():
-            server, problem = ready_server(_script() if self._files is None else self._files, self._modules, limits)
+            server, problem = ready_server(self._preload or Preload(_script()), limits)
             if server is not None:
                 self._pool = ForkedFromServer(server, n_jobs, limits)
                 self._reducers(options)

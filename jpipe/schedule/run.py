@@ -24,6 +24,7 @@ from jpipe.model.run_report import Run
 from jpipe.parallel.cluster import reached
 from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import Pools
+from jpipe.parallel.preload_request import Preload
 from jpipe.schedule.after_run import FinishedRun, leave_behind, plan_of, results_of
 from jpipe.schedule.chunks import ChunkBuilder
 from jpipe.schedule.executed_items import ExecutedItems
@@ -213,10 +214,10 @@ def _attempt(
     return FinishedRun(name, outcome, pipeline_state, counts, known.item_results)
 
 
-def _preload(session: PipelineSession) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _preload(session: PipelineSession) -> Preload:
     """Whose imports workers are to begin with, and what of jpipe they need."""
     file = session.pipeline.file
-    return (file,) if os.path.isfile(file) else (), WORKER_MODULES
+    return Preload((file,) if os.path.isfile(file) else (), WORKER_MODULES)
 
 
 def _origins(session: PipelineSession) -> Origins:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jpipe.define.pipeline import pipeline
-from jpipe.define.step import step
 from jpipe.store.joblib_registration import register_backend
 
 if TYPE_CHECKING:
@@ -15,6 +13,8 @@ if TYPE_CHECKING:
     from jpipe.decide.stored_results import load
     from jpipe.define.layout import Output
     from jpipe.define.map import map
+    from jpipe.define.pipeline import pipeline
+    from jpipe.define.step import step
     from jpipe.files import File
     from jpipe.schedule.direct_calls import cached
     from jpipe.worker.seeds import seed
@@ -30,8 +30,10 @@ _LAZY = {
     "load_ipython_extension": "jpipe.schedule.cell_magic",
     "load": "jpipe.decide.stored_results",
     "map": "jpipe.define.map",
+    "pipeline": "jpipe.define.pipeline",
     "run": "jpipe.api",
     "seed": "jpipe.worker.seeds",
+    "step": "jpipe.define.step",
 }
 
 

@@ -31,7 +31,7 @@ from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.system.ownership import is_jpipe_file
 from jpipe.worker.run_item import inputs_of
 from jpipe.worker.seeds import seeded
-from jpipe.worker.value_references import ValueSource
+from jpipe.worker.value_references import ValueSource, loaded_with
 
 __all__ = ["Debugged", "PreparedItem", "debug", "load_item", "prepare_item"]
 
@@ -202,7 +202,9 @@ def _arguments(
     step = state.call.step
     work = builder.build(StepQueue(step), [(state, index)]).work
     try:
-        inputs = inputs_of(work, work.items[0], ValueSource(session.store, step.declared.mmap_mode))
+        source = ValueSource(session.store, step.declared.mmap_mode)
+        with loaded_with(source):
+            inputs = inputs_of(work, work.items[0], source)
         return inputs, work.items[0].seed
     except MissingEntry as error:
         raise UsageError(

@@ -44,7 +44,10 @@ class Digester:
         UndigestibleError
             Naming the step, the parameter and the place inside the value.
         """
-        if type(value) in _SMALL and not is_file:
+        kind = type(value)
+        if kind is Output:
+            return self._of_output(value)
+        if kind in _SMALL and not is_file:
             return self._literal(call, name, value)
         own = call.step.declared.hash
         place = id(value), is_file, id(own) if own else 0

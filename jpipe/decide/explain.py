@@ -223,7 +223,7 @@ def _in_cell(reason: Reason) -> Reason:
 Arguments = frozenset[tuple[str, bytes]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Neighbours:
     """The calls of a step that one can be compared with.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jpipe.decide.call_state import CallState
@@ -60,10 +60,11 @@ class FileTraffic:
         self.shared: dict[str, None] = {}
         """Files that several items wrote: none of them can count on what the others left."""
 
-    def saw(self, state: CallState, index: int, reads: Iterable[Read]) -> HiddenInput | None:
+    def saw(self, state: CallState, index: int, reads: Sequence[Read]) -> HiddenInput | None:
         """Note what an item wrote and read; the first file that it should not have read, or that none may have."""
+        if not reads:
+            return None
         own, found = state.call.number, None
-        reads = tuple(reads)
         # Who looks first whether a file is there can do without it: so do caches within steps.
         tried = {read.path for read in reads if read.kind == "status"}
         tried |= {top for path in tried if (top := _top(path))}

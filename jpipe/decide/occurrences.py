@@ -19,6 +19,7 @@ from blake3 import blake3
 from jpipe.decide.call_state import CallState
 from jpipe.decide.chained_maps import streams
 from jpipe.define.layout import Call, Layout, Output, contains_output
+from jpipe.define.step import Step
 from jpipe.digest import combine
 from jpipe.fingerprint import Fingerprint
 
@@ -68,7 +69,7 @@ class Occurrences:
         self._counted: dict[int, list[tuple[int, int]]] | None = None
         self._places = {} if places is None else places
         self._one_by_one = places is not None
-        self._draws: dict[int, bool] = {}
+        self._draws: dict[Step[..., Any], bool] = {}
 
     def of(self, state: CallState, index: int) -> bytes:
         """Which of several equal calls an item is, for its key; nothing for the first, and where it is all the same."""
@@ -93,11 +94,11 @@ class Occurrences:
 
     def _matters(self, call: Call) -> bool:
         """Whether there may be other calls with the same arguments, and its code draws random numbers."""
-        known = self._draws.get(id(call.step))
+        known = self._draws.get(call.step)
         if known is None:
             fingerprint = self._fingerprints(call.step)
             several = call.is_mapped or len(self._layout.calls) > 1 or self._one_by_one
-            known = self._draws[id(call.step)] = several and fingerprint.is_random
+            known = self._draws[call.step] = several and fingerprint.is_random
         return known
 
     def _counts(self, call: Call, index: int) -> tuple[int, int]:

@@ -76,7 +76,12 @@ class RecordLookup:
 
     def keeps(self, state: CallState) -> bool:
         """Whether the results of a call are looked up and recorded."""
-        return state.call.step.declared.cache and not any(self._states[number].held for number in state.call.needs)
+        if not state.call.step.declared.cache:
+            return False
+        for number in state.call.needs:  # noqa: SIM110 -- all items ask, and a generator takes longer
+            if self._states[number].held:
+                return False
+        return True
 
     def unchanged(self, read: Read) -> bool:
         """Whether a file is as it was read; asked once a run for each."""

@@ -51,7 +51,7 @@ class LargeValues:
 
 def asked_once(value: Any, ask: Callable[[Any], bool]) -> bool:
     """What `ask` says of a value, which is asked once if it is a large one that nobody changes."""
-    known = _holds.get(id(value))
+    known = _holds.get(id(value)) if _holds else None
     if known is None:
         return ask(value)
     if not known[1]:

@@ -23,7 +23,7 @@ __all__ = ["Call", "Layout", "Output", "call_sites", "contains_output", "expecte
 _CONTAINERS = (list, tuple, dict)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """One use of a step in a pipeline.
 
@@ -154,7 +154,7 @@ for _name, _symbol in {
     setattr(Output, f"__{_name}__", _forbid(_symbol))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Layout:
     """The calls of a pipeline, as they are written down.
 

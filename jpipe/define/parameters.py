@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from jpipe.errors import UsageError, did_you_mean
 __all__ = ["check", "convert", "given", "parse"]
 
 _NOTHING = inspect.Parameter.empty
+_PLAIN = (int, float, str, bool)
 
 
 def parse(pipeline: Pipeline[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -88,6 +90,8 @@ def _converted(pipeline: Pipeline[..., Any], name: str, given: Any, candidates: 
         annotation = _kind_of(default)
     if annotation is str and isinstance(given, str):
         return given
+    if _is_of(candidates[0], annotation):
+        return _like_default(candidates[0], default, annotation)
     from jpipe.define.parameter_types import complaint, converter, spelled
 
     convert, refusals = converter(annotation), []
@@ -117,6 +121,16 @@ def _kind_of(default: Any) -> Any:
         element = _kind_of(default[0]) if default else Any
         return list[element] if isinstance(default, list) else tuple[element, ...]  # type: ignore[valid-type]
     return Any if default is None or default is _NOTHING else type(default)
+
+
+def _is_of(value: Any, annotation: Any) -> bool:
+    """Whether a plain value is of the wanted kind already: then nothing waits for a converter to be imported."""
+    if annotation in _PLAIN:
+        return type(value) is annotation
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_of(value, argument) for argument in arguments)
+    return origin is list and type(value) is list and all(_is_of(element, arguments[0]) for element in value)
 
 
 def _like_default(value: Any, default: Any, annotation: Any) -> Any:

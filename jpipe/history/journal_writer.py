@@ -132,7 +132,7 @@ class StepResult(NamedTuple):
     filed: tuple[FiledCall, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _StepCounts:
     reasons: tuple[Reason, ...] = ()
     stale: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -30,7 +29,7 @@ from jpipe.model.record_codec import (
 )
 from jpipe.store import NoteKind, Store
 
-__all__ = ["EarlierCall", "History", "LastRun", "with_earlier"]
+__all__ = ["MOST_CALLS", "EarlierCall", "History", "LastRun", "with_earlier"]
 
 REMEMBERED = 20
 """How many versions of the code of a step are compared with."""
@@ -69,11 +68,14 @@ def with_earlier(now: Sequence[EarlierCall], before: Sequence[EarlierCall]) -> l
     if now and all(call.has_result for call in now):
         return list(now)
     keys = {call.key for call in now}
-    return [*now, *(call._replace(has_result=False) for call in before if call.key not in keys)][: LastRun.LIMIT]
+    return [*now, *(call._replace(has_result=False) for call in before if call.key not in keys)][:MOST_CALLS]
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+MOST_CALLS = 2000
+"""Of so many calls of a step a run leaves behind what they were."""
+
+
+class LastRun(NamedTuple):
     """What the last run of a pipeline did.
 
     Parameters
@@ -81,7 +83,7 @@ class LastRun:
     run, when
         Its name, and seconds since 1970.
     calls
-        By step: its calls (a mapped call counts as one; at most `LIMIT` of each step).
+        By step: its calls (a mapped call counts as one; at most `MOST_CALLS` of each step).
     failed
         The keys of the items that failed.
     seconds
@@ -90,11 +92,9 @@ class LastRun:
 
     run: str = ""
     when: float = 0.0
-    calls: Mapping[str, Sequence[EarlierCall]] = field(default_factory=dict)
+    calls: Mapping[str, Sequence[EarlierCall]] = {}
     failed: frozenset[bytes] = frozenset()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    LIMIT = 2000
+    seconds: Mapping[str, float] = {}
 
 
 class History:

@@ -30,6 +30,7 @@ KEPT_RUNS = 100
 """Journals of so many runs are kept, and so many rows of runs that had nothing to do."""
 ROWS = "runs.jsonl"
 _TRIM_ABOVE = 256 << 10
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def journal_folder(cache: Path) -> str:
@@ -91,7 +92,7 @@ def _commit_of_branch(folder: Path, reference: str) -> str:
 
 def json_line(row: Mapping[str, Any]) -> bytes:
     """A row as it is written."""
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    return _ENCODER.encode(row).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def open_to_append(path: str) -> int | None:

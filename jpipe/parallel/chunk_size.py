@@ -10,7 +10,7 @@ _TARGET_SECONDS = 0.25
 _MOST_BYTES = 32 * 1024**2
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Pace:
     """How long items take, and chunks of about a quarter of a second.
 

@@ -92,15 +92,22 @@ def came() -> bool:
     return _came or os.name == "nt"
 
 
-@contextmanager
-def interruptible(active: bool = True) -> Iterator[None]:
+class interruptible:
     """Let Ctrl-C interrupt the code inside at once, if `active`."""
-    global _users_code
-    before, _users_code = _users_code, active and threading.current_thread() is threading.main_thread()
-    try:
-        yield
-    finally:
-        _users_code = before
+
+    __slots__ = ("_active", "_before")
+
+    def __init__(self, active: bool = True) -> None:
+        self._active = active
+
+    def __enter__(self) -> None:
+        global _users_code
+        self._before = _users_code
+        _users_code = self._active and threading.current_thread() is threading.main_thread()
+
+    def __exit__(self, *error: object) -> None:
+        global _users_code
+        _users_code = self._before
 
 
 @contextmanager

@@ -27,7 +27,7 @@ _WARNING = "Warning: "
 """How Python's warnings look where they are printed."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepStanding:
     """Where one step stands; the numbers count items, `seconds_an_item` is what one took in earlier runs.
 

@@ -16,7 +16,7 @@ from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.digest import combine
 from jpipe.history.journal_writer import FiledCall, StepResult, digest_of
-from jpipe.history.last_run import EarlierCall, LastRun, with_earlier
+from jpipe.history.last_run import MOST_CALLS, EarlierCall, LastRun, with_earlier
 from jpipe.history.outputs import note_shared_outputs
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
@@ -100,7 +100,7 @@ def results_in_short(pipeline_state: PipelineState) -> str:
 def _places_of(states: Sequence[CallState]) -> tuple[FiledCall, ...]:
     """Where the results of a step's calls are; of a step with very many items without their names and digests."""
     items = sum(state.count or 0 for state in states)
-    return tuple(_place_of(state, is_detailed=items <= LastRun.LIMIT) for state in states[: LastRun.LIMIT])
+    return tuple(_place_of(state, is_detailed=items <= MOST_CALLS) for state in states[:MOST_CALLS])
 
 
 def _place_of(state: CallState, *, is_detailed: bool) -> FiledCall:
@@ -174,7 +174,7 @@ def _noted_calls(session: PipelineSession, pipeline_state: PipelineState) -> dic
         session.history.note_family(state.call.step.name, state.fingerprint)
         entries = calls[state.call.step.name]
         for family, key in _filed(state):
-            if len(entries) < LastRun.LIMIT:
+            if len(entries) < MOST_CALLS:
                 entries.append(
                     EarlierCall(family, key, dict(state.fixed), texts_of(state.call), state.is_done, _content(state))
                 )

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -38,7 +38,7 @@ SPILLED = 1 << 20
 """Arguments whose pickled form is larger go through the store, once, bytes."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class StepQueue:
     """The items of one step that are ready to run.
 
@@ -91,7 +91,7 @@ class StepQueue:
         return self.ready.take(size)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Chunk:
     """Items that are with a worker: of `pool`, or in this process where that is None."""
 
@@ -141,7 +141,7 @@ class ChunkBuilder:
         self._capture = capture
         self._number = 0
         self._steps: dict[int, StepWork] = {}
-        self._shared: dict[int, Payload] = {}
+        self._shared: dict[int, Payload | None] = {}
         self._spilled: dict[int, tuple[Any, Any]] = {}
 
     def build(self, queue: StepQueue, items: list[Item]) -> Chunk:
@@ -152,10 +152,11 @@ class ChunkBuilder:
         work_items = []
         for state, index in items:
             number = state.call.number
-            if state.call.is_mapped and number not in positions:
-                positions[number] = len(shared)
-                shared.append(self._constants(state))
-            work_items.append(self._item(state, index, positions.get(number, -1)))
+            if number not in positions:
+                constants = self._constants(state)
+                positions[number] = -1 if constants is None else len(shared)
+                shared += [] if constants is None else [constants]
+            work_items.append(self._item(state, index, positions[number]))
         work = Work(
             number=self._number,
             key=blake3(b"".join(item.key for item in work_items)).hexdigest(),
@@ -235,11 +236,12 @@ class ChunkBuilder:
     def _element(self, source: Any, index: int) -> Any:
         return source[index] if type(source) is not Output else _Part(source, index)
 
-    def _constants(self, state: CallState) -> Payload:
-        number = state.call.number
+    def _constants(self, state: CallState) -> Payload | None:
+        """What all items of a mapped call are given, if anything is."""
+        number, call = state.call.number, state.call
         if number not in self._shared:
-            over = state.call.over
-            self._shared[number] = self._payload({n: v for n, v in state.call.arguments.items() if n not in over})
+            constants = {n: v for n, v in call.arguments.items() if n not in call.over} if call.is_mapped else {}
+            self._shared[number] = self._payload(constants) if constants else None
         return self._shared[number]
 
     def _payload(self, arguments: dict[str, Any]) -> Payload:
@@ -263,9 +265,9 @@ class ChunkBuilder:
     def _part_reference(self, part: _Part) -> Reference:
         source = part.source
         if source.call.is_mapped and not source.path:
-            return Reference(self._pipeline_state.results.place_of(source[part.index])[0][0])
+            return Reference(self._pipeline_state.results.place_of(source[part.position])[0][0])
         places, path = self._pipeline_state.results.place_of(source)
-        return Reference(places[0], (*(path or ()), part.index))
+        return Reference(places[0], (*(path or ()), part.position))
 
     def _spill(self, value: Any) -> Any:
         """A large argument as a reference into the store; written once, however many items take it."""
@@ -285,12 +287,11 @@ def _marks(state: CallState) -> frozenset[int]:
     return frozenset(mark for part in parts for mark in marks_of(str(part.file), part.name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """The `index`-th element of a list that another call gives."""
 
     source: Output
-    index: int
+    position: int
 
 
 def _size_of(value: Any) -> int:

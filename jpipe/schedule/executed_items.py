@@ -18,7 +18,7 @@ from jpipe.worker.messages import Receipt
 __all__ = ["ExecutedItems"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Ran:
     """What is known of the items of one step that ran.
 

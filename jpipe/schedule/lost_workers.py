@@ -41,7 +41,7 @@ class Blame(NamedTuple):
     slot: SlotState | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LossReport:
     """What to do with the items of lost chunks.
 

@@ -13,7 +13,7 @@ __all__ = ["Item", "Ready"]
 Item = tuple[CallState, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Batch:
     """Items of one call; those before `taken` are gone."""
 

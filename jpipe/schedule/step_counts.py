@@ -17,7 +17,7 @@ from jpipe.schedule.item_results import ItemResults
 __all__ = ["RunCounts", "StepCounts"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepCounts:
     """The items of one step, by what became of them; times in seconds.
 

@@ -25,7 +25,7 @@ _MARK_USED_EVERY = 3600.0
 _TRIES = 10
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Index:
     """Entries are numbered through all segments: `bases` holds the first number of each."""
 

@@ -37,7 +37,7 @@ _PATIENCE = 10.0
 """Seconds after which a locked table counts as one that cannot be had: whoever keeps it so long was stopped."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Table:
     """The table of a family, as far as it was read; locked where `lock` is there.
 

@@ -7,7 +7,6 @@ import stat as stats
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jpipe.files import FileDigests
@@ -15,7 +14,7 @@ from jpipe.system.memoised import remember
 from jpipe.system.ownership import Owner, owner_of
 from jpipe.system.safe_paths import busy
 from jpipe.system.watch import Watch
-from jpipe.system.watched_os import Told, folder_of_descriptor, install, original
+from jpipe.system.watched_os import Told, folder_of_descriptor, install, plain_getcwd, plain_stat
 from jpipe.system.who_asks import Asker, asker
 
 __all__ = ["note_paths", "watching"]
@@ -25,8 +24,7 @@ _installed = False
 _install = threading.Lock()
 
 
-@contextmanager
-def watching(files: FileDigests | None = None) -> Iterator[Watch]:
+class watching:
     """Watch what this thread looks at; what threads of unknown origin look at counts for every active watch.
 
     Parameters
@@ -35,24 +33,36 @@ def watching(files: FileDigests | None = None) -> Iterator[Watch]:
         Tells what there is to see for an item. Without it, what jpipe looks at for its own decisions counts too, and
         only the paths.
     """
-    global _installed
-    with _install:
-        if not _installed:
-            sys.addaudithook(_audit)
-            install(_TOLD)
-            _installed = True
-    watch = Watch(files)
-    thread = threading.get_ident()
-    before = _watches.get(thread)
-    _watches[thread] = watch
-    try:
-        yield watch
-    finally:
-        if before is None:
-            del _watches[thread]
+
+    __slots__ = ("_before", "_thread", "_watch")
+
+    def __init__(self, files: FileDigests | None = None) -> None:
+        _listen()
+        self._watch = Watch(files)
+
+    def __enter__(self) -> Watch:
+        self._thread = threading.get_ident()
+        self._before = _watches.get(self._thread)
+        _watches[self._thread] = self._watch
+        return self._watch
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is None:
+            del _watches[self._thread]
         else:
-            _watches[thread] = before
-            before.take(watch)
+            _watches[self._thread] = self._before
+            self._before.take(self._watch)
+
+
+def _listen() -> None:
+    """Have Python and `os` tell of what is looked at, from the first time on."""
+    global _installed
+    if not _installed:
+        with _install:
+            if not _installed:
+                sys.addaudithook(_audit)
+                install(_TOLD)
+                _installed = True
 
 
 def note_paths(paths: Iterator[str] | list[str]) -> None:
@@ -63,10 +73,8 @@ def note_paths(paths: Iterator[str] | list[str]) -> None:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watches or busy.now:
-        return
-    handler = _HANDLERS.get(event)
-    if handler is not None:
+    # Python tells of many things, many times an item: what nobody listens to ends here.
+    if _watches and (handler := _HANDLERS.get(event)) is not None and not busy.now:
         handler(arguments)
 
 
@@ -238,7 +246,7 @@ def _place(path: Any, watch: Watch, descriptor: int = -1) -> tuple[str | None, b
     folder = folder_of_descriptor(descriptor) if descriptor >= 0 else _TOLD.folder.get(threading.get_ident())
     relative = folder is None and not os.path.isabs(text)
     try:
-        here = _getcwd() if relative else folder or ""
+        here = plain_getcwd() if relative else folder or ""
     except OSError:
         return None, False
     if relative:
@@ -250,12 +258,9 @@ def _place(path: Any, watch: Watch, descriptor: int = -1) -> tuple[str | None, b
     return os.path.abspath(full), relative
 
 
-_getcwd, _stat = original(os.getcwd), original(os.stat)
-
-
 def _isfile(path: str) -> bool:
     try:
-        return stats.S_ISREG(_stat(path).st_mode)
+        return stats.S_ISREG(plain_stat(path).st_mode)
     except (OSError, ValueError):
         return False
 

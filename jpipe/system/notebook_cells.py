@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from jpipe.system.ownership import Owner, owner_of
-
 __all__ = ["cell_name", "home_of"]
 
 
@@ -25,7 +23,7 @@ def home_of(file: str, namespace: Mapping[str, Any]) -> str:
     namespace
         Its globals.
     """
-    if os.path.exists(file) and owner_of(file) is not Owner.CELL:
+    if os.path.exists(file) and not _is_cell(file):
         return os.path.abspath(file)
     told = namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
     if isinstance(told, str) and told:
@@ -36,7 +34,7 @@ def home_of(file: str, namespace: Mapping[str, Any]) -> str:
 
 def cell_name(file: str) -> str:
     """``In[5]`` for the file name that a kernel gave to a cell; other names as they are."""
-    if owner_of(file) is not Owner.CELL:
+    if not _is_cell(file):
         return file
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     describe = getattr(getattr(shell, "compile", None), "format_code_name", None)
@@ -45,3 +43,9 @@ def cell_name(file: str) -> str:
     except Exception:  # a shell of another kind may do it in another way
         return file
     return str(found[1]) if found else file
+
+
+def _is_cell(file: str) -> bool:
+    from jpipe.system.ownership import Owner, owner_of  # not for an instant answer
+
+    return owner_of(file) is Owner.CELL

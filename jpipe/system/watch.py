@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from jpipe.files import FileDigests, Read
 from jpipe.system.input_files import Boundary
 from jpipe.system.memoised import remembered
-from jpipe.system.watched_os import original
+from jpipe.system.watched_os import plain_getcwd, plain_stat
 
 __all__ = ["Watch"]
 
@@ -214,21 +214,21 @@ def _sources_in_memory() -> set[str]:
 
 def _current() -> str:
     try:
-        return original(os.getcwd)()  # type: ignore[no-any-return]
+        return plain_getcwd()
     except OSError:
         return ""
 
 
 def _is_folder(full: str) -> bool:
     try:
-        return stats.S_ISDIR(original(os.stat)(full).st_mode)
+        return stats.S_ISDIR(plain_stat(full).st_mode)
     except (OSError, ValueError):
         return False
 
 
 def _seen(full: str) -> Seen:
     try:
-        status = original(os.stat)(full)
+        status = plain_stat(full)
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["folder_of_descriptor", "install", "original"]
+__all__ = ["folder_of_descriptor", "install", "plain_getcwd", "plain_open", "plain_stat"]
 
-_ORIGINALS: dict[int, Any] = {}
 _ONLY_KIND = frozenset(
     (
         "exists",
@@ -68,11 +67,6 @@ class Told:
         self.folder: dict[int, str] = {}
 
 
-def original(function: Any) -> Any:
-    """The function of `os` that one of these stands for; any other object as it is."""
-    return _ORIGINALS.get(id(function), function)
-
-
 def folder_of_descriptor(descriptor: int) -> str | None:
     """Where the folder is that a descriptor stands for."""
     try:
@@ -85,7 +79,9 @@ def folder_of_descriptor(descriptor: int) -> str | None:
         return None
 
 
-_stat, _lstat, _open, _scandir, _getcwd, _access = os.stat, os.lstat, os.open, os.scandir, os.getcwd, os.access
+plain_stat, plain_open, plain_getcwd = os.stat, os.open, os.getcwd
+"""The functions of `os` themselves, for what jpipe asks on its own behalf."""
+_lstat, _scandir, _access = os.lstat, os.scandir, os.access
 _readlink: Any = getattr(os, "readlink", None)
 
 
@@ -96,7 +92,7 @@ def install(told: Told) -> None:
         """Get the status of a file."""
         if not isinstance(path, int) and told.is_active():
             _tell_status(told, path, dir_fd, follow_symlinks)
-        return _stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        return plain_stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     def lstat(path: Any, *, dir_fd: int | None = None) -> os.stat_result:
         """Get the status of a file, without following links."""
@@ -128,15 +124,13 @@ def install(told: Told) -> None:
 
     def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:  # noqa: A001
         """Open a file."""
-        if dir_fd is None:
-            return _open(path, flags, mode)
-        folder = folder_of_descriptor(dir_fd)
-        if folder is None or not told.is_active():
-            return _open(path, flags, mode, dir_fd=dir_fd)
+        folder = folder_of_descriptor(dir_fd) if dir_fd is not None and told.is_active() else None
+        if folder is None:
+            return plain_open(path, flags, mode, dir_fd=dir_fd)
         thread = threading.get_ident()
         told.folder[thread] = folder
         try:
-            return _open(path, flags, mode, dir_fd=dir_fd)
+            return plain_open(path, flags, mode, dir_fd=dir_fd)
         finally:
             told.folder.pop(thread, None)
 
@@ -144,7 +138,7 @@ def install(told: Told) -> None:
         """Get the current folder."""
         if told.is_active():
             told.here(2)
-        return _getcwd()
+        return plain_getcwd()
 
     for function in (stat, lstat, access, readlink, scandir, open, getcwd):
         before = getattr(os, function.__name__, None)
@@ -155,7 +149,6 @@ def install(told: Told) -> None:
 def _replace(function: Any, before: Any) -> None:
     function.__module__, function.__qualname__ = "os", before.__name__
     function.__text_signature__ = before.__text_signature__
-    _ORIGINALS[id(function)] = before
     for supporting in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
         if before in supporting:
             supporting.add(function)

@@ -226,9 +226,9 @@ def _leave(capture: Capture) -> None:
             _captures.remove(capture)
         if _captures:
             return
-        _strays.update(thread for thread in threading.enumerate() if thread not in _before)
+        _strays.update([thread for thread in threading.enumerate() if thread not in _before])
         _before.clear()
-        if not any(thread.is_alive() for thread in _strays):
+        if not (_strays and any(thread.is_alive() for thread in _strays)):
             _restore()
 
 

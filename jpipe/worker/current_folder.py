@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 
-__all__ = ["own_folder"]
+from jpipe.system.watched_os import plain_getcwd
+
+__all__ = ["return_to"]
 
 
-@contextlib.contextmanager
-def own_folder() -> Iterator[None]:
-    """Come back at the end to the folder that is current now."""
-    before = _current()
-    try:
-        yield
-    finally:
-        if before is not None and _current() != before:
-            with contextlib.suppress(OSError):
-                os.chdir(before)
+def return_to(folder: str) -> None:
+    """Come back to a folder, unless it is current; to "" for one that was gone already, nobody comes back."""
+    if folder and _current() != folder:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
 
 
 def _current() -> str | None:
     try:
-        return os.getcwd()
+        return plain_getcwd()
     except OSError:  # it was removed
         return None

@@ -14,9 +14,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from jpipe.system.ownership import is_jpipe_file
 
@@ -137,8 +136,7 @@ def _copy(stream: TextIOWrapper) -> TextIO:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LastWords:
+class LastWords(NamedTuple):
     """What a worker that is gone wrote last.
 
     Parameters

@@ -7,7 +7,6 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,13 +76,12 @@ class FunctionReference(NamedTuple):
             import_file(self.module, Path(str(self.file)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Resolved:
+class _Resolved(NamedTuple):
     """A function, and what to take for the script that it comes from."""
 
     function: Callable[..., Any]
     script: str | None = None
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any] = {}
 
 
 _resolved: dict[FunctionReference, _Resolved] = {}

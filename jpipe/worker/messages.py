@@ -115,7 +115,7 @@ class ItemWork(NamedTuple):
         return seed_of(self.digests, self.occurrence)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Work:
     """A chunk of items of one step.
 
@@ -165,7 +165,7 @@ class Work:
         return Receipt(self.number, os.getpid(), self.step.family, found)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ItemReceipt:
     """What became of one item.
 
@@ -209,7 +209,7 @@ class ItemReceipt:
     unstable: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Receipt:
     """What became of a chunk: light, whatever its results weigh.
 

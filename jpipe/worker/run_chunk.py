@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from jpipe.parallel.process_lifetime import is_worker
@@ -28,6 +27,7 @@ from jpipe.worker.process_state import forget_code
 from jpipe.worker.run_item import Execution
 from jpipe.worker.seeds import preserved
 from jpipe.worker.surroundings import difference
+from jpipe.worker.value_references import loaded_with
 
 if TYPE_CHECKING:
     from jpipe.store.joblib_backend import JpipeStoreBackend
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["Task", "run_work"]
 
 
-@dataclass(frozen=True, slots=True)
 class Task:
     """A chunk as a pool takes it; a worker that unpickles it imports no more than this module."""
 
-    work: Work
+    __slots__ = ("work",)
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
 
     def __call__(self) -> Receipt:
         return run_work(self.work)
@@ -119,6 +121,7 @@ def _execute(key: str, work: Work) -> Receipt:
         captured(work.capture, native.give_back if native is not None else None) as capture,
         native.redirected() if native is not None else nullcontext(),
         preserved() if work.in_main else nullcontext(),
+        loaded_with(execution.source),
     ):
         for position, item in enumerate(work.items):
             if execution.stopped():

@@ -28,7 +28,7 @@ from jpipe.system.error_record import record_error
 from jpipe.system.memory import forget_peak, peak_memory
 from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
-from jpipe.worker.current_folder import own_folder
+from jpipe.worker.current_folder import return_to
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.executed_code import reads_sources
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
@@ -38,7 +38,7 @@ from jpipe.worker.process_state import boundary_of, code_below, digests_below, n
 from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
 from jpipe.worker.timeouts import limit
-from jpipe.worker.value_references import ValueSource, arguments_of, loaded_with
+from jpipe.worker.value_references import ValueSource, arguments_of
 
 __all__ = ["Execution", "inputs_of"]
 
@@ -81,18 +81,18 @@ class Execution:
         if self.slot is not None:
             self.slot.begin(self.work.number, position, time.monotonic(), peak_memory())
         try:
-            with own_folder():
-                with watching(self.files) as watch:
-                    watch.inherit(self.work.step.reached)
-                    try:
-                        value = self._call(item, watch)
-                    finally:
-                        self.is_elsewhere = self.is_elsewhere or bool(watch.effects) or reads_sources(watch.opened)
-                if os.getpid() != process:
-                    end_child(None)
-                receipt.seconds = time.perf_counter() - clock
-                receipt.peak_memory = peak_memory()
-                self._keep(receipt, item, value, watch, int(started * 1e9))
+            with watching(self.files) as watch:
+                watch.inherit(self.work.step.reached)
+                try:
+                    value = self._call(item, watch)
+                finally:
+                    self.is_elsewhere = self.is_elsewhere or bool(watch.effects) or reads_sources(watch.opened)
+                    return_to(watch.folder)
+            if os.getpid() != process:
+                end_child(None)
+            receipt.seconds = time.perf_counter() - clock
+            receipt.peak_memory = peak_memory()
+            self._keep(receipt, item, value, watch, int(started * 1e9))
         except BaseException as error:
             if os.getpid() != process:
                 end_child(error)
@@ -199,11 +199,10 @@ def _step_of(function: FunctionType) -> Step[..., Any]:
 
 
 def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]:
-    """The arguments of an item by name, with every result that they refer to."""
-    with loaded_with(source):
-        arguments = arguments_of(item.arguments, source)
-        if item.shared >= 0:
-            arguments.update(arguments_of(work.shared[item.shared], source))
+    """The arguments of an item by name, with every result that they refer to; inside `loaded_with`."""
+    arguments = arguments_of(item.arguments, source)
+    if item.shared >= 0:
+        arguments.update(arguments_of(work.shared[item.shared], source))
     return arguments
 
 

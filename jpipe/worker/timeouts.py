@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from jpipe.errors import ItemTimeoutError
@@ -67,17 +67,18 @@ _MISSED = 4
 _heart = _Heart()
 
 
-@contextmanager
-def limit(seconds: float | None, *, is_worker: bool = False) -> Iterator[None]:
+def limit(seconds: float | None, *, is_worker: bool = False) -> AbstractContextManager[None]:
     """Raise `ItemTimeoutError` in the code inside after `seconds`, without those in which the process was stopped.
 
     It needs the alarm signal and the main thread; elsewhere, and for native code that does not return, the scheduler
     ends the worker instead. A worker leaves word on its standard error, shortly before that, of where it is.
     """
-    if seconds is None or not can_interrupt():
-        yield
-        return
+    return nullcontext() if seconds is None or not can_interrupt() else _alarm(seconds, is_worker)
 
+
+@contextmanager
+def _alarm(seconds: float, is_worker: bool) -> Iterator[None]:
+    """Interrupt the code inside after `seconds`."""
     _heart.start()
     stopped = _heart.stopped
 

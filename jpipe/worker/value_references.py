@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.store import Held, Store, Where
 from jpipe.store.format.places import from_columns, to_columns
@@ -23,8 +23,7 @@ __all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "argu
 _UNCHANGING = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """Arguments that cannot be pickled; they can be used in the process that has them only."""
 
     arguments: Mapping[str, Any]
@@ -33,7 +32,7 @@ class Live:
 Payload = bytes | Live
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ValueSource:
     """Where references are resolved: a store, how large arrays arrive, and whole values that parts were taken of."""
 
@@ -58,7 +57,7 @@ class ValueSource:
         return self.store.load(where, mmap_mode=self.mmap_mode)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Whole:
     """A value whose parts are given away, each at most once: whoever has one may change it."""
 
@@ -85,8 +84,7 @@ def _part(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """Stands for a value in the store, or for the part of it at `path`, until it is unpickled."""
 
     where: Where
@@ -98,8 +96,7 @@ class Reference:
         return _resolve, (self.where, self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceList:
+class ReferenceList(NamedTuple):
     """Stands for the list of the results of a mapped call."""
 
     places: tuple[Where, ...]

@@ -41,7 +41,7 @@ def opened(root: Path) -> Store:
 def fill(root: Path) -> Store:
     store = opened(root)
     for keys in (list(VALUES)[:3], list(VALUES)[3:]):
-        store.sync(store.publish(FAMILY, [NewRecord(key, store.put(VALUES[key])) for key in keys]))
+        store.sync(store.publish(FAMILY, [NewRecord(key, store.put(VALUES[key])) for key in keys]).paths)
     store.write_note(NoteKind.STEP, FAMILY, b"note")
     return store
 

@@ -64,10 +64,11 @@ def _fill_all(graph: Graph) -> None:
             number, what = graph.queue.pop()
             graph.current = number
             node = graph.nodes[number]
-            if isinstance(what, tuple):
-                _fill_object(graph, node, *what)
+            fill = _BY_SUBJECT.get(type(what))
+            if fill is not None:
+                fill(graph, node, what)
             else:
-                _BY_SUBJECT[type(what)](graph, node, what)
+                _fill_object(graph, node, *what)
         waiting, graph.deferred = graph.deferred, []
         for graph.current, decide in waiting:
             decide()

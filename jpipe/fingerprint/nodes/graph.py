@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jpipe.digest.canonical import SCALARS, scalar
@@ -103,58 +102,60 @@ class Node:
         self.data = data
 
 
-# What a node can stand for besides a live object. Dataclasses, not tuples: two kinds with equal fields must not meet.
+# What a node can stand for besides a live object. `kind` keeps two of them with equal fields apart; dataclasses would
+# too, but take a millisecond each to define.
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """The top-level statements that build a global whose value cannot be looked into."""
 
     path: str
     name: str
+    kind: str = "definition"
 
 
-@dataclass(frozen=True, slots=True)
-class StaticName:
+class StaticName(NamedTuple):
     """A top-level name of a module that is imported inside a function: followed in source, never imported."""
 
     path: str
     name: str
+    kind: str = "static name"
 
 
-@dataclass(frozen=True, slots=True)
-class StaticModule:
+class StaticModule(NamedTuple):
     """All of a module that is imported inside a function."""
 
     path: str
+    kind: str = "static module"
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """What importing a file changes besides binding names, its own imports included."""
 
     path: str
     static: bool
+    kind: str = "effects"
 
 
-@dataclass(frozen=True, slots=True)
-class OwnEffects:
+class OwnEffects(NamedTuple):
     """The part of that which stands in the file itself."""
 
     path: str
     static: bool
+    kind: str = "own effects"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportClosure:
+class ImportClosure(NamedTuple):
     """All files that importing a file inside a function may run, by their text."""
 
     path: str
+    kind: str = "import closure"
 
 
-@dataclass(frozen=True, slots=True)
-class WholeProject:
+class WholeProject(NamedTuple):
     """Every file of the project: what a module imported under a computed name may be."""
+
+    kind: str = "whole project"
 
 
 Subject = Definition | StaticName | StaticModule | Effects | OwnEffects | ImportClosure | WholeProject
@@ -263,7 +264,7 @@ class Graph:
 
     def environment_names(self) -> list[str]:
         """The environment variables that were reached."""
-        return [str(what[1]) for what in self._memo if isinstance(what, tuple) and what[0] == "environ"]
+        return [str(what[1]) for what in self._memo if type(what) is tuple and what[0] == "environ"]
 
     def static_nodes(self) -> dict[int, StaticName | StaticModule]:
         """The nodes of what is followed in source alone."""

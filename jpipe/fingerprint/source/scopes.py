@@ -22,7 +22,7 @@ RUN = "run"
 """The reference is to what executing the import does (top-level effects of the module)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Scope:
     """One block on the way from a definition to a name: what it binds, and how names leave it."""
 

@@ -21,7 +21,7 @@ _RESERVED_FROM = 8 << 20
 Buffer = bytes | bytearray | memoryview
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Writer:
     """Publishes files in one cache folder; picklable and usable from any thread."""
 

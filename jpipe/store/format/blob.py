@@ -16,8 +16,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.digest.canonical import hash_bytes
 from jpipe.store.disk import system
@@ -54,8 +53,7 @@ def blob_id(folder: str, name: str) -> bytes | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """A control section that was checked against the blob's id."""
 
     codec: int

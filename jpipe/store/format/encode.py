@@ -43,7 +43,7 @@ class _Hashing(threading.Thread):
         self.digests = [hash_bytes(buffer) for buffer in self.buffers]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Encoded:
     """A value as `stream`, in the encoding `codec`, and `buffers`.
 

@@ -73,7 +73,7 @@ class Row(NamedTuple):
     nbytes: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Segment:
     """A segment whose signature was checked.
 
@@ -87,7 +87,7 @@ class Segment:
     payload: int
     stop: int
     count: int
-    control: bytes = field(repr=False)
+    control: bytes
     damaged: frozenset[int] = frozenset()
     _shapes: list[Shape] | None = None
 
@@ -202,7 +202,7 @@ class Segment:
         return _DETAILS_SIZE.size + (64 + _ROW.size) * self.count
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class PackBuilder:
     """Collects entries and writes them as one segment.
 

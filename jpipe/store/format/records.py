@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jpipe.digest import Code
@@ -47,11 +47,12 @@ class CacheWarning(UserWarning):
     """The cache could not keep something; the results themselves are not affected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(NamedTuple):
     """A small value, as its encoded bytes."""
 
-    payload: bytes = field(repr=False)
+    payload: bytes
+    kind: str = "inline"
+    """Keeps it apart from another kind of place with equal fields."""
 
 
 class PackPlace(NamedTuple):
@@ -69,11 +70,11 @@ class PackPlace(NamedTuple):
     check: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BlobPlace:
+class BlobPlace(NamedTuple):
     """A value in a blob file of its own; `id` is the BLAKE3 of its control section."""
 
     id: bytes
+    kind: str = "blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Held:
     so that a step which changes it changes it for nobody else.
     """
 
-    value: Any = field(repr=False)
+    value: Any
     is_encoded: bool = False
 
 
@@ -156,8 +157,7 @@ class NewRecord(NamedTuple):
     extra: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """What became of records that were published.
 
     Parameters
@@ -170,9 +170,6 @@ class Published:
 
     places: list[Where]
     paths: list[str]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
 
 
 class Record(NamedTuple):

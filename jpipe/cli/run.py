@@ -14,7 +14,6 @@ from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.plan import tell_plan
 from jpipe.errors import ExitCode, UsageError
 from jpipe.model.events import Observer, everyone
 from jpipe.system.machine import workers_of
@@ -45,6 +44,8 @@ def command(words: tuple[str, ...], given: Given, dry_run: bool, **options: Any)
     """
     call = invocation(words, flags.flags_of(options), given)
     if dry_run:
+        from jpipe.cli.plan import tell_plan
+
         return tell_plan(call, options["force"], why=bool(options["verbose"]), as_json=options["as_json"])
     return _run(call, options)
 

@@ -111,8 +111,18 @@ def _seen(session: PipelineSession, paths: Iterable[str]) -> Iterator[str]:
     """What was looked at, without what changes with each run: of the cache the files that matter are named apart."""
     cache = os.path.join(session.store.root, "")
     for path in paths:
-        if not path.startswith((cache, *_OF_SYSTEM)) and RUN_FOLDER not in path and f"{os.sep}.git{os.sep}" not in path:
+        is_passing = path.startswith((cache, *_OF_SYSTEM)) or RUN_FOLDER in path or f"{os.sep}.git{os.sep}" in path
+        if not is_passing and not _is_metadata(path):
             yield path
+
+
+def _is_metadata(path: str) -> bool:
+    """Whether it is of what installers write of packages, which jpipe looks through for the one behind a module.
+
+    To install, upgrade or remove a package changes the folder of them all, which counts, and so does what is written
+    of those that are used (`_installed`); the hundreds of others would be looked at for nothing.
+    """
+    return path.rpartition(os.sep)[0].endswith((".dist-info", ".egg-info")) and owner_of(path) is Owner.PACKAGE
 
 
 def _files(session: PipelineSession, pipeline_state: PipelineState) -> Iterator[str]:

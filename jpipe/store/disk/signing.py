@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
@@ -24,7 +23,6 @@ _VARIABLE = "JPIPE_KEY_FILE"
 _READ = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-@dataclass(frozen=True, slots=True)
 class SigningKey:
     """32 secret bytes.
 
@@ -36,12 +34,20 @@ class SigningKey:
         Whether a team shares it, in which case the cache folder may be writable by a group.
     """
 
-    secret: bytes = field(repr=False)
-    shared: bool = False
+    __slots__ = ("secret", "shared")
 
-    def __post_init__(self) -> None:
-        if len(self.secret) != _BYTES:
-            raise ValueError(f"a signing key has {_BYTES} bytes, not {len(self.secret)}")
+    # No dataclass: an instant answer would wait for it, and no text shall ever show the secret.
+    def __init__(self, secret: bytes, shared: bool = False) -> None:
+        if len(secret) != _BYTES:
+            raise ValueError(f"a signing key has {_BYTES} bytes, not {len(secret)}")
+        self.secret = secret
+        self.shared = shared
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SigningKey) and (self.secret, self.shared) == (other.secret, other.shared)
+
+    def __hash__(self) -> int:
+        return hash((self.secret, self.shared))
 
     @property
     def id(self) -> bytes:

@@ -65,7 +65,8 @@ def counts(project: Project, *arguments: str) -> dict[str, tuple[int, int, int]]
 
 
 def shown(project: Project, step: str) -> Any:
-    return json.loads(project.command("show", step, "--json").stdout)
+    shown = json.loads(project.command("show", step, "--json").stdout)["items"]
+    return shown[0]["value"] if len(shown) == 1 else [item["value"] for item in shown]
 
 
 def test_accepted_results_count_and_those_of_other_steps_do_not(study: Project) -> None:

@@ -157,7 +157,9 @@ def test_show_prints_values_and_runs_nothing(study: Project) -> None:
     missing = study.command("show", "table")
     assert missing.exit_code == ExitCode.USAGE and "jpipe run" in missing.stderr
     study.run()
-    assert json.loads(study.command("show", "table", "--json").stdout) == {"total": 1177.5, "count": 3.0}
+    shown = json.loads(study.command("show", "table", "--json").stdout)
+    table = {"total": 1177.5, "count": 3.0}
+    assert shown == {"v": 1, "step": "table", "items": [{"label": "table", "value": table}]}
     assert study.command("show", "power", "--item", "1").stdout.strip() == "142.5"
     assert study.command("show", "power").stdout.splitlines()[0] == "power[n=10, p=1] 22.5"
     assert study.command("show", "power", "--item", "9").exit_code == ExitCode.NOTHING_SELECTED
@@ -238,7 +240,7 @@ BAD_FILES = {
         (("leaves.py",), 3, "SystemExit"),
         (("none.py",), 3, "defines no pipeline"),
         (("two.py",), 3, "several pipelines: one, other"),
-        (("two.py:oen",), 2, "did you mean 'one'?"),
+        (("two.py:oen",), 3, "did you mean 'one'?"),
         (("tabel",), 2, "did you mean 'table'?"),
         (("--set", "m=3"), 2, "no parameter 'm'"),
         (("--set", "n=x"), 2, "n=x: expected int"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,31 @@ def test_only_the_nearest_pyproject_counts_and_one_without_jpipe_is_not_even_par
     (here / "sub" / "pyproject.toml").write_text("this is = = no TOML", "utf-8")
     assert settings_for(here / "sub", {}, {}).jobs is None
     assert settings_for(here, {}, {}).jobs == 2
+
+
+def test_a_jpipe_toml_holds_settings_at_its_top_level(here: Path) -> None:
+    (here / "pyproject.toml").write_text("[project]\nname = 'jpipe-study'\n", "utf-8")
+    (here / "jpipe.toml").write_text("jobs = 2\ncache_dir = 'store'\n[profiles.quick]\njobs = 1\n", "utf-8")
+    found = settings_for(here / "sub", {}, {})
+    assert (found.jobs, found.cache_dir, found.origins["jobs"]) == (2, here / "store", "jobs in jpipe.toml")
+    assert settings_for(here, {}, {}, "quick").jobs == 1
+    with pytest.raises(UsageError, match="there is no profile 'quik'"):
+        settings_for(here, {}, {}, "quik")
+    (here / "sub" / "jpipe.toml").write_text("# says nothing\n", "utf-8")
+    assert settings_for(here / "sub", {}, {}).jobs == 2
+    for text, message, line in [
+        ("tb = 'short'\njob = 2\n", "jpipe.toml has no setting 'job'", 2),
+        ("jobs = \n", "not valid TOML", 1),
+        ("[tool.jpipe]\njobs = 2\n", "no setting 'tool'", 1),
+    ]:
+        (here / "jpipe.toml").write_text(text, "utf-8")
+        with pytest.raises(ConfigurationError, match=re.escape(message)) as caught:
+            settings_for(here, {}, {})
+        assert caught.value.location is not None and caught.value.location.line == line
+    (here / "pyproject.toml").write_text("[tool.jpipe]\njobs = 3\n", "utf-8")
+    (here / "jpipe.toml").write_text("jobs = 2\n", "utf-8")
+    with pytest.raises(ConfigurationError, match=r"both jpipe\.toml and pyproject\.toml hold settings"):
+        settings_for(here, {}, {})
 
 
 def test_a_stronger_source_turns_the_opposite_off(here: Path) -> None:

@@ -193,7 +193,8 @@ SCREENS = {
     "failure": failing(failure(7)),
     "alike": failing(failure(3), failure(5), failure(7)),
     "killed": failing(
-        failure(7, "killed", error_type="WorkerLostError", message="its worker process was killed", frames=(),
+        failure(7, "killed", error_type="WorkerLostError", frames=(),
+                message="its worker process was killed, most likely out of memory",
                 detail="SIGKILL", peak_memory=11_800_000_000, machine_memory=16_700_000_000)
     ),
     "crashed": failing(

@@ -629,7 +629,7 @@ def test_an_item_that_changes_the_current_folder_changes_it_for_itself(project: 
             return places(jpipe.map(leaves, range(40)))
     """)
     assert project.run(jobs).exit_code == 0
-    assert json.loads(project.command("show", "places", "--json").stdout) == [str(project.root)]
+    assert json.loads(project.command("show", "places", "--json").stdout)["items"][0]["value"] == [str(project.root)]
 
 
 def test_show_tells_of_the_last_run_also_where_that_had_nothing_to_do(project: Project) -> None:
@@ -670,4 +670,4 @@ def test_the_folder_of_the_file_is_on_the_path_as_python_writes_it(project: Proj
             return first(FOLDERS)
     """)
     assert project.run().exit_code == 0
-    assert json.loads(project.command("show", "first", "--json").stdout) == str(project.root)
+    assert json.loads(project.command("show", "first", "--json").stdout)["items"][0]["value"] == str(project.root)

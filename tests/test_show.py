@@ -55,7 +55,8 @@ def study(shared_project: Project) -> Project:
 def shown(project: Project, *arguments: str) -> Any:
     result = project.command("show", *arguments, "--json")
     assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
+    values = [item["value"] for item in json.loads(result.stdout)["items"]]
+    return values[0] if len(values) == 1 else values
 
 
 def test_results_are_those_of_the_run_that_is_meant(study: Project) -> None:
@@ -97,7 +98,7 @@ def test_another_checkout_in_the_same_cache_is_not_meant(project: Project) -> No
         project.write({f"{folder.name}/pipeline.py": text, f"{folder.name}/jpipe.toml": ""})
         assert project.command("run", "--cache-dir", "../shared", cwd=folder).exit_code == 0
     shown_here = project.command("show", "best", "--cache-dir", "../shared", "--json", cwd=here)
-    assert json.loads(shown_here.stdout) == {"k": 1, "loss": 1}
+    assert json.loads(shown_here.stdout)["items"][0]["value"] == {"k": 1, "loss": 1}
     assert project.command("history", "--cache-dir", "../shared", cwd=here).stdout.count("✓") == 1
 
 

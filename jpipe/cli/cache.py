@@ -32,23 +32,28 @@ _MOST_PROBLEMS = 20
 
 @click.group("cache", invoke_without_command=True)
 @flags.settings("cache_dir")
+@flags.JSON
 @click.pass_context
-def command(context: click.Context, /, **options: Any) -> int:
+def command(context: click.Context, /, as_json: bool, **options: Any) -> int:
     """Look at the cache, and clean it.
 
     The cache is the folder cache/ of the project, unless --cache-dir, JPIPE_CACHE_DIR or pyproject.toml say otherwise.
     """
     context.obj = invocation((), options)
     if context.invoked_subcommand is None:
-        return int(context.invoke(list_))
+        return int(context.invoke(list_, as_json=as_json))
+    if as_json:  # before the command's name, as well as behind it
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
     return ExitCode.OK
 
 
 @command.command("dir")
+@flags.JSON
 @click.pass_obj
-def dir_(call: Invocation) -> int:
+def dir_(call: Invocation, as_json: bool) -> int:
     """Print the folder of the cache."""
-    click.echo(os.path.abspath(call.cache_dir))
+    folder = os.path.abspath(call.cache_dir)
+    click.echo(json.dumps({"v": 1, "cache_dir": folder}) if as_json else folder)
     return ExitCode.OK
 
 
@@ -96,8 +101,9 @@ def list_(call: Invocation, as_json: bool = False) -> int:
 
 @command.command("prune")
 @click.option("--size", "limit", metavar="SIZE", help="How large the cache may be: 500M, 10G.")
+@flags.JSON
 @click.pass_obj
-def prune(call: Invocation, limit: str | None) -> int:
+def prune(call: Invocation, limit: str | None, as_json: bool) -> int:
     """Remove what was used least recently, until the cache has the size it may have.
 
     What the last runs of each pipeline reached stays, and so does everything that was used in the last day.
@@ -105,10 +111,12 @@ def prune(call: Invocation, limit: str | None) -> int:
     store = _open(call)
     with _changing(store):
         done = store.prune(call.settings.cache_size if limit is None else parse_bytes(limit, "--size "))
-    if not done.done:
+    if as_json:
+        click.echo(json.dumps({"v": 1, "pruned": done.done, "freed": done.freed, "nbytes": done.nbytes}))
+    elif not done.done:
         call.err.write(line(warn("· "), "another process is pruning this cache"))
-        return ExitCode.OK
-    call.err.write(line(good("✓ "), f"freed {size(done.freed)}; {size(done.nbytes)} are left"))
+    else:
+        call.err.write(line(good("✓ "), f"freed {size(done.freed)}; {size(done.nbytes)} are left"))
     return ExitCode.OK
 
 
@@ -133,8 +141,9 @@ def verify(call: Invocation, repair: bool, as_json: bool) -> int:
 @command.command("clear")
 @click.argument("steps", nargs=-1, metavar="[STEP]...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@flags.JSON
 @click.pass_obj
-def clear(call: Invocation, steps: tuple[str, ...], yes: bool) -> int:
+def clear(call: Invocation, steps: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """Remove all results of STEPs, or of all."""
     store = _open(call)
     families = [family for step in steps for family in _families_of(store, step)] if steps else None
@@ -143,7 +152,11 @@ def clear(call: Invocation, steps: tuple[str, ...], yes: bool) -> int:
     before = store.size().nbytes
     with _changing(store):
         store.clear(families)
-    call.err.write(line(good("✓ "), f"freed {size(max(0, before - store.size().nbytes))}"))
+    left = store.size().nbytes
+    if as_json:
+        click.echo(json.dumps({"v": 1, "freed": max(0, before - left), "nbytes": left}))
+    else:
+        call.err.write(line(good("✓ "), f"freed {size(max(0, before - left))}"))
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.define.nested_steps import NOT_KEPT, steps_inside
 from jpipe.errors import ExitCode, WiringError
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, good, line, name, warn
@@ -37,17 +38,22 @@ def command(words: tuple[str, ...], given: Given, as_json: bool, **options: Any)
     call = invocation(words, flags.flags_of(options), given)
     mistakes = _mistakes(call)
     unseen: dict[str, tuple[Unseen, ...]] = {}
+    nested: dict[str, tuple[str, ...]] = {}
     obstacles: list[str] = []
     if not mistakes and _has_all_parameters(call):
         from jpipe.decide.instant.conditions import obstacles as obstacles_of
         from jpipe.decide.pipeline_session import PipelineSession
 
         session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
-        unseen, obstacles = _unseen(session), obstacles_of(session)
+        unseen, obstacles, nested = _unseen(session), obstacles_of(session), _nested(session)
     if as_json:
-        click.echo(json.dumps({**_document(mistakes, unseen), "no_instant_answer": obstacles}, indent=2))
+        document = {**_document(mistakes, unseen), "no_instant_answer": obstacles, "nested": nested}
+        click.echo(json.dumps(document, indent=2))
     else:
         call.out.write(*_lines(call, mistakes, unseen))
+        for step, inner in nested.items():
+            call.out.write(line(warn("! "), name(step), f" calls {' and '.join(inner)}, which is not cached there"))
+            call.out.write(line(f"    {NOT_KEPT}"))
         if obstacles:
             call.out.write(line(warn("! "), "the file is imported at every run, because of"))
             call.out.write(*(line(f"    {text}") for text in obstacles))
@@ -92,14 +98,20 @@ def _unseen(session: PipelineSession) -> dict[str, tuple[Unseen, ...]]:
     return {name: unseen for name, unseen in found.items() if unseen}
 
 
+def _nested(session: PipelineSession) -> dict[str, tuple[str, ...]]:
+    """By step, the steps that it calls."""
+    found = {one.step.name: steps_inside(one.step) for one in session.layout.calls}
+    return {step: inner for step, inner in found.items() if inner}
+
+
 def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:
     lines: list[Line] = []
     for one in mistakes:
         lines += [
             line(bad("✗ "), one.text),
+            *([line(f"  {one.hint}")] if one.hint else []),
             line("  ", name(place(one.location.file, one.location.line))),
             *excerpt(one.location.file, one.location.line, before=0),
-            *([line(f"  {one.hint}")] if one.hint else []),
         ]
     from jpipe.render.step_details import unseen_lines
 

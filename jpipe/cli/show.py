@@ -56,8 +56,9 @@ def command(
         export(Path(output), values)
         call.err.write(line("wrote ", name(output), f"   {size(Path(output).stat().st_size)}"))
     elif as_json:
-        plain = [plain_value(value) for value in values.values()]
-        click.echo(json.dumps(plain[0] if len(values) == 1 else plain, indent=2))
+        shown = [{"label": label, "value": plain_value(value)} for label, value in values.items()]
+        about = {"step": call.steps[0]} if call.steps else {"pipeline": call.pipeline.name}
+        click.echo(json.dumps({"v": 1, **about, "items": shown}, indent=2))
     else:
         _print(call, values)
     return ExitCode.OK

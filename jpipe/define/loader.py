@@ -82,21 +82,17 @@ def _imported(file: Path) -> ModuleType:
         raise
     except SyntaxError as error:
         place = Location(error.filename or str(file), error.lineno or 1)
-        raise PipelineLoadError(
-            f"{file.name} does not parse: {error.msg}", location=place, hint=_excerpt(error)
-        ) from error
+        raise PipelineLoadError(f"{file.name} does not parse: {error.msg}", location=place) from error
     except ImportError as error:
         raise PipelineLoadError(
             f"{file.name} cannot be imported: {error}", location=_users_place(error, file), hint=_import_hint(error)
         ) from error
-    except (Exception, SystemExit) as error:
+    except SystemExit as error:
+        raise PipelineLoadError(_ended(error, file), location=_users_place(error, file), hint=_BELOW) from error
+    except Exception as error:
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         place = _users_place(error, file)
-        raise PipelineLoadError(f"{file.name} raised {text}", location=place, hint=_raised_hint(error)) from error
-
-
-def _excerpt(error: SyntaxError) -> str | None:
-    return f"look at `{error.text.strip()}`" if error.text and error.text.strip() else None
+        raise PipelineLoadError(f"{file.name} raised {text}", location=place, hint=_missing_file(error)) from error
 
 
 def _import_hint(error: ImportError) -> str | None:
@@ -105,19 +101,23 @@ def _import_hint(error: ImportError) -> str | None:
     return None
 
 
-def _raised_hint(error: BaseException) -> str | None:
-    """What to do about an error that importing a script as a pipeline file makes likely."""
-    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    if isinstance(error, SystemExit) and _argparse_file() in files:
-        return "argparse reads what jpipe was called with: make its options parameters of the pipeline, for --set"
-    if isinstance(error, FileNotFoundError) and error.filename and not os.path.isabs(error.filename):
-        return f"it was looked for in the current folder, {os.getcwd()}"
-    return None
+def _ended(error: SystemExit, file: Path) -> str:
+    """That the import ended the process; of argparse, which has printed two lines, with the remedy."""
+    argparse = getattr(sys.modules.get("argparse"), "__file__", "")
+    if any(frame.filename == argparse for frame in traceback.extract_tb(error.__traceback__)):
+        return f"argparse in {file.name} read jpipe's arguments: make its options parameters of the pipeline, for --set"
+    return f"{file.name} ends the process when it is imported: SystemExit: {error}".rstrip(": ")
 
 
-def _argparse_file() -> str:
-    """The file of argparse, if it was imported."""
-    return getattr(sys.modules.get("argparse"), "__file__", None) or ""
+_BELOW = 'what is for scripts alone stands below `if __name__ == "__main__":`'
+
+
+def _missing_file(error: Exception) -> str | None:
+    """Where a file was looked for that is not there."""
+    name = getattr(error, "filename", None)
+    if not isinstance(error, FileNotFoundError) or not isinstance(name, str) or os.path.isabs(name):
+        return None
+    return f"it was looked for in the current folder, {os.getcwd()}; Path(__file__).parent is that of the file"
 
 
 def _users_place(error: BaseException, file: Path) -> Location:

@@ -12,6 +12,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.model.reasons import Reason
 
 __all__ = [
+    "OUT_OF_MEMORY",
     "ChunkEnded",
     "Event",
     "Failure",
@@ -104,6 +105,10 @@ class ChunkEnded(NamedTuple):
     output: tuple[tuple[str, str], ...] = ()
 
 
+OUT_OF_MEMORY = ", most likely out of memory"
+"""How the message of a failure ends whose worker the system killed near the limit of its memory."""
+
+
 class Failure(NamedTuple):
     """Everything that can be said about one failed item.
 
@@ -133,6 +138,8 @@ class Failure(NamedTuple):
         Bytes of resident memory of the worker when last seen, 0 if unknown.
     machine_memory
         Bytes of memory of this machine, 0 if unknown.
+    folder
+        The current folder, from which relative paths counted.
     detail
         For killed workers: how (``"SIGKILL"``, ``"exit code 3"``).
     causes
@@ -157,6 +164,7 @@ class Failure(NamedTuple):
     detail: str = ""
     causes: tuple[tuple[str, str, int], ...] = ()
     machine_memory: int = 0
+    folder: str = ""
 
 
 class ItemFailed(NamedTuple):

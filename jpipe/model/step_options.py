@@ -117,7 +117,8 @@ class StepOptions(NamedTuple):
         Raises
         ------
         UsageError
-            For an unknown option (with the nearest known one) or a value that it cannot take.
+            For an unknown option (with the nearest known one), a value that it cannot take, and options of which one
+            says that the other has no use.
         """
         known = self._fields
         for name in changes:
@@ -126,7 +127,17 @@ class StepOptions(NamedTuple):
                     f"step() has no option {name!r}",
                     hint=did_you_mean(name, known, f"it has {', '.join(sorted(known))}"),
                 )
-        return self._replace(**{name: _checked(name, value) for name, value in changes.items()})
+        changed = self._replace(**{name: _checked(name, value) for name, value in changes.items()})
+        # The default mode is no wish of anybody's.
+        is_wish = "mmap_mode" in changes or self.mmap_mode != StepOptions().mmap_mode
+        if changed.compress and changed.mmap_mode and is_wish:
+            hint = "leave out one of them: compressed arrays cannot be mapped"
+            raise UsageError(f"compress= and mmap_mode={changed.mmap_mode!r} exclude each other", hint=hint)
+        if not changed.cache and changed.expires is not None:
+            raise UsageError(
+                "cache=False and expires= exclude each other", hint="a result that is not kept is never old"
+            )
+        return changed
 
 
 def _checked(name: str, value: Any) -> Any:

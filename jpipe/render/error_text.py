@@ -16,14 +16,14 @@ __all__ = ["bug_screen", "problem_screen"]
 
 
 def problem_screen(error: JpipeError) -> list[Line]:
-    """What happened, where in the user's file, and what to do."""
+    """What happened, what to do, and where in the user's file."""
     first, *rest = error.message.strip().splitlines() or [type(error).__name__]
     lines = [line(bad("✗ "), first), *(line("  ", text) for text in rest)]
+    if error.hint:
+        lines += [line("  ", text) for text in error.hint.splitlines()]
     if error.location is not None:
         lines.append(line("  ", name(place(error.location.file, error.location.line))))
         lines += excerpt(error.location.file, error.location.line, before=0)
-    if error.hint:
-        lines += [line("  ", text) for text in error.hint.splitlines()]
     return lines
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
+from jpipe.model.events import OUT_OF_MEMORY
 from jpipe.model.outcomes import Outcome
 from jpipe.render.humanize import counted, listed, size, took
-from jpipe.render.source_excerpt import excerpt, place
+from jpipe.render.source_excerpt import excerpt, place, short_path
 from jpipe.render.styled_text import Line, bad, columns, dim, line, name, strong, warn
 
 if TYPE_CHECKING:
@@ -69,11 +72,10 @@ def headline(failure: Failure) -> Line:
 
 def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> list[Line]:
     """One failure, whole."""
-    lines = [_title(failure), ()]
+    lines = [_title(failure), *_remedy(failure, commands), ()]
     if failure.kind in ("raised", "unstorable", "hidden") or failure.frames:
         lines += _traceback(failure, tb)
     lines += _memory(failure)
-    lines += _remedy(failure, commands)
     lines += _arguments(failure)
     lines += [*_output(failure), *_what_next(failure, commands)]
     return lines if lines[-1] else lines[:-1]
@@ -94,8 +96,7 @@ def _title(failure: Failure) -> Line:
 def _how(failure: Failure) -> str:
     if failure.kind == "killed":
         by = f" ({failure.detail})" if failure.detail else ""
-        guess = ", most likely out of memory" if "SIGKILL" in failure.detail else ""
-        return f"its worker was killed{by}{guess}"
+        return f"its worker was killed{by}{OUT_OF_MEMORY if _lacks_memory(failure) else ''}"
     if failure.kind == "timeout":
         return f"stopped after {took(failure.seconds)}, its timeout"
     if failure.kind == "unstorable":
@@ -175,31 +176,64 @@ def _memory(failure: Failure) -> list[Line]:
     facts = [f"its process used {size(failure.peak_memory)} when last seen"]
     if failure.machine_memory and _lacks_memory(failure):
         facts.append(f"the machine has {size(failure.machine_memory)}")
-    return [line("  ", " · ".join(facts)), *([] if _lacks_memory(failure) else [()])]
+    return [line("  ", " · ".join(facts)), ()]
 
 
 def _lacks_memory(failure: Failure) -> bool:
     if failure.kind == "killed":
-        return "SIGKILL" in failure.detail or not failure.detail
+        return failure.message.endswith(OUT_OF_MEMORY)
     return failure.error_type.endswith("MemoryError")
 
 
 def _remedy(failure: Failure, commands: Commands) -> list[Line]:
     """What helps, where something other than mending the step may."""
-    again = "@step(retries=1) tries such an item once more"
     if _lacks_memory(failure):
         needs = max(1, -(-failure.peak_memory // 10**9)) if failure.peak_memory > 10**8 else 6
         ways = [commands.text("run", "-j", "1"), f'@step(memory="{needs}G")']
-        return [line(f"  try   {'    or   '.join(way for way in ways if way)}  so that fewer run at once"), ()]
+        return [line(f"  try   {'    or   '.join(way for way in ways if way)}  so that fewer run at once")]
     if failure.kind == "timeout":
-        return [line("  if it needs longer: @step(timeout=...); if it hangs now and then: @step(retries=1)"), ()]
-    if failure.kind != "killed":
+        return [line("  if it needs longer: @step(timeout=...); if it hangs now and then: @step(retries=1)")]
+    if failure.kind == "killed":
+        return [line(f"  {_of_killed(failure)}")]
+    if failure.error_type in ("bdb.BdbQuit", "EOFError") and failure.worker:
+        here = commands.text("run", failure.step, *_item(failure), "-j", "1")
+        return [line("  a worker has no terminal to ask or debug in", f": {here}  runs it in this one" if here else "")]
+    if failure.error_type == "FileNotFoundError" and (found := _RELATIVE.search(failure.message)):
+        return [line("  ", text) for text in _missing(failure, found[1])]
+    return []
+
+
+_RELATIVE = re.compile(r"^(?:\[Errno 2\] No such file or directory: )?'?((?![/'])(?!\w:)[^']+?)'?(?: not found\.?)?$")
+"""What `open`, pandas and numpy say of a relative path that leads nowhere."""
+
+
+def _missing(failure: Failure, path: str) -> list[str]:
+    """Where a file was looked for, and beside which of the user's files it is."""
+    if not failure.folder:
         return []
+    looked = f"{path} is not in {_folder(failure.folder)}"
+    folders = {os.path.dirname(frame[0]) for frame in failure.frames if frame[3]} - {failure.folder}
+    beside = next((folder for folder in sorted(folders) if os.path.exists(os.path.join(folder, path))), None)
+    if beside is None:
+        return [f"{looked}, where jpipe was started"]
+    return [f"{looked} but in {short_path(beside)}: start jpipe there, or write Path(__file__).parent / {path!r}"]
+
+
+def _folder(folder: str) -> str:
+    return "the current folder" if folder == os.getcwd() else short_path(folder)
+
+
+def _of_killed(failure: Failure) -> str:
+    again = "@step(retries=1) tries such an item once more"
     if failure.detail.startswith("exit code"):
-        return [line("  something in it ended the process (os._exit, exit() in native code); let it raise instead"), ()]
+        return "something in it ended the process (os._exit, exit() in native code); let it raise instead"
     if failure.detail in _CRASHES:
-        return [line(f"  native code crashed: an extension module, or memory that it was given; {again}"), ()]
-    return [line(f"  somebody or the system sent it {failure.detail}; {again}"), ()]
+        return f"native code crashed: an extension module, or memory that it was given; {again}"
+    return f"somebody or the system sent it {failure.detail or 'a signal'}; {again}"
+
+
+def _item(failure: Failure) -> tuple[str, ...]:
+    return ("--item", str(failure.item)) if failure.items > 1 else ()
 
 
 def _arguments(failure: Failure) -> list[Line]:
@@ -226,7 +260,7 @@ def _clipped(text: str) -> str:
 
 
 def _what_next(failure: Failure, commands: Commands) -> list[Line]:
-    chosen = (failure.step, "--item", str(failure.item)) if failure.items > 1 else (failure.step,)
+    chosen = (failure.step, *_item(failure))
     rows = []
     for what, text in (
         ("debug here", commands.text("debug", *chosen)),

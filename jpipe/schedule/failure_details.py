@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,7 @@ def failure_of(
         detail=detail,
         causes=error.causes,
         machine_memory=machine_memory(),
+        folder=os.getcwd(),
     )
 
 

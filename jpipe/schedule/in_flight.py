@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from jpipe.model.events import OUT_OF_MEMORY
 from jpipe.parallel.n_jobs import Pools, memory_for_items
 from jpipe.schedule.chunks import Chunk, StepQueue
 from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.run_folder import RunFolder
 from jpipe.schedule.watchdog import Watchdog, end_process
 from jpipe.system.error_record import ErrorRecord, WorkersLost
+from jpipe.system.memory import killed_for_memory, machine_memory
 from jpipe.system.ownership import is_users
 from jpipe.worker.descriptors import last_words
 from jpipe.worker.messages import ItemReceipt, Receipt
@@ -69,6 +71,7 @@ class InFlight:
         if self._folder is None:
             self._folder = RunFolder()
             self._watchdog = Watchdog(self._folder)
+            self._killed_before = killed_for_memory()
         return self._folder
 
     @property
@@ -193,12 +196,18 @@ class InFlight:
             error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
         else:
             seconds = max(0.0, time.monotonic() - slot.started) if slot is not None else 0.0
-            message = words.crash or "its worker process was killed"
+            starved = "SIGKILL" in blame.detail and self._is_out_of_memory()
+            message = words.crash or f"its worker process was killed{OUT_OF_MEMORY if starved else ''}"
             error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
         peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
         worker = self.folder.number_of(pid) if pid else 0
         item = ItemReceipt(blame.position, error=error, seconds=seconds, output=words.text, peak_memory=peak)
         return item, worker
+
+    def _is_out_of_memory(self) -> bool:
+        """Whether a worker that was just killed most likely took memory that there was not."""
+        total = sum(self._watchdog.memory.values())
+        return killed_for_memory() > self._killed_before or (total > 0 and 2 * total >= machine_memory())
 
     def _abandon(self, pool: Pool) -> None:
         """Give everything up that is in a pool that cannot be trusted any more."""

@@ -1,4 +1,4 @@
-"""What can be configured, declared once: ``[tool.jpipe]`` in pyproject.toml < ``JPIPE_*`` < flags.
+"""What can be configured, declared once: ``[tool.jpipe]`` in pyproject.toml, or jpipe.toml < ``JPIPE_*`` < flags.
 
 The command line derives its flags from `SETTINGS`, and so do the checks of the file and of the environment. A key that
 is not in `SETTINGS` is an error wherever it stands, because a misspelt setting that does nothing is worse than none.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jpipe.errors import ConfigurationError, Location, UsageError, nearest
 from jpipe.settings.declared import PREFIX, SETTINGS, Setting
-from jpipe.settings.pyproject import line_of, nearest_pyproject, tool_table
+from jpipe.settings.pyproject import ProjectFile, nearest_settings
 
 __all__ = ["SETTINGS", "Setting", "Settings", "settings_for"]
 
@@ -76,7 +76,7 @@ def settings_for(
     Parameters
     ----------
     start
-        The pipeline file or its folder: its nearest ``pyproject.toml`` counts.
+        The pipeline file or its folder: its nearest ``pyproject.toml`` or ``jpipe.toml`` counts.
     flags
         Values given on the command line by setting name; None stands for not given.
     environment
@@ -150,32 +150,34 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def _from_project(start: Path, profile: str | None) -> tuple[Found, ...]:
-    file = nearest_pyproject(start)
-    table = {} if file is None else tool_table(file)
+    file = nearest_settings(start)
+    table = {} if file is None else dict(file.table)
     profiles = table.pop(_PROFILES, {})
     if profile is None:
         return (_from_table(file, table),) if file is not None else ()
     chosen = profiles.get(profile) if isinstance(profiles, dict) else None
     if file is None or not isinstance(chosen, dict):
         there = sorted(profiles) if isinstance(profiles, dict) else []
-        hint = _near(profile, there) if there else f"write [tool.jpipe.{_PROFILES}.{profile}] in pyproject.toml"
+        heading = file.heading(_PROFILES, profile) if file is not None else f"[tool.jpipe.{_PROFILES}.{profile}]"
+        name = file.path.name if file is not None else "pyproject.toml"
+        hint = _near(profile, there) if there else f"write {heading} in {name}"
         raise UsageError(f"there is no profile {profile!r}", hint=hint)
     parameters = chosen.pop("parameters", {})
     if not isinstance(parameters, dict):
-        place = Location(str(file), 1)
+        place = Location(str(file.path), 1)
         raise ConfigurationError(f"parameters of the profile {profile} have to be a table", location=place)
     named = f"profile {profile}"
     return _from_table(file, table), _from_table(file, chosen), [("parameters", parameters, named)]
 
 
-def _from_table(file: Path, table: Mapping[str, object]) -> Found:
+def _from_table(file: ProjectFile, table: Mapping[str, object]) -> Found:
     for key, value in table.items():
-        place = Location(str(file), line_of(file, key))
+        place = Location(str(file.path), file.line_of(key))
         if key not in SETTINGS:
-            raise ConfigurationError(f"[tool.jpipe] has no setting {key!r}", location=place, hint=_near(key, SETTINGS))
+            raise ConfigurationError(f"{file.title} has no setting {key!r}", location=place, hint=_near(key, SETTINGS))
         setting = SETTINGS[key]
         checked = _checked(setting, value, ConfigurationError, f"{key} = {_shown(value)}", place)
-        yield key, _rooted(checked, file.parent), f"{key} in {file.name}"
+        yield key, _rooted(checked, file.path.parent), f"{key} in {file.path.name}"
 
 
 def _rooted(value: object, folder: Path) -> object:

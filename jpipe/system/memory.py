@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["forget_peak", "machine_memory", "peak_memory"]
+__all__ = ["forget_peak", "killed_for_memory", "machine_memory", "peak_memory"]
 
 _usage: Any = None
 try:
@@ -41,10 +41,24 @@ def forget_peak() -> None:
 
 
 def machine_memory() -> int:
-    """The memory of this machine, bytes; 0 where it is not told."""
+    """The memory of this machine, or of the container that this process is in, bytes; 0 where it is not told."""
     try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        memory = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (ValueError, OSError, AttributeError):
+        return 0
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            return min(memory, int(file.read()))
+    except (OSError, ValueError):  # none, or "max"
+        return memory
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has killed for want of memory since it began; 0 where it does not say."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"oom_kill ")), 0)
+    except (OSError, ValueError, IndexError):
         return 0
 
 

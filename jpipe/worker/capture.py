@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from jpipe.parallel.process_lifetime import is_worker
+
 __all__ = ["Capture", "captured", "forget_warnings", "put_back_streams"]
 
 LIMIT = 1 << 20
@@ -243,13 +245,18 @@ def _restore() -> None:
 
 def _break(*args: Any, **kwargs: Any) -> Any:
     """What ``breakpoint()`` calls in an item: the debugger gets the terminal, and pdb stops in the step, not here."""
+    is_pdb = _hook is sys.__breakpointhook__ and os.environ.get("PYTHONBREAKPOINT", "") in ("", "pdb.set_trace")
+    if is_pdb and is_worker():
+        import bdb
+
+        raise bdb.BdbQuit("breakpoint() needs the terminal, which a worker does not have")
     for capture in _captures:
         if capture.give_back is not None:
             capture.give_back()
     _current.capture = None
     _captures.clear()
     sys.stdout, sys.stderr, sys.breakpointhook = _streams[0].real, _streams[1].real, _hook
-    if _hook is sys.__breakpointhook__ and os.environ.get("PYTHONBREAKPOINT", "") in ("", "pdb.set_trace"):
+    if is_pdb:
         import pdb
 
         return pdb.Pdb().set_trace(sys._getframe(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,6 +32,12 @@ def unstorable(value: Any, error: Exception, can_be_pickled: Callable[[Any], boo
     if len(path) > _LONGEST:
         path = f"{path[: _LONGEST // 2]}…{path[-_LONGEST // 4 :]}"
     kind = f"{type(culprit).__module__}.{type(culprit).__qualname__}".removeprefix("builtins.")
+    if inspect.isgenerator(culprit):
+        return UnstorableResult(
+            f"{path} is a generator, which can be read only once",
+            path=path,
+            hint="return a list in its place: list(...), or [...] around what is yielded",
+        )
     return UnstorableResult(
         f"{path} is a {kind}, which cannot be pickled: {error}",
         path=path,

@@ -9,6 +9,7 @@ from typing import Any
 
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import CacheMiss
@@ -16,7 +17,7 @@ from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Observer
 from jpipe.model.plan import Plan
 from jpipe.model.run_report import Run
-from jpipe.schedule.after_run import is_last_run, plan_of, results_in_short
+from jpipe.schedule.after_run import is_last_run, results_in_short
 from jpipe.schedule.run import run_pipeline
 from jpipe.schedule.run_request import RunRequest
 

@@ -30,19 +30,19 @@ def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **op
     call = invocation(words, flags.flags_of(options), given)
     if len(call.steps) != 1:
         raise UsageError("name the one step to explain", hint="jpipe explain STEP")
-    from jpipe import api
-    from jpipe.decide.pipeline_session import PipelineSession
-
-    plan = api.plan(call.pipeline, call.parameters, targets=call.steps, cache_dir=call.settings.cache_dir)
-    row = next(row for row in plan.steps if row.name == call.steps[0])
-    ready = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
-    calls = [one for one in ready.layout.calls if one.step.name == row.name]
-    fingerprint = ready.fingerprint(calls[0].step)
     from jpipe.decide.executed_families import counted_functions
     from jpipe.decide.key_parts import key_parts, step_runs
+    from jpipe.decide.make_plan import plan_of
+    from jpipe.decide.pipeline_session import PipelineSession
     from jpipe.history.journal_reader import runs
     from jpipe.history.run_index import journal_folder
 
+    ready = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir)
+    pipeline_state = ready.state(call.steps)
+    pipeline_state.begin()
+    row = next(row for row in plan_of(ready, pipeline_state).steps if row.name == call.steps[0])
+    calls = [one for one in ready.layout.calls if one.step.name == row.name]
+    fingerprint = ready.fingerprint(calls[0].step)
     folder = journal_folder(ready.store.root)
     past = step_runs(folder, [one for one in runs(folder) if one.pipeline == ready.identity], row.name)
     key = key_parts(ready, row.name, item)

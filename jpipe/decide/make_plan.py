@@ -8,26 +8,23 @@ from typing import Any
 
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer, place_of
+from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import Call, Output, expected_items, needs_of
 from jpipe.model.outcomes import Verdict
 from jpipe.model.plan import Plan, StepPlan
 from jpipe.model.reasons import Reason, together
 
-__all__ = ["make_plan"]
+__all__ = ["plan_of"]
 
 EXPLAINED = 100
 """Of so many stale items of a step the reasons are looked for one by one; the others are taken to be like the first."""
 
 
-def make_plan(pipeline: str, pipeline_state: PipelineState, explainer: Explainer, seconds: Mapping[str, float]) -> Plan:
-    """The plan: what the state of a pipeline says before anything ran.
-
-    Parameters
-    ----------
-    seconds
-        By step, what one item took in earlier runs.
-    """
+def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
+    """The plan: what the state of a pipeline says before anything ran."""
+    explainer = Explainer(pipeline_state, session.history, session.last_run)
+    seconds = session.last_run.seconds
     by_step: dict[str, list[CallState]] = {}
     for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
@@ -35,7 +32,7 @@ def make_plan(pipeline: str, pipeline_state: PipelineState, explainer: Explainer
         _step_plan(name, states, explainer, seconds.get(name, 0.0), pipeline_state.lookup.accepted)
         for name, states in by_step.items()
     ]
-    return Plan(pipeline, tuple(steps))
+    return Plan(session.pipeline.name, tuple(steps))
 
 
 def _step_plan(

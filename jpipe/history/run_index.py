@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,4 @@ def _trim(path: str) -> None:
         lines = inside.read(path).splitlines(keepends=True)
         idle = [line for line in lines if b'"outcome":"cached"' in line]
         kept = set(idle[-KEPT_RUNS:]) | set([line for line in lines if b'"outcome":"cached"' not in line][-KEPT_RUNS:])
-        beside = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
-        with os.fdopen(inside.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.writelines(line for line in lines if line in kept)
-        inside.replace(beside, path)
+        inside.put(path, b"".join(line for line in lines if line in kept))

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jpipe.decide.call_state import CallState, Status
-from jpipe.decide.explain import Explainer, texts_of
+from jpipe.decide.explain import texts_of
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
 from jpipe.decide.item_labels import label_of
-from jpipe.decide.make_plan import make_plan
+from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.digest import combine
@@ -20,14 +20,13 @@ from jpipe.history.last_run import MOST_CALLS, EarlierCall, LastRun, with_earlie
 from jpipe.history.outputs import note_shared_outputs
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
-from jpipe.model.plan import Plan
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.tidy_cache import tidy
 from jpipe.store import MissingEntry
 
-__all__ = ["FinishedRun", "is_last_run", "leave_behind", "plan_of", "results_in_short", "results_of"]
+__all__ = ["FinishedRun", "is_last_run", "leave_behind", "results_in_short", "results_of"]
 
 
 class FinishedRun(NamedTuple):
@@ -68,12 +67,6 @@ def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRu
 def is_last_run(session: PipelineSession, pipeline_state: PipelineState) -> bool:
     """Whether the last run of the pipeline gave the same results: its parameters may have been others."""
     return _keys(_noted_calls(session, pipeline_state)) == _keys(session.last_run.calls)
-
-
-def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
-    """The plan that follows from the state of the pipeline before anything ran."""
-    explainer = Explainer(pipeline_state, session.history, session.last_run)
-    return make_plan(session.pipeline.name, pipeline_state, explainer, session.last_run.seconds)
 
 
 def results_of(pipeline_state: PipelineState, *, with_places: bool) -> list[StepResult]:

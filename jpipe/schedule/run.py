@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.decide.call_state import Status
+from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.stored_results import load_result, load_step
@@ -25,7 +26,7 @@ from jpipe.parallel.cluster import reached
 from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import Pools
 from jpipe.parallel.preload_request import Preload
-from jpipe.schedule.after_run import FinishedRun, leave_behind, plan_of, results_of
+from jpipe.schedule.after_run import FinishedRun, leave_behind, results_of
 from jpipe.schedule.chunks import ChunkBuilder
 from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins

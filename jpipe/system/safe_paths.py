@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,8 +77,8 @@ def read(path: str, most: int = MOST) -> bytes:
 
 def put(path: str, content: bytes) -> None:
     """Write a file of this user's alone, whole: beside its place, then in it."""
-    beside = f"{path}.{os.getpid()}"
-    with os.fdopen(open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    beside = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
+    with os.fdopen(open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
     replace(beside, path)
 

@@ -361,6 +361,40 @@ def test_options(load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch:
     assert digest(env=["JPIPE_T_X"]) != with_variable
 
 
+def test_a_declared_folder_counts_with_all_that_is_in_it(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    step = load("def step(): return 1\n").step
+    data = tmp_path / "data"
+    (data / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    edits: dict[str, Callable[[], Any]] = {
+        "nothing in it": lambda: None,
+        "a file": lambda: (data / "a").write_text("1"),
+        "its content": lambda: (data / "a").write_text("2"),
+        "a file below": lambda: (data / "deep" / "b").write_text("1"),
+        "its content too": lambda: (data / "deep" / "b").write_text("2"),
+        "a file renamed": lambda: (data / "a").rename(data / "c"),
+        "a file removed": lambda: (data / "c").unlink(),
+        "an empty folder": lambda: (data / "empty").mkdir(),
+        "a folder renamed": lambda: (data / "deep").rename(data / "deeper"),
+        "a link into a void": lambda: (data / "void").symlink_to("nowhere"),
+        "what it leads to": lambda: (data / "nowhere").write_text("1"),
+        "a link to a folder": lambda: (data / "away").symlink_to("../elsewhere"),
+        "a file behind a link": lambda: (tmp_path / "elsewhere" / "d").write_text("1"),
+        "a link back": lambda: (data / "deeper" / "up").symlink_to(".."),
+        "a file for a folder": lambda: ((data / "empty").rmdir(), (data / "empty").touch()),
+    }
+    known: dict[bytes, str] = {}
+    for name, edit in edits.items():
+        edit()
+        found, again = (Fingerprinter(tmp_path).of(step, depends=[folder]).digest for folder in ("data", Path("data")))
+        assert found == again and found not in known, (name, known.get(found))
+        known[found] = name
+    (data / "__pycache__").mkdir()
+    assert Fingerprinter(tmp_path).of(step, depends=["data"]).digest in known, "Python's own"
+
+
 def test_library_functions_by_name_and_version(tmp_path: Path) -> None:
     import textwrap as library
 

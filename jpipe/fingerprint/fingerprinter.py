@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jpipe.fingerprint.declared import declared_edges
 from jpipe.fingerprint.describe import CODE, describe, source_text
 from jpipe.fingerprint.hashing import FORMAT, combine
 from jpipe.fingerprint.identity import identity_node
@@ -16,7 +17,7 @@ from jpipe.fingerprint.nodes.fill import complete
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.nodes.pruned import pruned_digest
-from jpipe.fingerprint.packages import Packages, Policy, normalised, policy
+from jpipe.fingerprint.packages import Packages, Policy, policy
 from jpipe.fingerprint.parts import BlindSpot, Fingerprint, PartKind
 from jpipe.fingerprint.randomness import reaches_randomness
 from jpipe.fingerprint.source.parse_cache import ParseCache
@@ -63,7 +64,7 @@ class Fingerprinter:
         version : str or int, optional
             Stands in for the code, whatever it says; which function it is still counts.
         depends : iterable
-            More that counts: objects, modules, paths of files, names of distributions.
+            More that counts: objects, modules, paths of files and folders, names of distributions.
         env : iterable of str
             Environment variables whose value counts; missing is a value.
         packages : "direct", "none" or names of distributions
@@ -144,12 +145,7 @@ class Fingerprinter:
         """Edges for one entry of `depends=`."""
         if not isinstance(item, (str, os.PathLike)):
             return [(label, graph.value(item))]
-        path = Path(self._files.root, item)
-        if path.is_file():
-            return [(label + "file", _file_node(graph, path))]
-        found = self._packages.distribution(str(item))
-        version = found or f"{normalised(str(item))}==None"
-        return [(label + "package", graph.package(version))]
+        return declared_edges(graph, self._packages, item, label)
 
 
 def _draws(graph: Graph, function: Any) -> bool:
@@ -178,13 +174,6 @@ def _flag_node(graph: Graph, name: str, value: str) -> int:
     """An interpreter flag that changes what code does: without it no assertion is left out."""
     number = graph.leaf("flag", name, value)
     graph.nodes[number].origin = Origin(PartKind.ENVIRONMENT, name, text=value)
-    return number
-
-
-def _file_node(graph: Graph, path: Path) -> int:
-    raw = path.read_bytes()
-    number = graph.leaf("declared file", combine(raw))
-    graph.nodes[number].origin = Origin(PartKind.FILE, graph.files.relative(str(path)), str(path))
     return number
 
 

@@ -82,7 +82,7 @@ class StepOptions(NamedTuple):
         Names of distributions whose versions count, or ``"direct"`` for those that the step's code reaches,
         or ``"none"``.
     depends
-        More objects, modules, files or packages that count.
+        More objects, modules, files, folders with all that is in them, or packages that count.
     tags
         Words to choose steps by: ``jpipe run -t slow``. They count for nothing else.
     code

@@ -361,9 +361,7 @@ def test_options(load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch:
     assert digest(env=["JPIPE_T_X"]) != with_variable
 
 
-def test_a_declared_folder_counts_with_all_that_is_in_it(
-    load: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_a_declared_folder_counts_with_all_that_is_in_it(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
     step = load("def step(): return 1\n").step
     data = tmp_path / "data"
     (data / "deep").mkdir(parents=True)

@@ -96,7 +96,7 @@ class Encoder:
         self.atoms = SCALARS - hashed
         self.leaves = CONTAINERS - hashed
         self._encoded: dict[int, bytes] = {}
-        self.heads: dict[type, dict[tuple[str, ...], bytes]] = {}
+        self.heads: dict[type, dict[tuple[str, ...], tuple[bytes, bool]]] = {}
         self._classes: dict[type, tuple[bytes | Node, set[tuple[str, str]]]] = {}
         self._callable: dict[type, bool] = {}
         self._kept: list[Any] = []  # an id means something only as long as its object lives

@@ -10,6 +10,7 @@ import types
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from jpipe.digest.addresses import addresses_in, may_be_addresses
 from jpipe.digest.canonical import Name, Node, Refused, Tag, field, scalars, short
 from jpipe.digest.references import refer
 from jpipe.system import main_module
@@ -47,7 +48,9 @@ _UNUSUAL = frozenset({"__getnewargs__", "__getnewargs_ex__", "__call__", "__slot
 
 _SETS: tuple[Any, ...] = (set.__reduce__, frozenset.__reduce__)
 
-_NOT_SIMPLE: dict[tuple[str, ...], bytes] = {}
+Heads = dict[tuple[str, ...], tuple[bytes, bool]]
+"""By names of attributes: what comes before their values, and whether one of them may be an address."""
+_NOT_SIMPLE: Heads = {}
 
 _new: Any = copyreg.__newobj__  # type: ignore[attr-defined]
 
@@ -136,7 +139,7 @@ def reduce_state(value: Any, what: str, base: Any, encoder: Encoder) -> Node:
     # What `object` keeps of it: classes with rules have replaced this with a form of their own.
     state = object.__getstate__(value)
     if state is not None:
-        _add_state(layout, state, type(value))
+        _add_state(layout, state, value)
     return layout.node()
 
 
@@ -155,7 +158,7 @@ def _reduce_as_is(value: Any, encoder: Encoder) -> Node:
     layout.add("base", [content(value) for base, content in _BUILT_IN if issubclass(kind, base)][:1], _nameless)
     state = object.__getstate__(value)
     if state is not None:
-        _add_state(layout, state, kind)
+        _add_state(layout, state, value)
     if callable(value) and not all(map(owns_class, kind.__mro__[:-1])):  # a base in C may hide what it wraps
         layout.add("code", held_code(value), _nameless)
     return layout.node()
@@ -180,22 +183,25 @@ def _is_simple(value: Any, kind: type, encoder: Encoder) -> bool:
     return reduced[0] is _new and reduced[1] == (kind,) and not any(reduced[3:])
 
 
-def _reduce_simple(value: Any, kind: type, heads: dict[tuple[str, ...], bytes], encoder: Encoder) -> bytes | Node:
+def _reduce_simple(value: Any, kind: type, heads: Heads, encoder: Encoder) -> bytes | Node:
     """The same encoding as from what pickle says, several times faster."""
     attributes: dict[str, Any] = object.__getattribute__(value, "__dict__")
     if not attributes and (named := name_of_instance(value)) is not None:
         return Node(Tag.KIND + field(("named", named)), [kind])
     names = tuple(attributes)
-    head = heads.get(names)
+    known = heads.get(names)
     encoder.of_class(kind)  # lists its code
-    if head is None:
+    if known is None:
         if set(map(type, names)) - {str} or not _CACHES.isdisjoint(names):
             return _lay_out(value, _ask(value, kind), encoder)
         layout = _Layout("new", kind, encoder)
         if names:
-            _add_state(layout, attributes, kind)
-        head = heads[names] = layout.node().head
-    children = attributes.values()
+            _add_state(layout, attributes, value)
+        known = heads[names] = layout.node().head, may_be_addresses(names)
+    head, looks = known
+    children: Collection[Any] = attributes.values()
+    if looks:
+        children = _told(value, attributes)
     if encoder.atoms.issuperset(map(type, children)):
         return short(head + b"".join(scalars(children)))
     return Node(head, list(children), name=lambda i: f".{names[i]}")
@@ -242,7 +248,7 @@ def _lay_out(value: Any, reduced: tuple[Any, ...], encoder: Encoder) -> Node:
         layout.add("function", [function], _nameless)
         layout.add("arguments", arguments, _argument)
     if state is not None:
-        _add_state(layout, state, kind)
+        _add_state(layout, state, value)
     if listed is not None:
         layout.add("list", list(listed), lambda i: f"[{i}]")
     if items is not None:
@@ -255,8 +261,9 @@ def _lay_out(value: Any, reduced: tuple[Any, ...], encoder: Encoder) -> Node:
     return layout.node()
 
 
-def _add_state(layout: _Layout, state: Any, kind: type) -> None:
+def _add_state(layout: _Layout, state: Any, value: Any) -> None:
     """Attributes one by one, so that messages can name them; slots by name, for their order may be a set's."""
+    kind = type(value)
     attributes, slots = state, None
     fields = tuple(getattr(kind, "__dataclass_fields__", ()))
     if type(state) is list and len(state) == len(fields):  # what a frozen dataclass with slots gives
@@ -268,15 +275,25 @@ def _add_state(layout: _Layout, state: Any, kind: type) -> None:
         return
     for each in (attributes, slots):
         if each is not None:
-            _add_attributes(layout, each, kind)
+            _add_attributes(layout, each, value)
 
 
-def _add_attributes(layout: _Layout, attributes: dict[str, Any], kind: type) -> None:
-    left_out = _cached(kind)
+def _add_attributes(layout: _Layout, attributes: dict[str, Any], value: Any) -> None:
+    left_out = _cached(type(value))
     if not left_out.isdisjoint(attributes):
         attributes = {name: value for name, value in attributes.items() if name not in left_out}
     names = tuple(attributes)
-    layout.add(names, list(attributes.values()), lambda i: f".{names[i]}")
+    children = _told(value, attributes) if may_be_addresses(names) else list(attributes.values())
+    layout.add(names, children, lambda i: f".{names[i]}")
+
+
+def _told(value: Any, attributes: dict[str, Any]) -> Collection[Any]:
+    """What attributes hold; of an address, what lies there."""
+    found = addresses_in(value, attributes)
+    if not found:
+        return attributes.values()
+    nodes = {name: Node(Tag.KIND + field(("address", place)), ()) for name, place in found.items()}
+    return [nodes.get(name, held) for name, held in attributes.items()]
 
 
 def _cached(kind: type) -> frozenset[str]:

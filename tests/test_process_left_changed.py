@@ -6,14 +6,24 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from jpipe.system.audit import watching
+from jpipe.worker.descriptors import Descriptors
 from tests.conftest import Project
 
 PIPELINE = """
-    import io, os, signal, sys, threading
+    import concurrent.futures, io, multiprocessing, os, signal, subprocess, sys, threading
     from jpipe import map, pipeline, step
+
+    def shouts(text):
+        print(text)
+        print("err", text, file=sys.stderr)
+
+    MUCH = [sys.executable, "-c", "import sys\\nfor _ in range(9): sys.stdout.write('y' * 2**20)\\nprint('the end')"]
 
     @step
     def does(what, i):
@@ -48,6 +58,15 @@ PIPELINE = """
         if what == "fork raises":
             if (child := os.fork()) == 0: raise ValueError("in the child")
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if what == "pool":
+            with multiprocessing.get_context("fork").Pool(2) as pool: pool.map(shouts, ["pool a", "pool b"])
+        if what == "executor":
+            with concurrent.futures.ProcessPoolExecutor(2) as pool: list(pool.map(shouts, ["future a", "future b"]))
+        if what == "process":
+            child = multiprocessing.Process(target=print, args=("process",), kwargs={"end": ""})
+            child.start()
+            child.join()
+        if what == "much": subprocess.run(MUCH, check=True)
         if what == "thread": threading.Thread(target=print, args=("late",)).start()
         return i
 
@@ -58,9 +77,10 @@ PIPELINE = """
         return what, found, os.getcwd() == HERE
 
     HERE = os.getcwd()
-    WHAT = ["buffer", "writelines", "reconfigure", "wrapped", "wrapped and closed", "wrong type", "closed", "detached",
+    WHAT = ["pool", "executor", "process",  # before a handler of SIGTERM, by which a pool ends its processes
+            "buffer", "writelines", "reconfigure", "wrapped", "wrapped and closed", "wrong type", "closed", "detached",
             "replaced", "none", "attributes", "chdir", "alarm", "handler", "descriptor", "fork", "fork returns",
-            "fork raises", "thread"]
+            "fork raises", "much", "thread"]
 
     @pipeline
     def main():
@@ -88,8 +108,48 @@ def test_what_a_step_leaves_changed_does_not_harm_the_run(project: Project) -> N
         shown = project.python("show.py")
         assert (shown.exit_code, shown.stderr) == (0, "")
         said = project.command("log", "does", "--cache-dir", "cache").stdout
-        assert all(text in said for text in ("raw", "wrapped", "before 1")), said
+        words = ("raw", "wrapped", "before 1", "pool a", "err pool b", "future b", "err future a", "process", "the end")
+        assert all(text in said for text in words), said
+        assert said.count("bytes of what programs wrote are left out") == 2 and len(said) < 400_000
         (project.root / "cache").rename(project.root / f"cache of {jobs}")
+
+
+def test_what_a_program_writes_never_fills_the_disk(tmp_path: Path) -> None:
+    """While it runs, that is: a program may write for hours."""
+    kept = Descriptors(str(tmp_path))
+    largest, over = 0, threading.Event()
+
+    def look() -> None:
+        nonlocal largest
+        while not over.wait(0.005):
+            largest = max(largest, *(os.path.getsize(tmp_path / name) for name in os.listdir(tmp_path)))
+
+    watcher = threading.Thread(target=look)
+    script = "import sys, time\nfor _ in range(60): sys.stdout.write('y' * 2**20); time.sleep(0.01)\nprint('last')"
+    with watching(), kept.redirected():
+        watcher.start()
+        subprocess.run([sys.executable, "-c", script], check=True)
+    over.set()
+    watcher.join()
+    said = kept.take()
+    kept.close()
+    assert said.endswith("last\n") and said.startswith("… 62") and largest < 30 << 20, (said[:80], largest)
+    assert not [thread for thread in threading.enumerate() if thread.name == "jpipe-bounds"]
+
+
+@pytest.mark.parametrize("closed", ["None", "open('gone.txt', 'w')", "Broken()"])
+def test_a_map_needs_no_screen(project: Project, closed: str) -> None:
+    project.write(f"""
+        import io, sys
+        import jpipe
+        class Broken(io.StringIO):
+            def write(self, text): raise OSError("it is gone")
+        sys.stderr = {closed}
+        if "gone" in {closed!r}: sys.stderr.close()
+        print([jpipe.map(abs, [-1, -2]), jpipe.parallel.p_map(abs, [-1, -2], num_cpus=2)])
+        sys.stderr = None
+    """)
+    assert project.python("pipeline.py").stdout == "[[1, 2], [1, 2]]\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell closes descriptors")
@@ -152,6 +212,33 @@ def test_results_too_deep_to_pickle_are_kept_for_the_run(project: Project) -> No
         result = project.run(f"-j{jobs}", json=False)
         assert result.exit_code == 0 and len(max(result.stderr.splitlines(), key=len)) < 400, result.stderr
     assert project.python("show.py").stdout == "[50000, 50001]\n"
+
+
+@pytest.mark.slow
+def test_results_deeper_than_the_stack_are_kept_where_the_limit_allows_them(project: Project) -> None:
+    """Python 3.11 lets pickle run over the end of the stack; later ones have a limit of their own."""
+    project.write("""
+        import sys
+        sys.setrecursionlimit(10**6)
+        from jpipe import pipeline, step
+        @step
+        def chain(n):
+            node = []
+            for _ in range(n): node = [node]
+            return node
+        @step
+        def depth(node):
+            found = 0
+            while node: node, found = node[0], found + 1
+            return found
+        @pipeline
+        def main(n: int): return depth(chain(n))
+    """)
+    for jobs, n in ((1, 50_000), (2, 50_001)):
+        result = project.run(f"-j{jobs}", "--set", f"n={n}", json=False)
+        assert result.exit_code == 0, result.stderr
+        if sys.version_info < (3, 12):
+            assert project.command("show", "depth").stdout.strip() == f"{n}"
 
 
 def test_errors_as_large_as_data_are_cut(project: Project) -> None:

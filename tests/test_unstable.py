@@ -29,8 +29,8 @@ ADDRESSES = {
 }
 KINDS = {
     "plain": "class Kept:\n    def __init__(self):\n        {body}\n",
-    "slots": "class Kept:\n    __slots__ = ('words', '_words_id', 'flag', 'flag_id', 'rest', 'rest_key', 'owner', '_kind',"
-    " '_seen', '_ref', 'a', 'b', 'a_id', 'b_id', '_id')\n    def __init__(self):\n        {body}\n",
+    "slots": "class Kept:\n    __slots__ = ('words', '_words_id', 'flag', 'flag_id', 'rest', 'rest_key', 'owner',"
+    " '_kind', '_seen', '_ref', 'a', 'b', 'a_id', 'b_id', '_id')\n    def __init__(self):\n        {body}\n",
     "own state": "class Kept:\n    def __init__(self):\n        {body}\n    def __getstate__(self):\n"
     "        return dict(self.__dict__)\n",
     "a dict": "class Kept(dict):\n    def __init__(self):\n        {body}\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
@@ -33,12 +34,21 @@ class Bar:
         self._bar: Any = None
 
     def start(self) -> None:
-        """Show it."""
-        self._bar = self._make(**self._options)
+        """Show it, if there is anywhere to show it."""
+        options = dict(self._options)
+        if options.get("file") is None and (sys.stderr is None or sys.stderr.closed):
+            options["disable"] = True
+        try:
+            self._bar = self._make(**options)
+        except OSError:  # the screen is gone, and the work is not
+            self._bar = self._make(**{**options, "disable": True})
 
     def add(self, count: int) -> None:
         """So many more items are finished."""
-        self._bar.update(count)
+        try:
+            self._bar.update(count)
+        except OSError:
+            self._bar.disable = True
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +57,8 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError):
+                self._bar.close()
 
 
 def default_bar() -> Any:

@@ -62,12 +62,18 @@ def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
     return [sorted(group, key=lambda failure: failure.item) for group in groups.values()]
 
 
+_LONGEST_LINE = 200
+"""Characters of a message in a line of its own; the screen at the end has more of it."""
+
+
 def headline(failure: Failure) -> Line:
     """A failure in one line."""
     if failure.kind in ("killed", "timeout"):
         return line(name(failure.label), f" {_how(failure)}")
     first = failure.message.strip().splitlines()[:1]
-    return line(name(failure.label), f" {failure.error_type or failure.kind}", f": {first[0]}" if first else "")
+    said = first[0] if first else ""
+    said = said if len(said) <= _LONGEST_LINE else f"{said[:_LONGEST_LINE]}…"
+    return line(name(failure.label), f" {failure.error_type or failure.kind}", f": {said}" if said else "")
 
 
 def failure_screen(failure: Failure, commands: Commands, tb: str = "short") -> list[Line]:

@@ -6,7 +6,7 @@ import os
 import stat as stats
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jpipe.files import FileDigests
@@ -17,7 +17,10 @@ from jpipe.system.watch import Watch
 from jpipe.system.watched_os import Told, folder_of_descriptor, install, plain_getcwd, plain_stat
 from jpipe.system.who_asks import Asker, asker
 
-__all__ = ["note_paths", "watching"]
+__all__ = ["note_paths", "program_starts", "watching"]
+
+program_starts: list[Callable[[], None]] = []
+"""What is called before a program is started that may write to the standard streams."""
 
 _watches: dict[int, Watch] = {}
 _installed = False
@@ -183,6 +186,14 @@ def _started(arguments: tuple[Any, ...]) -> None:
             full, relative = _place(path, watch)
             if full is not None:
                 watch.read(full, relative=relative)
+    for tell in program_starts:
+        tell()
+    _note_effect("a process was started")
+
+
+def _run(arguments: tuple[Any, ...]) -> None:
+    for tell in program_starts:
+        tell()
     _note_effect("a process was started")
 
 
@@ -221,8 +232,8 @@ _HANDLERS = {
     "os.chdir": _moved,
     "sqlite3.connect": _connected,
     "subprocess.Popen": _started,
-    "os.system": _effect("a process was started"),
-    "os.posix_spawn": _effect("a process was started"),
+    "os.system": _run,
+    "os.posix_spawn": _run,
     "os.exec": _effect("a process was started"),
     "os.fork": _effect("a process was started"),
     "socket.connect": _effect("a connection was made"),

@@ -97,6 +97,7 @@ class _Stream(io.TextIOWrapper):
         super().__init__(_Unbuffered(raw), encoding="utf-8", errors="replace", line_buffering=True, write_through=True)
         raw.stream = self
         self._name = name
+        self._number = 2 if name == "stderr" else 1
         self.real: TextIO | None = None
 
     def write(self, text: str) -> int:
@@ -107,6 +108,9 @@ class _Stream(io.TextIOWrapper):
         if capture is not None:
             capture.write(text)
             return len(text)
+        if _forked.now:
+            _forked.write(self._number, text)
+            return len(text)
         thread = threading.current_thread()
         if thread in _strays or (_captures and thread not in _before):
             return len(text)
@@ -115,6 +119,9 @@ class _Stream(io.TextIOWrapper):
 
     def flush(self) -> None:
         """Have what was passed on written."""
+        if _forked.now:
+            _forked.flush(self._number)
+            return
         stream = self._passed_to()
         if stream is not None and _capture() is None:
             stream.flush()
@@ -153,8 +160,54 @@ class _Unbuffered(io.BufferedWriter):
         """Nothing, see `_Stream.close`."""
 
 
+class _Forked:
+    """What a process writes that an item forked: by line to the descriptors, which are kept with what the item prints.
+
+    Attributes
+    ----------
+    now
+        Whether this is such a process.
+    """
+
+    def __init__(self) -> None:
+        self.now = False
+        self._begun = {1: "", 2: ""}
+
+    def write(self, number: int, text: str) -> None:
+        """Write whole lines, so that those of several processes are not torn."""
+        lines, end, rest = (self._begun[number] + text).rpartition("\n")
+        self._begun[number] = rest
+        self._put(number, lines + end)
+
+    def flush(self, number: int) -> None:
+        """Write what has no end of line yet."""
+        rest, self._begun[number] = self._begun[number], ""
+        self._put(number, rest)
+
+    @staticmethod
+    def _put(number: int, text: str) -> None:
+        raw = text.encode("utf-8", "replace")
+        try:
+            while raw:
+                raw = raw[os.write(number, raw) :]
+        except OSError:  # it is closed: nobody wants it
+            return
+
+    def begin(self) -> None:
+        """This process was forked: what it captures would stay in its memory."""
+        global _lock
+        if _captures:
+            _lock = threading.Lock()
+            _current.capture = None
+            _captures.clear()
+            self.now = True
+
+
 _current = threading.local()
 _lock = threading.Lock()
+_forked = _Forked()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked.begin)
 _streams = _Stream("stdout"), _Stream("stderr")
 _captures: list[Capture] = []
 _hook: Any = None

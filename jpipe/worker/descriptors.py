@@ -17,12 +17,17 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import NamedTuple, TextIO
 
+from jpipe.system.audit import program_starts
 from jpipe.system.ownership import is_jpipe_file
 
 __all__ = ["Descriptors", "LastWords", "keep_screen", "last_words", "main_streams", "screen_given"]
 
 LIMIT = 1 << 16
 """Of what an item writes, the last so many bytes are kept."""
+_LARGEST = 4 << 20
+"""Bytes that the file may hold before all but the last are removed."""
+_LOOKED_AFTER = 0.05
+"""Seconds between looks at how large it is."""
 _CRASH = re.compile(r"^(?:Fatal Python error: |Timeout \(\d+:\d\d:\d\d)", re.MULTILINE)
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
@@ -43,6 +48,9 @@ class Descriptors:
         self._saved: tuple[int, ...] = ()
         self._users = 0
         self._lock = threading.Lock()
+        self._left_out = 0
+        self._bounds: threading.Thread | None = None
+        self._over = threading.Event()
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
@@ -53,13 +61,55 @@ class Descriptors:
                 self._saved = os.dup(1), os.dup(2)
                 os.dup2(self._file, 1)
                 os.dup2(self._file, 2)
+                program_starts.append(self._begin_to_bound)
         try:
             yield
         finally:
             with self._lock:
                 self._users -= 1
                 if not self._users:
+                    program_starts.remove(self._begin_to_bound)
                     self.give_back()
+            self._end_bounding(if_unused=True)
+
+    def _begin_to_bound(self) -> None:
+        """Have a thread look at the size of the file, since a program may write faster than an item ends.
+
+        It is there only where programs are started, and ends before a fork, for which threads are no good.
+        """
+        with self._lock:
+            if self._bounds is None and self._users:
+                self._over = threading.Event()
+                self._bounds = threading.Thread(target=self._bound, daemon=True, name="jpipe-bounds")
+                self._bounds.start()
+                _bounding.add(self)
+
+    def _end_bounding(self, *, if_unused: bool = False) -> None:
+        with self._lock:
+            thread = None if if_unused and self._users else self._bounds
+            if thread is None:
+                return
+            self._bounds = None
+            self._over.set()
+            _bounding.discard(self)
+        thread.join()
+
+    def _bound(self) -> None:
+        over = self._over
+        while not over.wait(_LOOKED_AFTER):
+            with self._lock:
+                if os.fstat(self._file).st_size > _LARGEST:
+                    os.write(self._file, self._last())
+
+    def _last(self) -> bytes:
+        """The end of what the file holds, which is empty then; what comes before it is counted."""
+        size = os.fstat(self._file).st_size
+        start = max(0, size - LIMIT)
+        os.lseek(self._file, start, os.SEEK_SET)
+        raw = os.read(self._file, LIMIT)
+        os.ftruncate(self._file, 0)
+        self._left_out += start
+        return raw
 
     def give_back(self) -> None:
         """Point them to where they pointed before."""
@@ -71,18 +121,29 @@ class Descriptors:
     def take(self) -> str:
         """What was written since the last time; of threads that share it, by any of them."""
         with self._lock:
-            size = os.fstat(self._file).st_size
-            if not size:
+            if not os.fstat(self._file).st_size:
                 return ""
-            os.lseek(self._file, max(0, size - LIMIT), os.SEEK_SET)
-            raw = os.read(self._file, LIMIT)
-            os.ftruncate(self._file, 0)
-        return raw.decode("utf-8", "replace")
+            raw = self._last()
+            left_out, self._left_out = self._left_out, 0
+        text = raw.decode("utf-8", "replace")
+        return f"… {left_out} bytes of what programs wrote are left out …\n{text}" if left_out else text
 
     def close(self) -> None:
         """Give the file back."""
         os.close(self._file)
 
+
+_bounding: set[Descriptors] = set()
+"""Those that have a thread."""
+
+
+def _end_threads() -> None:
+    for one in list(_bounding):
+        one._end_bounding()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_threads)
 
 _main: Descriptors | None = None
 

@@ -20,6 +20,7 @@ from jpipe.digest.canonical import hash_bytes
 from jpipe.store.format.compress import compress, decompress
 from jpipe.store.format.unstorable import unstorable
 from jpipe.system import by_value, main_module
+from jpipe.system.deep_stack import with_room
 from jpipe.system.named_instances import name_of_instance, named_instance
 
 __all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
@@ -197,7 +198,8 @@ def _array_reduced(kind: type, obj: Any) -> Any:
 def _pickled(value: Any, beside: Callable[[pickle.PickleBuffer], bool] | None, buffers: list[memoryview]) -> bytes:
     try:
         file = io.BytesIO()
-        _PlainPickler(file, 5, buffer_callback=beside).dump(value)
+        pickler = _PlainPickler(file, 5, buffer_callback=beside)
+        with_room(lambda: pickler.dump(value))
         return file.getvalue()
     except MemoryError:
         raise
@@ -209,7 +211,8 @@ def _pickled(value: Any, beside: Callable[[pickle.PickleBuffer], bool] | None, b
 def _cloudpickled(value: Any, beside: Callable[[pickle.PickleBuffer], bool] | None) -> bytes:
     file = io.BytesIO()
     try:
-        _cloud_pickler()(file, 5, buffer_callback=beside).dump(value)
+        pickler = _cloud_pickler()(file, 5, buffer_callback=beside)
+        with_room(lambda: pickler.dump(value))
     except MemoryError:
         raise
     except Exception as error:
@@ -219,7 +222,8 @@ def _cloudpickled(value: Any, beside: Callable[[pickle.PickleBuffer], bool] | No
 
 def _can_be_pickled(value: Any) -> bool:
     try:
-        _cloud_pickler()(io.BytesIO(), 5).dump(value)
+        pickler = _cloud_pickler()(io.BytesIO(), 5)
+        with_room(lambda: pickler.dump(value))
     except Exception:
         return False
     return True

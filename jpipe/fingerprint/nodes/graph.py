@@ -192,7 +192,7 @@ class Graph:
         """By node that uses them: the named values behind its edges."""
         self.modules_by_file: dict[str, dict[str, Any]] = {}
         self.effect_files: dict[tuple[str, bool], tuple[str, ...]] = {}
-        self.held_names: dict[str, list[str]] | None = None
+        self.held_names: dict[str, list[str]] = {}
         self.effect_numbers: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._memo: dict[Hashable, int] = {}
         self.variables: dict[tuple[str, str], Any] = {}

@@ -26,6 +26,8 @@ from jpipe.system.ownership import (
 
 _MOST_ASKED = 200
 """Containers a level; asking takes time in proportion to them."""
+_TESTED_WITH = frozenset({"pytest", "_pytest", "hypothesis"})
+"""They hold tests and fixtures, which no step calls."""
 _LEVELS = 5
 """From what a registry holds over its containers up to the module or class of the library."""
 
@@ -87,7 +89,7 @@ def _candidates(files: SourceFiles, path: str, module: dict[str, Any]) -> Iterat
 
 
 def _may_keep(module: Any) -> bool:
-    return top_level(str(module)) not in STANDARD_MODULES and not is_jpipe_module(str(module))
+    return top_level(str(module)) not in STANDARD_MODULES | _TESTED_WITH and not is_jpipe_module(str(module))
 
 
 def _is_librarys(root: Any) -> bool:

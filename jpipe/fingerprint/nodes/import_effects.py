@@ -65,10 +65,11 @@ def effect_files(graph: Graph, path: str, static: bool) -> tuple[str, ...]:
     found = graph.effect_files.get(key)
     if found is None:
         seen: set[str] = set()
+        files = list(_in_import_order(graph, path, static, seen))
+        if not static:
+            _ask_who_is_held(graph, files)
         found = graph.effect_files[key] = tuple(
-            f
-            for f in _in_import_order(graph, path, static, seen)
-            if effect_numbers(graph, f, static) or (not static and held_names(graph, f))
+            f for f in files if effect_numbers(graph, f, static) or (not static and held_names(graph, f))
         )
         if not found:
             graph.effect_files.update(dict.fromkeys(((f, static) for f in seen), ()))
@@ -98,11 +99,29 @@ def _in_import_order(graph: Graph, path: str, static: bool, seen: set[str]) -> I
 
 def held_names(graph: Graph, path: str) -> list[str]:
     """Names of the functions and classes of a loaded file that a library holds, and may call by itself."""
-    if graph.held_names is None:
-        namespace_of(graph, path)
-        own = {file: names for file, names in graph.modules_by_file.items() if owns_file(file) and os.path.exists(file)}
-        graph.held_names = held_by_libraries(graph.files, own)
+    _ask_who_is_held(graph, [path])
     return graph.held_names.get(path, [])
+
+
+def _ask_who_is_held(graph: Graph, paths: list[str]) -> None:
+    """Have `graph.held_names` answer for these files: a question looks at every object of the process.
+
+    So the first is about what the first step imports, which is all there is for most, and the second about all else
+    that is loaded: in a notebook or under pytest that may be much that no step imports.
+    """
+    new = [path for path in paths if path not in graph.held_names]
+    if not new:
+        return
+    for path in new:
+        namespace_of(graph, path)
+    asked = graph.modules_by_file if graph.held_names else new
+    own = {
+        path: graph.modules_by_file[path]
+        for path in asked
+        if path in graph.modules_by_file and path not in graph.held_names and owns_file(path) and os.path.exists(path)
+    }
+    graph.held_names.update({path: [] for path in (*asked, *new)})
+    graph.held_names.update(held_by_libraries(graph.files, own))
 
 
 def effect_numbers(graph: Graph, path: str, static: bool) -> tuple[int, ...]:

@@ -16,7 +16,8 @@
     │   └── UnstorableResult        1   its result cannot be pickled
     ├── CacheError                  2   the cache cannot be used
     │   ├── CacheFolderError        2   the cache folder is not jpipe's, not this user's, or not safe
-    │   └── NewerFormatError        2   the cache was written by a newer jpipe
+    │   ├── NewerFormatError        2   the cache was written by a newer jpipe
+    │   └── RemoteCacheError        2   the remote cache does not answer, or not as it should
     ├── CacheMiss                   2   `jpipe.load` found nothing
     └── RunInterrupted            130   Ctrl-C
 
@@ -43,6 +44,7 @@ __all__ = [
     "NothingSelectedError",
     "OutOfDateError",
     "PipelineLoadError",
+    "RemoteCacheError",
     "RunInterrupted",
     "StepError",
     "UndigestibleError",
@@ -244,6 +246,10 @@ class CacheFolderError(CacheError):
 
 class NewerFormatError(CacheError):
     """The cache was written by a newer jpipe."""
+
+
+class RemoteCacheError(CacheError):
+    """The remote cache does not answer, or not as it should."""
 
 
 class CacheMiss(CacheError, LookupError):

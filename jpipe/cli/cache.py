@@ -8,16 +8,16 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jpipe.cli import flags
+from jpipe.cli.cache_contents import by_step, families_of, open_cache
+from jpipe.cli.cache_remote import pull, push, sync
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.errors import CacheError, CacheMiss, ExitCode, UsageError
+from jpipe.errors import CacheError, ExitCode, UsageError
 from jpipe.model.step_options import parse_bytes
 from jpipe.render.humanize import ago, counted, foreign_text, size
 from jpipe.render.styled_text import Line, bad, columns, dim, good, line, name, strong, warn
@@ -47,6 +47,10 @@ def command(context: click.Context, /, as_json: bool, **options: Any) -> int:
     return ExitCode.OK
 
 
+for _command in (push, pull, sync):
+    command.add_command(_command)
+
+
 @command.command("dir")
 @flags.JSON
 @click.pass_obj
@@ -62,7 +66,7 @@ def dir_(call: Invocation, as_json: bool) -> int:
 @click.pass_obj
 def size_(call: Invocation, as_json: bool) -> int:
     """Print how large the cache is."""
-    measured = _open(call).size()
+    measured = open_cache(call).size()
     if as_json:
         click.echo(json.dumps({"v": 1, "nbytes": measured.nbytes, "packs": measured.packs, "blobs": measured.blobs}))
     else:
@@ -75,8 +79,8 @@ def size_(call: Invocation, as_json: bool) -> int:
 @click.pass_obj
 def list_(call: Invocation, as_json: bool = False) -> int:
     """List the steps with their results, and what the cache holds in all."""
-    store = _open(call)
-    rows = _by_step(store)
+    store = open_cache(call)
+    rows = by_step(store)
     nbytes = store.size().nbytes
     if as_json:
         steps = [{"step": step, "results": use[0], "nbytes": use[1], "used": use[2]} for step, use in rows.items()]
@@ -108,7 +112,7 @@ def prune(call: Invocation, limit: str | None, as_json: bool) -> int:
 
     What the last runs of each pipeline reached stays, and so does everything that was used in the last day.
     """
-    store = _open(call)
+    store = open_cache(call)
     with _changing(store):
         done = store.prune(call.settings.cache_size if limit is None else parse_bytes(limit, "--size "))
     if as_json:
@@ -126,7 +130,7 @@ def prune(call: Invocation, limit: str | None, as_json: bool) -> int:
 @click.pass_obj
 def verify(call: Invocation, repair: bool, as_json: bool) -> int:
     """Check every byte of the cache; exit 1 when something is damaged."""
-    store = _open(call)
+    store = open_cache(call)
     with _changing(store):
         found = store.verify(repair=repair)
     if as_json:
@@ -145,8 +149,8 @@ def verify(call: Invocation, repair: bool, as_json: bool) -> int:
 @click.pass_obj
 def clear(call: Invocation, steps: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """Remove all results of STEPs, or of all."""
-    store = _open(call)
-    families = [family for step in steps for family in _families_of(store, step)] if steps else None
+    store = open_cache(call)
+    families = [family for step in steps for family in families_of(store, step)] if steps else None
     if not yes:
         _confirm(f"remove {'all results of ' + ', '.join(steps) if steps else 'everything'} from {_shown(store)}?")
     before = store.size().nbytes
@@ -160,15 +164,6 @@ def clear(call: Invocation, steps: tuple[str, ...], yes: bool, as_json: bool) ->
     return ExitCode.OK
 
 
-def _open(call: Invocation) -> Store:
-    folder = call.cache_dir
-    if not Path(folder).exists():
-        raise CacheMiss(f"there is no cache {os.path.relpath(folder)} yet", hint="the first jpipe run makes it")
-    from jpipe.store import Store
-
-    return Store.open(Path(folder), create=False)
-
-
 @contextlib.contextmanager
 def _changing(store: Store) -> Iterator[None]:
     try:
@@ -176,34 +171,6 @@ def _changing(store: Store) -> Iterator[None]:
     except OSError as error:
         hint = "jpipe cache prune --size 1G  makes room" if error.errno == errno.ENOSPC else None
         raise CacheError(f"the cache {_shown(store)} cannot be changed: {error.strerror or error}", hint=hint) from None
-
-
-def _by_step(store: Store) -> dict[str, tuple[int, int, float]]:
-    """(results, bytes, last used) by step name, largest first; under "" what no known step has."""
-    from jpipe.history.last_run import History
-
-    history = History(store)
-    names = dict.fromkeys(step for run in history.last_runs() for step in run.calls)
-    owner = {family: step for step in names for family in history.families(step)}
-    results: Counter[str] = Counter()
-    nbytes: Counter[str] = Counter()
-    used: dict[str, float] = {}
-    for family, use in store.families().items():
-        step = owner.get(family, "")
-        results[step] += use.records
-        nbytes[step] += use.nbytes
-        used[step] = max(used.get(step, 0.0), use.used)
-    return {step: (results[step], nbytes[step], used[step]) for step, _ in nbytes.most_common()}
-
-
-def _families_of(store: Store, step: str) -> list[bytes]:
-    from jpipe.history.last_run import History
-
-    families = History(store).families(step)
-    if not families:
-        known = ", ".join(step for step in _by_step(store) if step)
-        raise UsageError(f"the cache has no results of a step {step!r}", hint=f"it has those of {known or 'none'}")
-    return families
 
 
 def _confirm(question: str) -> None:

@@ -45,9 +45,8 @@ def command(
     sys.path.insert(0, str(call.file.resolve().parent))
     from jpipe.compare.model import Tolerance
     from jpipe.decide.result_differences import differences_between
-    from jpipe.store import Store
 
-    store = Store.open(call.cache_dir, create=False)
+    store = call.open_cache()
     found = differences_between(store, folder, rows, pair, call.steps, Tolerance(tolerance, absolute))
     _refuse_unknown(call.steps, [step.step for step in found.runs.steps])
     if as_json:

@@ -34,9 +34,8 @@ def command(
         from jpipe.history.journal_reader import find_run
         from jpipe.history.last_run import History
         from jpipe.render.history_text import comparison_lines
-        from jpipe.store import Store
 
-        history = History(Store.open(call.cache_dir, create=False))
+        history = History(call.open_cache())
         found = compare(folder, rows, find_run(rows, compared[0]), find_run(rows, compared[1]), history)
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=2))

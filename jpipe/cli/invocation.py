@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jpipe.define.pipeline import Pipeline
     from jpipe.define.sweep import Sweep
+    from jpipe.store import Store
 
 __all__ = ["Invocation", "invocation"]
 
@@ -124,6 +125,15 @@ class Invocation:
         from jpipe.system import project
 
         return self.settings.cache_dir or project.default_cache_dir(project.find_root(self.file))
+
+    def open_cache(self, *, create: bool = False) -> Store:
+        """The cache, with the remote cache behind it."""
+        from jpipe.decide.remote_cache import remote_of
+        from jpipe.store import Store
+
+        store = Store.open(self.cache_dir, create=create)
+        store.remote = remote_of(store, self.settings)
+        return store
 
     @cached_property
     def out(self) -> Paper:

@@ -38,6 +38,10 @@ def command(
 def tell_plan(call: Invocation, force: tuple[str, ...], *, why: bool, as_json: bool) -> int:
     """Make the plan and print it to stdout."""
     plan = plan_for(call, force)
+    if plan.complaints:
+        from jpipe.render.plan_text import complaint_lines
+
+        call.err.write(*complaint_lines(plan))
     if as_json:
         json.dump(plan.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")

@@ -46,9 +46,8 @@ def write_reports(call: Invocation, folder: str, rows: list[RunRow], row: RunRow
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
     sys.path.insert(0, str(call.file.resolve().parent))
     from jpipe.report.write_report import report_html, write_file, write_trace
-    from jpipe.store import Store
 
-    store = Store.open(call.cache_dir, create=False)
+    store = call.open_cache()
     if page:
         write_file(Path(page), report_html(store, folder, rows, row, call.commands))
     if trace:

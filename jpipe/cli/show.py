@@ -88,9 +88,8 @@ def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
     sys.path.insert(0, str(call.file.resolve().parent))
     from jpipe.history.last_run import History
-    from jpipe.store import Store
 
-    store = Store.open(folder, create=False)
+    store = call.open_cache()
     found = _of_run(call, store, step, run)
     if found is not None:
         return found

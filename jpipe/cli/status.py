@@ -17,7 +17,7 @@ from jpipe.cli.plan import plan_for
 from jpipe.errors import ExitCode
 from jpipe.history.run_index import ROWS, journal_folder
 from jpipe.render.humanize import ago
-from jpipe.render.plan_text import status_line
+from jpipe.render.plan_text import complaint_lines, status_line
 from jpipe.render.styled_text import dim, line
 from jpipe.system import safe_paths as inside
 
@@ -38,6 +38,7 @@ def command(words: tuple[str, ...], given: Given, check: bool, quiet: bool, as_j
     """Say in a few lines what is up to date, without running anything."""
     call = invocation(words, flags.flags_of(options), given)
     plan = plan_for(call)
+    call.err.write(*complaint_lines(plan))
     if as_json:
         json.dump(plan.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")

@@ -71,7 +71,6 @@ def _server(call: Invocation, port: int, page: str) -> Server:
     from jpipe.history.run_index import journal_folder
     from jpipe.report.server import Server
     from jpipe.report.site import Site
-    from jpipe.store import Store
 
     def rows() -> list[RunRow]:
         try:
@@ -79,7 +78,7 @@ def _server(call: Invocation, port: int, page: str) -> Server:
         except NothingSelectedError:
             return []
 
-    store = Store.open(call.cache_dir)
+    store = call.open_cache(create=True)
     return Server(Site(store, journal_folder(store.root), rows, call.commands).answer, port, page)
 
 

@@ -10,6 +10,8 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import Explainer, place_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.decide.record_lookup import RecordLookup
+from jpipe.decide.remote_cache import complaints, from_remote
 from jpipe.define.layout import Call, Output, expected_items, needs_of
 from jpipe.model.outcomes import Verdict
 from jpipe.model.plan import Plan, StepPlan
@@ -29,10 +31,10 @@ def plan_of(session: PipelineSession, pipeline_state: PipelineState) -> Plan:
     for state in pipeline_state.states.values():
         by_step.setdefault(state.call.step.name, []).append(state)
     steps = [
-        _step_plan(name, states, explainer, seconds.get(name, 0.0), pipeline_state.lookup.accepted)
+        _step_plan(name, states, explainer, seconds.get(name, 0.0), pipeline_state.lookup)
         for name, states in by_step.items()
     ]
-    return Plan(session.pipeline.name, tuple(steps))
+    return Plan(session.pipeline.name, tuple(steps), tuple(complaints(session.store.remote)))
 
 
 def _step_plan(
@@ -40,7 +42,7 @@ def _step_plan(
     states: list[CallState],
     explainer: Explainer,
     seconds: float,
-    accepted: Mapping[bytes, Sequence[bytes]],
+    lookup: RecordLookup,
 ) -> StepPlan:
     verdicts: Counter[Verdict] = Counter()
     reasons: Counter[Reason] = Counter()
@@ -62,7 +64,8 @@ def _step_plan(
         nbytes=sum(state.nbytes for state in states),
         needs=_needs(states),
         axes=_axes([state.call for state in states]),
-        accepted=sum(_accepted(s, accepted) for s in states),
+        accepted=sum(_accepted(s, lookup.accepted) for s in states),
+        remote=sum(from_remote(lookup, state) for state in states),
     )
 
 

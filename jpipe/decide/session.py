@@ -13,6 +13,7 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.executed_families import ExecutedFamilies, counts_what_ran
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.record_lookup import RecordLookup
+from jpipe.decide.remote_cache import remote_of
 from jpipe.define.layout import Layout
 from jpipe.define.step import Step
 from jpipe.files import FileDigests
@@ -65,9 +66,11 @@ class Session:
         Raises
         ------
         CacheError
-            When it cannot be used.
+            When it cannot be used, or the key of the remote cache cannot.
         """
-        return Store.open(self._folder, create=self._create)
+        store = Store.open(self._folder, create=self._create)
+        store.remote = remote_of(store, self.settings)
+        return store
 
     @functools.cached_property
     def files(self) -> FileDigests:
@@ -123,18 +126,22 @@ class Session:
         **options
             As in `PipelineState`.
         """
+        accepted = accepted_families(self.store)
         calls = layout.calls if wanted is None else [layout.calls[number] for number in sorted(wanted)]
         states = {
             call.number: CallState(call, self.fingerprint(call.step), rules_of(call.step, self.fingerprinter))
             for call in calls
         }
+        if self.store.remote is not None:
+            own = [state.fingerprint.digest for state in states.values()]
+            self.store.remote.bring([*own, *(older for digest in own for older in accepted.get(digest, ()))])
         lookup = RecordLookup(
             states,
             self.store,
             self.files,
             now=time.time(),
             forced=forced,
-            accepted=accepted_families(self.store),
+            accepted=accepted,
             executed=ExecutedFamilies(self.store, self.settings.code),
             distrusted=distrusted,
         )

@@ -34,6 +34,8 @@ class StepPlan(NamedTuple):
         Names of the parameters that differ between its items.
     accepted
         How many of the fresh items are so because the user accepted old results despite an edit.
+    remote
+        How many of the fresh items the remote cache has, and no run has used here yet.
     """
 
     name: str
@@ -50,6 +52,7 @@ class StepPlan(NamedTuple):
     needs: tuple[str, ...]
     axes: tuple[str, ...]
     accepted: int = 0
+    remote: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``plan --json`` prints it."""
@@ -62,6 +65,7 @@ class StepPlan(NamedTuple):
             "stale": self.stale,
             "pending": self.pending,
             "accepted": self.accepted,
+            "remote": self.remote,
             "reasons": [{**reason.to_json(), "items": count} for reason, count in self.reasons],
             "seconds": round(self.seconds, 6),
             "needs": list(self.needs),
@@ -77,10 +81,13 @@ class Plan(NamedTuple):
         Its name.
     steps
         Upstream first.
+    complaints
+        What is wrong with the remote cache: messages, each with a hint or None.
     """
 
     pipeline: str
     steps: tuple[StepPlan, ...]
+    complaints: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def fresh(self) -> int:
@@ -96,6 +103,11 @@ class Plan(NamedTuple):
     def pending(self) -> int:
         """How many items may run."""
         return sum(step.pending for step in self.steps)
+
+    @property
+    def remote(self) -> int:
+        """How many of the fresh items come from the remote cache."""
+        return sum(step.remote for step in self.steps)
 
     @property
     def up_to_date(self) -> bool:
@@ -117,6 +129,7 @@ class Plan(NamedTuple):
             "fresh": self.fresh,
             "stale": self.stale,
             "pending": self.pending,
+            "remote": self.remote,
             "steps": [step.to_json() for step in self.steps],
         }
 
@@ -168,5 +181,6 @@ _STEP = named(
     needs=many(TEXT),
     axes=many(TEXT),
     accepted=COUNT,
+    remote=COUNT,
 )
 _PLAN = named(Plan, pipeline=TEXT, steps=many(_STEP))

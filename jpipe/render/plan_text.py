@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jpipe.model.plan import Plan, StepPlan
     from jpipe.render.printed_commands import Commands
 
-__all__ = ["accepted_line", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
+__all__ = ["accepted_line", "complaint_lines", "mark_of", "plan_lines", "reason_lines", "status_line", "why_lines"]
 
 _MOST_DIFF = 20
 _MOST_ALONE = 6
@@ -132,7 +132,7 @@ def mark_of(step: StepPlan) -> Piece:
 def _summary(plan: Plan, jobs: int) -> Line:
     total = plan.fresh + plan.stale + plan.pending
     if plan.up_to_date:
-        return line(strong(plan.pipeline), f" is up to date · {counted(total, 'item')} from cache")
+        return line(strong(plan.pipeline), f" is up to date · {counted(total, 'item')} from cache{_from_remote(plan)}")
     counts = [
         f"{number:,} {word}"
         for number, word in ((plan.fresh, "cached"), (plan.stale, "will run"), (plan.pending, "may run"))
@@ -140,7 +140,21 @@ def _summary(plan: Plan, jobs: int) -> Line:
     ]
     expected = sum(step.seconds or 0.0 for step in plan.steps)
     duration = f" · {about(expected / jobs)} on {counted(jobs, 'worker')}" if expected else ""
-    return line(strong(plan.pipeline), f" · {counted(total, 'item')}: {', '.join(counts)}{duration}")
+    return line(
+        strong(plan.pipeline), f" · {counted(total, 'item')}: {', '.join(counts)}{_from_remote(plan)}{duration}"
+    )
+
+
+def _from_remote(plan: Plan) -> str:
+    return f" · {plan.remote:,} of the cached come from the remote cache" if plan.remote else ""
+
+
+def complaint_lines(plan: Plan) -> list[Line]:
+    """What is wrong with the remote cache."""
+    lines = []
+    for message, hint in plan.complaints:
+        lines.append(line(warn("· "), message, dim(f"   {hint}" if hint else "")))
+    return lines
 
 
 def _verdict(step: StepPlan) -> Line:

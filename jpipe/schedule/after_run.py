@@ -24,6 +24,7 @@ from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.tidy_cache import tidy
+from jpipe.schedule.write_back import write_back
 from jpipe.store import MissingEntry
 
 __all__ = ["FinishedRun", "is_last_run", "leave_behind", "results_in_short", "results_of"]
@@ -58,6 +59,7 @@ def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRu
     if done.outcome is not Outcome.CACHED:
         states = done.pipeline_state.states.values()
         tidy(session.store, session.identity, done.name, states, tell, session.settings.cache_size)
+    write_back(session, done.pipeline_state, done.outcome, tell)
     if request.asked is not None and done.outcome in (Outcome.CACHED, Outcome.RAN):
         known = done.pipeline_state if done.outcome is Outcome.CACHED else None
         _leave_answer(request.asked, session, request.targets, known)

@@ -21,7 +21,7 @@ from jpipe.model.step_options import StepOptions
 from jpipe.parallel.chunk_size import Pace
 from jpipe.schedule.isolation import resizes_arrays
 from jpipe.schedule.ready_items import Item, Ready
-from jpipe.store import PutOptions
+from jpipe.store import PutOptions, Where
 from jpipe.system.by_value import ByValue
 from jpipe.system.memoised import marks_of
 from jpipe.system.ownership import owns_folder
@@ -143,6 +143,7 @@ class ChunkBuilder:
         self._steps: dict[int, StepWork] = {}
         self._shared: dict[int, Payload | None] = {}
         self._spilled: dict[int, tuple[Any, Any]] = {}
+        self._needed: list[Where] = []
 
     def build(self, queue: StepQueue, items: list[Item]) -> Chunk:
         """The chunk of these items."""
@@ -157,6 +158,8 @@ class ChunkBuilder:
                 positions[number] = -1 if constants is None else len(shared)
                 shared += [] if constants is None else [constants]
             work_items.append(self._item(state, index, positions[number]))
+        needed, self._needed = self._needed, []
+        self._store.bring(needed)
         work = Work(
             number=self._number,
             key=blake3(b"".join(item.key for item in work_items)).hexdigest(),
@@ -260,13 +263,17 @@ class ChunkBuilder:
 
     def _reference(self, output: Output) -> Any:
         places, path = self._pipeline_state.results.place_of(output)
+        self._needed += places
         return ReferenceList(tuple(places)) if path is None else Reference(places[0], path)
 
     def _part_reference(self, part: _Part) -> Reference:
         source = part.source
         if source.call.is_mapped and not source.path:
-            return Reference(self._pipeline_state.results.place_of(source[part.position])[0][0])
+            place = self._pipeline_state.results.place_of(source[part.position])[0][0]
+            self._needed.append(place)
+            return Reference(place)
         places, path = self._pipeline_state.results.place_of(source)
+        self._needed += places
         return Reference(places[0], (*(path or ()), part.position))
 
     def _spill(self, value: Any) -> Any:

@@ -38,6 +38,7 @@ from jpipe.schedule.run_start import Once, run_started, tell_deadly, tell_nested
 from jpipe.schedule.scheduler import ResultLost, Scheduler
 from jpipe.schedule.selection import Selection
 from jpipe.schedule.step_counts import RunCounts
+from jpipe.schedule.write_back import tell_complaints
 from jpipe.store import CacheWarning, MissingEntry
 from jpipe.worker.crash_marker import died_on
 from jpipe.worker.preloaded_modules import WORKER_MODULES
@@ -182,6 +183,7 @@ def _attempt(
     ready_queue = ReadyQueue(session.layout.calls, session.last_run.seconds, session.last_run.failed, known.deadly)
     selection.attach(pipeline_state, counts, ready_queue)
     emit(run_started(session, request, pipeline_state, name, pools.n_jobs))
+    tell_complaints(session.store.remote, emit)
     pipeline_state.begin()
     tell_deadly(pipeline_state, known.deadly, emit)
     if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):

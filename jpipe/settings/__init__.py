@@ -37,6 +37,9 @@ class Settings(NamedTuple):
         Folder of the cache; None for ``cache/`` in the project.
     cache_size
         Bytes that the cache may have; None for 50 GiB or a fifth of the disk, looked at once a day.
+    remote, remote_key, remote_options, remote_push
+        Address of the remote cache, None or ``"off"`` for none; the file of the key that signs what is there, None for
+        this user's own; arguments of the address's file system; whether runs write there.
     keep_going, fail_fast
         What a failure stops.
     progress, color, tb
@@ -55,6 +58,10 @@ class Settings(NamedTuple):
     backend_options: Mapping[str, object] = {}
     cache_dir: Path | None = None
     cache_size: int | None = None
+    remote: str | None = None
+    remote_key: Path | None = None
+    remote_options: Mapping[str, object] = {}
+    remote_push: bool = True
     keep_going: bool = False
     fail_fast: bool = False
     progress: str = "auto"

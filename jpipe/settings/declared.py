@@ -76,8 +76,15 @@ def _path(value: object) -> Path:
 
 def _folder(value: object) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(value)):
-        raise ValueError("that is an address, and the cache has to be a folder")
+        raise ValueError("that is an address, and the cache is a folder; an address goes into the setting remote")
     return _path(value)
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    if text != "off" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", text):
+        raise ValueError("that is not an address")
+    return text
 
 
 def bytes_of(value: object) -> int:
@@ -173,6 +180,20 @@ _DECLARED = (
         "How large the cache may be: after a run, what was used least recently goes, but nothing that last runs use.",
     ),
     Setting("cache_dir", _folder, "the path of a folder", "Folder of the cache.", ("--cache-dir",)),
+    Setting(
+        "remote",
+        _address,
+        "an address such as s3://bucket/study or file:///mnt/team/study, or off",
+        "Address of a cache for many machines: what is there is not computed, and what a run computed goes there.",
+    ),
+    Setting("remote_key", _path, "the path of a file", "File with the team's key, which signs what is there."),
+    Setting(
+        "remote_options",
+        _pairs,
+        "name=value",
+        "Arguments of the file system of that address, as fsspec takes them.",
+    ),
+    Setting("remote_push", _truth, "true or false", "Whether a run writes there what it computed."),
     Setting(
         "keep_going",
         _truth,

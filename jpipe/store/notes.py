@@ -34,6 +34,8 @@ class NoteKind(StrEnum):
     """That code ran which a fingerprint does not lead to; named by the fingerprint."""
     OUTPUTS = "outputs"
     """Files that several items wrote."""
+    REMOTE = "remote"
+    """What of a family is at a remote address; named by both."""
     PIPELINE = "pipelines"
     """What is known of a pipeline between its runs; named by the pipeline."""
 

@@ -191,6 +191,10 @@ class Family:
         """The names of the packs that were read."""
         return list(self._loaded().packs)
 
+    def segments(self, pack: str) -> list[Segment]:
+        """What is in a pack that was read; nothing where it is gone."""
+        return self._loaded().packs.get(pack, [])
+
     def refresh(self) -> bool:
         """Read packs that other processes published since the last time; says whether anything is different."""
         with self._lock:

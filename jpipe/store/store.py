@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -47,6 +47,9 @@ from jpipe.store.notes import NoteKind, forget_note, note_names, note_place, rea
 from jpipe.store.open_folder import Disk
 from jpipe.store.record_index import SUFFIX, Family
 
+if TYPE_CHECKING:
+    from jpipe.store.remote.remote import Remote
+
 __all__ = ["Store"]
 
 INLINE_UP_TO = 16 * 1024
@@ -66,11 +69,14 @@ class Store:
     ----------
     saving
         What bears a full disk and the like; a run has it keep its complaints to itself, and tells them as its own.
+    remote
+        The remote cache, where there is one: it does not go along to workers.
     """
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.saving = Saving(disk)
+        self.remote: Remote | None = None
         self._families: dict[bytes, Family] = {}
         self._pending: dict[str, None] = {}
         self._durable_folders: set[str] = set()
@@ -191,17 +197,27 @@ class Store:
             If it is not there. `CorruptEntry` if it was damaged and was set aside; `UnreadableEntry` if it is sound
             but cannot be unpickled here. To a reader all are misses.
         """
+        self.bring([where])
         with PayloadReader(self.disk, self.family) as reader:
             return self._load(where, mmap_mode, reader)
 
     def load_many(self, places: Iterable[Where], *, mmap_mode: Mode = "c") -> list[Any]:
         """The values at many places, as `load` gives each; quick for small ones that were written together."""
+        places = list(places)
+        self.bring(places)
         with PayloadReader(self.disk, self.family) as reader:
             return [self._load(where, mmap_mode, reader) for where in places]
 
+    def bring(self, places: Iterable[Where]) -> None:
+        """Have values here that are only in the remote cache; those that cannot be had stay missing."""
+        if self.remote is not None:
+            self.remote.fetch(places)
+
     def has(self, where: Where) -> bool:
         """Whether a value can be had: a blob is looked into only if its file was touched since it was written."""
-        return not isinstance(where, BlobPlace) or self.disk.blobs.is_sound(where.id)
+        if not isinstance(where, BlobPlace) or self.disk.blobs.is_sound(where.id):
+            return True
+        return self.remote is not None and self.remote.offers(where.id)
 
     def publish(self, family: bytes, entries: Sequence[NewRecord]) -> Published:
         """Write records of finished calls, all in one pack.
@@ -315,7 +331,7 @@ class Store:
 
     def verify(self, *, repair: bool = False) -> Verified:
         """Check every byte, and mend what can be mended; see `jpipe.store.care.verify.verify`."""
-        verified = verify(self.disk, repair=repair)
+        verified = verify(self.disk, repair=repair, elsewhere=None if self.remote is None else self.remote.keeps)
         if repair:
             self._families.clear()
         return verified

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -52,13 +52,19 @@ class Verified(NamedTuple):
         return all(problem.harmless for problem in self.problems)
 
 
-def verify(disk: Disk, *, repair: bool = False) -> Verified:
+Elsewhere = Callable[[bytes, str, bytes], bool]
+"""Whether a blob that is not here, which a pack of a family names, is at a place from which it can be had."""
+
+
+def verify(disk: Disk, *, repair: bool = False, elsewhere: Elsewhere | None = None) -> Verified:
     """Read and check everything.
 
     Parameters
     ----------
     disk
         The cache.
+    elsewhere
+        Tells which blobs are not missing although they are not here. Default: none.
     repair
         Set damaged files aside and drop the records that need them; what they held counts as missing then.
     """
@@ -67,7 +73,7 @@ def verify(disk: Disk, *, repair: bool = False) -> Verified:
     records = 0
     for pack in list(pack_files(disk)):
         nbytes += pack.size
-        records += _check_pack(disk, pack, blobs, problems, repair)
+        records += _check_pack(disk, pack, blobs, problems, repair, elsewhere or (lambda *_: False))
     problems += [Problem("stray file", path, harmless=True) for path in _strays(disk)]
     return Verified(records, len(blobs), nbytes, tuple(problems))
 
@@ -103,7 +109,9 @@ def _state_of(disk: Disk, blob: bytes) -> str:
     return "damaged"
 
 
-def _check_pack(disk: Disk, pack: PackFile, blobs: set[bytes], problems: list[Problem], repair: bool) -> int:
+def _check_pack(
+    disk: Disk, pack: PackFile, blobs: set[bytes], problems: list[Problem], repair: bool, elsewhere: Elsewhere
+) -> int:
     """How many records of a pack count."""
     path = disk.relative(pack.path)
     if pack.segments is None:
@@ -118,6 +126,7 @@ def _check_pack(disk: Disk, pack: PackFile, blobs: set[bytes], problems: list[Pr
     new = {blob for blob in set(pack.blobs) - blobs if _state_of(disk, blob) == "sound"}
     blobs |= new
     missing = set(pack.blobs) - blobs if system.exists(pack.path) else set()
+    missing = {blob for blob in missing if not elsewhere(pack.family, pack.name, blob)}
     if damaged:
         problems.append(Problem("damaged value", path))
         if repair:

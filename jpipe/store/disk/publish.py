@@ -73,6 +73,28 @@ class Writer:
                 self._unnamed = False
         return self._publish_named(chunks, place)
 
+    def take_in(self, fill: Callable[[str], None], check: Callable[[str], None], path: str) -> bool:
+        """Have a file written beside and give it the name `path` once it was checked; False if that is taken.
+
+        Parameters
+        ----------
+        fill
+            Writes the file at a path, at which an empty one is.
+        check
+            Raises if the file is not as it should be.
+        """
+        self.make_folder(os.path.dirname(path))
+        beside, descriptor = self._create_beside()
+        try:
+            system.close(descriptor)
+            os.chmod(beside, 0o600)
+            fill(beside)
+            check(beside)
+            os.chmod(beside, self.folder.file_mode)
+            return _take_name(beside, path)
+        finally:
+            _remove(beside)
+
     def replace(self, folder: str, name: str, chunks: Iterable[Buffer]) -> None:
         """Write a file and give it its name, in place of a file that had it."""
         try:

@@ -66,6 +66,33 @@ class SigningKey:
 
         return hmac.compare_digest(signature, self.sign(purpose, *parts))
 
+    def for_use(self, purpose: str) -> SigningKey:
+        """A key that follows from this one and tells nothing of it: what it signs counts for one purpose only."""
+        return SigningKey(blake3(self.secret, derive_key_context=f"jpipe {purpose}").digest())
+
+    @classmethod
+    def of_team(cls, file: Path) -> SigningKey:
+        """The key in a file that a team hands round: 32 bytes, or as text in 64 hexadecimal digits.
+
+        Raises
+        ------
+        CacheError
+            If it is not there, not a key, or others can read it; the hint has the command that mends it.
+        """
+        make = f'python -c "import secrets; print(secrets.token_hex(32))" > {_quoted(file)}'
+        try:
+            return cls(_read(file, shared=True, as_text=True), shared=True)
+        except FileNotFoundError:
+            raise CacheError(
+                f"the key of the remote cache is to be in {file}, and there is no such file",
+                hint=f"ask your team for it; the first one makes it: {make} && chmod 600 {_quoted(file)}",
+            ) from None
+        except OSError as error:
+            raise CacheError(
+                f"the key of the remote cache {file} cannot be read: {error.strerror or error}",
+                hint="set remote_key or JPIPE_REMOTE_KEY to a key file that you can read",
+            ) from None
+
     @classmethod
     def load(cls, path: Path | None = None) -> SigningKey:
         """The key of this user, made on first use.
@@ -109,11 +136,14 @@ def _default_path() -> Path:
     return Path(base) / "jpipe" / "key"
 
 
-def _read(file: Path, shared: bool) -> bytes:
+def _read(file: Path, shared: bool, *, as_text: bool = False) -> bytes:
     descriptor = os.open(file, os.O_RDONLY | _READ)
     with os.fdopen(descriptor, "rb") as opened:
         _refuse_unsafe(file, os.fstat(descriptor), shared)
-        secret = opened.read(_BYTES + 1)
+        secret = opened.read(4 * _BYTES + 1)
+    if as_text and len(secret) != _BYTES:
+        with contextlib.suppress(ValueError):
+            secret = bytes.fromhex(secret.decode("ascii"))
     if len(secret) != _BYTES:
         raise CacheError(
             f"{file} is not a jpipe key: it must hold exactly {_BYTES} bytes",

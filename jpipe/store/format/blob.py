@@ -15,7 +15,7 @@ import contextlib
 import functools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from jpipe.digest.canonical import hash_bytes
@@ -118,6 +118,28 @@ class Blobs:
             raise
         except Exception as error:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
+
+    def receive(self, blob: bytes, fill: Callable[[str], None]) -> None:
+        """Take in a blob from elsewhere: `fill` writes its file at a path, and it counts once it was checked.
+
+        Raises
+        ------
+        MissingEntry
+            If it cannot be read; `CorruptEntry` if it is not what its id stands for.
+        """
+        path = self.path(blob)
+
+        def check(beside: str) -> None:
+            with _as_entry(beside) as descriptor:
+                size = system.fstat(descriptor).st_size
+                control = _read_control(descriptor, size, blob)
+                _check_buffers(control, _buffers(descriptor, control, size, beside, "r" if control.mapped else None))
+
+        if self._writer.take_in(fill, check, path):
+            identity = identity_of(system.lstat(path))
+            self._remember(blob, identity)
+            folder, name = blob_name(blob)
+            self._seals.write(self._writer.folder.path("blobs", folder), name, blob, identity, durable=False)
 
     def is_sound(self, blob: bytes) -> bool:
         """Whether a blob is there and as it was written; it is read only if its file was touched since."""

@@ -28,29 +28,19 @@ from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.memory_map import read_exactly
 from jpipe.store.format.pack_codec import SHAPES, Shape, parts_from, parts_to
+from jpipe.store.format.pack_header import DETAILS_SIZE, HEADER, MAGIC, ROW, ForeignPack, TornPack, sign, sizes
 from jpipe.store.format.records import BlobPlace, NewRecord, PackPlace, Record, Where
 
-__all__ = ["ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "read_pack"]
+__all__ = [
+    "ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "parse_pack", "read_pack", "resigned",
+]  # fmt: skip
 
-_PURPOSE = b"jpipe pack 1"
-_MAGIC = b"jpipepk1"
-_HEADER = struct.Struct("<8s8sQQI4x32s")
-_DETAILS_SIZE = struct.Struct("<Q")
-_ROW = struct.Struct("<32sQIIQIIddQQ")
 _IN_BLOB = (1 << 64) - 1
 
 Details = tuple[bytes, bytes, bytes]
 
 _CHECKED_UP_TO = 1 << 20
 """Of packs up to this size the values are checked when the pack is read; of larger ones each when it is loaded."""
-
-
-class TornPack(Exception):
-    """A pack that is cut off, damaged or not signed as it should be."""
-
-
-class ForeignPack(TornPack):
-    """A pack that another key signed."""
 
 
 class Row(NamedTuple):
@@ -93,18 +83,18 @@ class Segment:
 
     def keys(self) -> list[bytes]:
         """The keys of all entries."""
-        start = _DETAILS_SIZE.size
+        start = DETAILS_SIZE.size
         control = self.control
         return [control[at : at + 32] for at in range(start, start + 32 * self.count, 32)]
 
     def content(self, entry: int) -> bytes:
         """Digest of the value of an entry."""
-        start = _DETAILS_SIZE.size + 32 * (self.count + entry)
+        start = DETAILS_SIZE.size + 32 * (self.count + entry)
         return self.control[start : start + 32]
 
     def key(self, entry: int) -> bytes:
         """The key of an entry."""
-        start = _DETAILS_SIZE.size + 32 * entry
+        start = DETAILS_SIZE.size + 32 * entry
         return self.control[start : start + 32]
 
     def row(self, entry: int) -> Row:
@@ -114,9 +104,9 @@ class Segment:
 
     def blobs(self) -> Iterator[bytes]:
         """The ids of the blobs that entries name, as often as they do."""
-        start = _DETAILS_SIZE.size + 64 * self.count
-        rows = memoryview(self.control)[start : start + _ROW.size * self.count]
-        return (row[0] for row in _ROW.iter_unpack(rows) if row[1] == _IN_BLOB)
+        start = DETAILS_SIZE.size + 64 * self.count
+        rows = memoryview(self.control)[start : start + ROW.size * self.count]
+        return (row[0] for row in ROW.iter_unpack(rows) if row[1] == _IN_BLOB)
 
     def shape(self, row: Row) -> Shape:
         """What an entry shares with others: names of arguments, code, reads."""
@@ -125,7 +115,7 @@ class Segment:
     def shapes(self) -> list[Shape]:
         """All shapes, by number."""
         if self._shapes is None:
-            start = self._details_at + _DETAILS_SIZE.unpack_from(self.control)[0]
+            start = self._details_at + DETAILS_SIZE.unpack_from(self.control)[0]
             self._shapes = load(SHAPES, self.control[start:])
         return self._shapes
 
@@ -151,14 +141,14 @@ class Segment:
     def record(self, entry: int) -> Record:
         """An entry in full."""
         control, count = self.control, self.count
-        keys_at = _DETAILS_SIZE.size + 32 * entry
+        keys_at = DETAILS_SIZE.size + 32 * entry
         contents_at = keys_at + 32 * count
-        rows_at = _DETAILS_SIZE.size + 64 * count
-        row = _ROW.unpack_from(control, rows_at + _ROW.size * entry)
+        rows_at = DETAILS_SIZE.size + 64 * count
+        row = ROW.unpack_from(control, rows_at + ROW.size * entry)
         check, offset, length, shape, details, parts, extra, seconds, created, peak_memory, nbytes = row
         names, code, reads = self.shapes()[shape]
         key = control[keys_at : keys_at + 32]
-        at = rows_at + _ROW.size * count + details
+        at = rows_at + ROW.size * count + details
         arguments = []
         for name in names:
             arguments.append((name, control[at : at + 32]))
@@ -195,11 +185,11 @@ class Segment:
         return self.content(entry), row[10], row[7]
 
     def _row(self, entry: int) -> tuple[Any, ...]:
-        return _ROW.unpack_from(self.control, _DETAILS_SIZE.size + 64 * self.count + _ROW.size * entry)
+        return ROW.unpack_from(self.control, DETAILS_SIZE.size + 64 * self.count + ROW.size * entry)
 
     @property
     def _details_at(self) -> int:
-        return _DETAILS_SIZE.size + (64 + _ROW.size) * self.count
+        return DETAILS_SIZE.size + (64 + ROW.size) * self.count
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -245,12 +235,12 @@ class PackBuilder:
     def chunks(self, key: SigningKey) -> list[bytes]:
         """The bytes of the segment."""
         shapes = dump(SHAPES, self.shapes)
-        size = _DETAILS_SIZE.pack(self._details_size)
+        size = DETAILS_SIZE.pack(self._details_size)
         control = b"".join((size, *self.keys, *self.contents, *self.rows, *self.details, shapes))
-        fixed = (_MAGIC, key.id, len(control), self._payload_size, len(self.keys))
-        signature = _sign(key, self.family, fixed, control)
-        self.payload_at = _HEADER.size + len(control)
-        return [_HEADER.pack(*fixed, signature), control, *self.payload]
+        fixed = (MAGIC, key.id, len(control), self._payload_size, len(self.keys))
+        signature = sign(key, self.family, fixed, control)
+        self.payload_at = HEADER.size + len(control)
+        return [HEADER.pack(*fixed, signature), control, *self.payload]
 
     def _add(
         self,
@@ -265,7 +255,7 @@ class PackBuilder:
         key, content, check = digests
         self.keys.append(key)
         self.contents.append(content)
-        self.rows.append(_ROW.pack(check, offset, length, number, self._details_size, *map(len, details[1:]), *times))
+        self.rows.append(ROW.pack(check, offset, length, number, self._details_size, *map(len, details[1:]), *times))
         self.details += details
         self._details_size += sum(map(len, details))
         if value is not None:
@@ -301,6 +291,31 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
         system.close_read(descriptor)
 
 
+def parse_pack(data: bytes, family: bytes, pack: str, key: SigningKey) -> list[Segment]:
+    """The segments of a pack in memory, every byte of them checked; raises like `read_pack`."""
+    segments: list[Segment] = []
+    start = 0
+    while start < len(data) or not segments:
+        control = sizes(data[start : start + HEADER.size], len(data) - start)[0]
+        head = data[start : start + HEADER.size + control]
+        segments.append(_segment(head, start, len(data), family, pack, key))
+        start = segments[-1].stop
+    if any(_damaged(segment, memoryview(data)) for segment in segments):
+        raise TornPack("a value is damaged")
+    return segments
+
+
+def resigned(data: bytes, segments: list[Segment], key: SigningKey) -> list[bytes]:
+    """The bytes of a pack that was checked, as if `key` had signed it."""
+    chunks: list[bytes] = []
+    for segment in segments:
+        magic, _, *counts, _ = HEADER.unpack_from(data, segment.start)
+        fixed = (magic, key.id, *counts)
+        signature = sign(key, segment.family, fixed, segment.control)
+        chunks += [HEADER.pack(*fixed, signature), data[segment.start + HEADER.size : segment.stop]]
+    return chunks
+
+
 def key_columns(path: str) -> Iterator[bytes]:
     """The keys of a pack, joined, a segment at a time; nothing vouches for them.
 
@@ -314,20 +329,20 @@ def key_columns(path: str) -> Iterator[bytes]:
         size = system.fstat(descriptor).st_size
         start = 0
         while start < size:
-            head = read_exactly(descriptor, _HEADER.size, start)
-            control, payload = _sizes(head, size - start)
-            yield read_exactly(descriptor, 32 * _HEADER.unpack(head)[4], start + _HEADER.size + _DETAILS_SIZE.size)
-            start += _HEADER.size + control + payload
+            head = read_exactly(descriptor, HEADER.size, start)
+            control, payload = sizes(head, size - start)
+            yield read_exactly(descriptor, 32 * HEADER.unpack(head)[4], start + HEADER.size + DETAILS_SIZE.size)
+            start += HEADER.size + control + payload
     finally:
         system.close_read(descriptor)
 
 
 def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:
     """The entries of a small pack whose values are damaged, so that this is known although nobody loads them."""
-    start = _DETAILS_SIZE.size + 64 * segment.count
-    rows = memoryview(segment.control)[start : start + _ROW.size * segment.count]
+    start = DETAILS_SIZE.size + 64 * segment.count
+    rows = memoryview(segment.control)[start : start + ROW.size * segment.count]
     found = []
-    for entry, (check, offset, length, *_) in enumerate(_ROW.iter_unpack(rows)):
+    for entry, (check, offset, length, *_) in enumerate(ROW.iter_unpack(rows)):
         if offset != _IN_BLOB:
             at = segment.payload + offset
             if blake3(content[at : at + length]).digest() != check:
@@ -337,35 +352,23 @@ def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:
 
 def _read_segment(descriptor: int, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
     head = read_exactly(descriptor, min(4096, size - start), start)
-    control_size = _sizes(head, size - start)[0]
-    if _HEADER.size + control_size > len(head):
-        head += read_exactly(descriptor, _HEADER.size + control_size - len(head), start + len(head))
+    control_size = sizes(head, size - start)[0]
+    if HEADER.size + control_size > len(head):
+        head += read_exactly(descriptor, HEADER.size + control_size - len(head), start + len(head))
     return _segment(head, start, size, family, pack, key)
 
 
-def _sizes(head: bytes, available: int) -> tuple[int, int]:
-    """Sizes of control section and payload, within what the file has."""
-    if len(head) < _HEADER.size:
-        raise TornPack("cut off")
-    magic, _, control, payload, count, _ = _HEADER.unpack_from(head)
-    if magic != _MAGIC or _HEADER.size + control + payload > available:
-        raise TornPack("damaged header")
-    if control < _DETAILS_SIZE.size + (64 + _ROW.size) * count:
-        raise TornPack("more entries than fit")
-    return control, payload
-
-
 def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: SigningKey | None) -> Segment:
-    control_size, payload_size = _sizes(head, size - start)
-    *fixed, signature = _HEADER.unpack_from(head)
-    control = head[_HEADER.size : _HEADER.size + control_size]
+    control_size, payload_size = sizes(head, size - start)
+    *fixed, signature = HEADER.unpack_from(head)
+    control = head[HEADER.size : HEADER.size + control_size]
     if len(control) != control_size:
         raise TornPack("cut off")
     if key is not None and fixed[1] != key.id:
         raise ForeignPack("signed with another key")
-    if key is not None and not hmac.compare_digest(signature, _sign(key, family, tuple(fixed), control)):
+    if key is not None and not hmac.compare_digest(signature, sign(key, family, tuple(fixed), control)):
         raise TornPack("wrong signature")
-    payload = start + _HEADER.size + control_size
+    payload = start + HEADER.size + control_size
     segment = Segment(family, pack, start, payload, payload + payload_size, fixed[4], control)
     if key is not None:
         try:
@@ -373,7 +376,3 @@ def _segment(head: bytes, start: int, size: int, family: bytes, pack: str, key: 
         except (Malformed, struct.error):
             raise TornPack("what its entries have in common cannot be read") from None
     return segment
-
-
-def _sign(key: SigningKey, family: bytes, fixed: tuple[Any, ...], control: bytes) -> bytes:
-    return key.sign(_PURPOSE, family, blake3(control).digest(), _HEADER.pack(*fixed, b"")[:40])

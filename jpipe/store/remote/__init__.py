@@ -1,0 +1,1 @@
+"""Results elsewhere: what goes to a shared address, and what comes from there."""

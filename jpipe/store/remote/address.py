@@ -73,10 +73,9 @@ class Address:
             url = unquote(self.url) if scheme == "file" else self.url
             filesystem, path = url_to_fs(url, skip_instance_cache=True, **options)
         except ImportError as error:
-            package = "fsspec" if error.name == "fsspec" else _PACKAGES.get(scheme, f"what fsspec needs for {scheme}")
-            message = f"the remote cache {self.shown} needs {package}"
-            hint = "pip install 'jpipe[remote]'" if package in ("fsspec", "s3fs") else f"pip install fsspec {package}"
-            raise ConfigurationError(message, hint=hint) from None
+            needed = " ".join(filter(None, ("fsspec", _PACKAGES.get(scheme))))
+            message = f"what knows addresses such as {self.shown} is not installed: {error}"
+            raise ConfigurationError(message, hint=f"pip install {needed}") from None
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
                 f"the remote cache {self.shown} cannot be used: {error}", hint="see docs/how-to/share-a-remote-cache.md"

@@ -46,6 +46,8 @@ class Descriptors:
             os.close(made)
             os.unlink(path)
         self._saved: tuple[int, ...] = ()
+        """Copies of the descriptors, made once: a run of short items comes here for each of them."""
+        self._is_pointed = False
         self._users = 0
         self._lock = threading.Lock()
         self._left_out = 0
@@ -58,7 +60,8 @@ class Descriptors:
         with self._lock:
             self._users += 1
             if self._users == 1:
-                self._saved = os.dup(1), os.dup(2)
+                self._saved = self._saved or (os.dup(1), os.dup(2))
+                self._is_pointed = True
                 os.dup2(self._file, 1)
                 os.dup2(self._file, 2)
                 program_starts.append(self._begin_to_bound)
@@ -113,10 +116,10 @@ class Descriptors:
 
     def give_back(self) -> None:
         """Point them to where they pointed before."""
-        saved, self._saved = self._saved, ()
-        for number, before in zip((1, 2), saved, strict=False):
-            os.dup2(before, number)
-            os.close(before)
+        if self._is_pointed:
+            self._is_pointed = False
+            for number, before in zip((1, 2), self._saved, strict=True):
+                os.dup2(before, number)
 
     def take(self) -> str:
         """What was written since the last time; of threads that share it, by any of them."""
@@ -129,8 +132,9 @@ class Descriptors:
         return f"… {left_out} bytes of what programs wrote are left out …\n{text}" if left_out else text
 
     def close(self) -> None:
-        """Give the file back."""
-        os.close(self._file)
+        """Give the file back, and the copies."""
+        for descriptor in (self._file, *self._saved):
+            os.close(descriptor)
 
 
 _bounding: set[Descriptors] = set()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -110,15 +109,20 @@ class ReferenceList(NamedTuple):
 _sources = threading.local()
 
 
-@contextmanager
-def loaded_with(source: ValueSource) -> Iterator[None]:
+class loaded_with:
     """Resolve the references that are unpickled in this thread with `source`."""
-    before = getattr(_sources, "source", None)
-    _sources.source = source
-    try:
-        yield
-    finally:
-        _sources.source = before
+
+    __slots__ = ("_before", "_source")
+
+    def __init__(self, source: ValueSource) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        self._before = getattr(_sources, "source", None)
+        _sources.source = self._source
+
+    def __exit__(self, *error: object) -> None:
+        _sources.source = self._before
 
 
 def _resolve(where: Where, path: tuple[Any, ...]) -> Any:

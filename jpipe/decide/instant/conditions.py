@@ -43,7 +43,7 @@ def leave_answer(
     for path in _sources(session):
         if _edited_since(path, observed.started_ns):
             return
-    for path in _files(session, pipeline_state):
+    for path in dict.fromkeys(_files(session, pipeline_state)):
         facts.add_file(path)
         if len(facts.files) > MOST_FILES:
             return

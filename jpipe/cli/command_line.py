@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from jpipe.cli.commands import LazyGroup, ReaderLeft
+from jpipe.cli.commands import COMPLETING, LazyGroup, ReaderLeft
 from jpipe.errors import CacheError, ExitCode, JpipeError, RunInterrupted, UsageError
 from jpipe.render.styled_text import Line, line, warn
 from jpipe.render.terminal import Paper
@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def call(arguments: Sequence[str]) -> int:
     """Run the command line; return what the shell gets."""
+    if COMPLETING in os.environ:
+        from jpipe.cli.completion import prepare, register
+
+        register()
+        group.prepare = prepare
     try:
         code = group.main(args=list(arguments), prog_name="jpipe", standalone_mode=False)
         if sys.stdout is not None:  # closed by the shell: >&-

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jpipe.errors import UsageError, nearest
 
-__all__ = ["COMMANDS", "LazyGroup", "ReaderLeft"]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["COMMANDS", "COMPLETING", "LazyGroup", "ReaderLeft"]
+
+COMPLETING = "_JPIPE_COMPLETE"
+"""The variable by which a shell asks click for completions of ``jpipe``."""
 
 COMMANDS = {
     "run": "Bring a pipeline up to date.",
@@ -39,7 +46,15 @@ class ReaderLeft(Exception):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group whose commands are imported when they are called.
+
+    Attributes
+    ----------
+    prepare
+        What is done to a command before it is used: completion teaches its parameters what they may become.
+    """
+
+    prepare: Callable[[click.Command], click.Command] | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of `COMMANDS`."""
@@ -50,7 +65,14 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"jpipe.cli.{cmd_name}").command
-        return command
+        return self.prepare(command) if self.prepare is not None else command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """The commands that begin so, none of them loaded; and the options of the group itself."""
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; click would answer a closed pipe with exit code 1."""

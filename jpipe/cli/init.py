@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
 from jpipe.errors import ExitCode, UsageError
-from jpipe.render.styled_text import good, line, name
+from jpipe.render.styled_text import Line, dim, good, line, name
 from jpipe.render.terminal import Paper
 
 __all__ = ["EXAMPLE", "command"]
@@ -68,8 +69,16 @@ def command(folder: Path) -> int:
     if ignored:
         wrote.append(line(good("✓ "), f"{_IGNORED} added to ", name(str(folder / ".gitignore"))))
     run = "jpipe run" if folder == Path(".") else f"jpipe run {file}"
-    Paper(sys.stderr).write(*wrote, line(f"  next: {run}"))
+    Paper(sys.stderr).write(*wrote, line(f"  next: {run}"), *_completion())
     return ExitCode.OK
+
+
+def _completion() -> list[Line]:
+    """How to have the user's shell complete commands, steps and parameters."""
+    from jpipe.cli.completion import install_line
+
+    found = install_line(os.path.basename(os.environ.get("SHELL", "")))
+    return [line(dim(f"  for completion by Tab, add to {found[0]}:   {found[1]}"))] if found is not None else []
 
 
 def _ignore(file: Path) -> bool:

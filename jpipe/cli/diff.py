@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +41,7 @@ def command(
     folder, rows = journals_of(call)
     pair = _pair(call, folder, rows, compared)
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
-    sys.path.insert(0, str(call.file.resolve().parent))
+    call.make_importable()
     from jpipe.compare.model import Tolerance
     from jpipe.decide.result_differences import differences_between
 

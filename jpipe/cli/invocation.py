@@ -69,7 +69,13 @@ class Invocation:
         from jpipe.define import loader
 
         with contextlib.redirect_stdout(sys.stderr):
-            return loader.load(self.file, self.place.pipeline)
+            return loader.load(self.file, self.place.pipeline, self.settings.pythonpath)
+
+    def make_importable(self) -> None:
+        """Have what the pipeline file imports found in this process: results may name classes of the user's."""
+        from jpipe.define.import_path import make_importable
+
+        make_importable(self.file.resolve(), self.settings.pythonpath)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:

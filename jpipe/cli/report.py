@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ def command(words: tuple[str, ...], run: str, output: str | None, trace: str | N
 def write_reports(call: Invocation, folder: str, rows: list[RunRow], row: RunRow, page: str, trace: str) -> None:
     """Write the report of a run, its timeline, or both, and say so."""
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
-    sys.path.insert(0, str(call.file.resolve().parent))
+    call.make_importable()
     from jpipe.report.write_report import report_html, write_file, write_trace
 
     store = call.open_cache()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +85,7 @@ def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str
     if not folder.exists():
         raise CacheMiss(f"there is no cache {folder} yet", hint=f"run the pipeline first: {call.commands.text('run')}")
     # Results that hold instances of the user's classes name the modules beside the pipeline file.
-    sys.path.insert(0, str(call.file.resolve().parent))
+    call.make_importable()
     from jpipe.history.last_run import History
 
     store = call.open_cache()

@@ -67,7 +67,7 @@ def start_live(where: str, cache_dir: str) -> None:
 
 
 def _server(call: Invocation, port: int, page: str) -> Server:
-    sys.path.insert(0, str(call.file.resolve().parent))
+    call.make_importable()
     from jpipe.history.run_index import journal_folder
     from jpipe.report.server import Server
     from jpipe.report.site import Site

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jpipe.define.import_path import make_importable
 from jpipe.define.importing import importing
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import JpipeError, Location, PipelineLoadError, did_you_mean
@@ -17,15 +20,16 @@ from jpipe.system.code_tracer import tracer
 from jpipe.system.import_observer import observing
 from jpipe.system.main_module import module_name
 from jpipe.system.ownership import is_users
+from jpipe.system.package_place import package_place
 
 __all__ = ["import_file", "load", "module_name"]
 
 
-def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
+def load(path: str | Path, name: str | None = None, pythonpath: Iterable[Path] | None = None) -> Pipeline[..., Any]:
     """The pipeline in a file.
 
-    The file is imported as a module under its own name, with its folder first on ``sys.path``, so that what it defines
-    can be pickled by reference and its neighbours can be imported, as for a script.
+    The file is imported as a module under its own name, or as part of the package that it is in, so that what it
+    defines can be pickled by reference and its neighbours can be imported.
 
     Parameters
     ----------
@@ -33,6 +37,8 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
         The pipeline file.
     name
         Which pipeline, where the file defines several. Default: the only one, or the one called ``main``.
+    pythonpath
+        See `make_importable`.
 
     Raises
     ------
@@ -42,9 +48,7 @@ def load(path: str | Path, name: str | None = None) -> Pipeline[..., Any]:
     file = Path(path).resolve()
     if not file.is_file():
         raise PipelineLoadError(f"there is no pipeline file {str(path)!r}", hint=_near_file(Path(path)))
-    folder = str(file.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    make_importable(file, pythonpath)
     tracer.start()
     with observing(calls=True):
         module = _imported(file)
@@ -73,9 +77,18 @@ def import_file(name: str, file: Path) -> ModuleType:
     return module
 
 
+def _part_of_package(name: str, file: Path) -> ModuleType | None:
+    """The module `name`, if it is that file."""
+    with importing(file):
+        module = importlib.import_module(name)
+    return module if os.path.realpath(str(module.__file__)) == str(file) else None
+
+
 def _imported(file: Path) -> ModuleType:
     try:
-        return import_file(module_name(file), file)
+        place = package_place(file)
+        module = None if place is None else _part_of_package(place.name, file)
+        return module or import_file(module_name(file), file)
     except JpipeError as error:
         if error.location is None:
             error.location = _users_place(error, file)
@@ -97,7 +110,12 @@ def _imported(file: Path) -> ModuleType:
 
 def _import_hint(error: ImportError) -> str | None:
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"install {error.name.partition('.')[0]} in the environment that jpipe runs in: {sys.executable}"
+        return (
+            f"install {error.name.partition('.')[0]} in the environment that jpipe runs in: {sys.executable};"
+            " or name its folder, if it is your own: pythonpath in [tool.jpipe]"
+        )
+    if "relative import" in str(error):
+        return "the file is in no package: put it into a folder of the project, or import without the dot"
     return None
 
 

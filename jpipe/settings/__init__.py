@@ -46,6 +46,8 @@ class Settings(NamedTuple):
         How a run is shown.
     code
         Which of the code that a step can reach counts: what ran, or all of it.
+    pythonpath
+        Folders in which modules of the project are found, beside that of the pipeline file.
     parameters
         Parameters of the pipeline that the chosen profile gives.
     origins
@@ -68,6 +70,7 @@ class Settings(NamedTuple):
     color: str = "auto"
     tb: str = "short"
     code: str = "reachable"
+    pythonpath: tuple[Path, ...] = ()
     parameters: Mapping[str, object] = {}
     origins: Mapping[str, str] = {}
 
@@ -189,6 +192,8 @@ def _from_table(file: ProjectFile, table: Mapping[str, object]) -> Found:
 
 def _rooted(value: object, folder: Path) -> object:
     """Relative paths count from the file that names them, not from where the command is typed."""
+    if isinstance(value, tuple):
+        return tuple(_rooted(part, folder) for part in value)
     return folder / value if isinstance(value, Path) else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,12 @@ def _address(value: object) -> str:
     if text != "off" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", text):
         raise ValueError("that is not an address")
     return text
+
+
+def _folders(value: object) -> tuple[Path, ...]:
+    """Folders from a list of TOML, or from a text with the system's separator between them."""
+    parts = value if isinstance(value, (list, tuple)) else _text(value).split(os.pathsep)
+    return tuple(_folder(part) for part in parts)
 
 
 def bytes_of(value: object) -> int:
@@ -217,6 +224,12 @@ _DECLARED = (
         "ran or reachable",
         "Which of the code that a step can reach counts: what its items ran, or all of it.",
         choices=("ran", "reachable"),
+    ),
+    Setting(
+        "pythonpath",
+        _folders,
+        'folders: ["src", "lib"]',
+        "Folders in which modules of the project are found, beside that of the pipeline file and `src`.",
     ),
 )
 

@@ -18,6 +18,7 @@ from types import FunctionType
 from typing import Any
 
 from jpipe.system import by_value
+from jpipe.system.package_place import package_place
 
 __all__ = [
     "adopt",
@@ -81,7 +82,13 @@ def _name_of(file: str) -> str:
 
 
 def module_name(file: Path) -> str:
-    """The name under which a pipeline file is imported: its stem, unless a module of that name is loaded already."""
+    """The name under which a pipeline file is imported.
+
+    It has that of its package, where it is in one; else its stem, unless a module of that name is loaded already.
+    """
+    place = package_place(file)
+    if place is not None:
+        return place.name
     stem = file.stem if file.stem.isidentifier() else "".join(c if c.isalnum() else "_" for c in file.stem)
     taken = sys.modules.get(stem)
     if taken is not None and getattr(taken, "__file__", None) != str(file):

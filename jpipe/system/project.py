@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["default_cache_dir", "find_root", "is_marked"]
+__all__ = ["SOURCE_FOLDER", "default_cache_dir", "find_root", "is_marked"]
 
+SOURCE_FOLDER = "src"
+"""The folder of a project that holds its packages, where it is laid out so."""
 MARKERS = ("pyproject.toml", ".git", "jpipe.toml")
 
 

@@ -86,8 +86,8 @@ def _part_of_package(name: str, file: Path) -> ModuleType | None:
 
 def _imported(file: Path) -> ModuleType:
     try:
-        place = package_place(file)
-        module = None if place is None else _part_of_package(place.name, file)
+        package = package_place(file)
+        module = None if package is None else _part_of_package(package.name, file)
         return module or import_file(module_name(file), file)
     except JpipeError as error:
         if error.location is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jpipe.decide.instant.answer import Asked
 from jpipe.decide.instant.conditions import leave_answer
@@ -20,6 +20,9 @@ from jpipe.model.run_report import Run
 from jpipe.schedule.after_run import is_last_run, results_in_short
 from jpipe.schedule.run import run_pipeline
 from jpipe.schedule.run_request import RunRequest
+
+if TYPE_CHECKING:
+    from jpipe.render.progress import Progress
 
 __all__ = ["graph", "plan", "run"]
 
@@ -73,7 +76,8 @@ def run(
     frozen
         Raise instead of running anything.
     observer
-        Called with each `Event`, in the main thread.
+        Called with each `Event`, in the main thread. Default: what shows the run where somebody looks, with bars in a
+        terminal and a block in a notebook; ``JPIPE_PROGRESS=off`` shows nothing.
     detailed
         Whether `ChunkEnded` events carry every item.
     capture
@@ -112,7 +116,17 @@ def run(
         capture=capture,
         asked=asked,
     )
-    return run_pipeline(request, _write_html)
+    progress = _progress(pipeline, not parameters) if observer is None else None
+    if progress is None:
+        return run_pipeline(request, _write_html)
+    with progress:
+        return run_pipeline(request._replace(observer=progress), _write_html)
+
+
+def _progress(pipeline: Pipeline[..., Any], has_defaults: bool) -> Progress | None:
+    from jpipe.render.progress import default_observer
+
+    return default_observer(file=pipeline.file, name=pipeline.name, has_defaults=has_defaults)
 
 
 def _write_html(session: PipelineSession, run: str, path: str | os.PathLike[str]) -> None:
@@ -123,17 +137,6 @@ def _write_html(session: PipelineSession, run: str, path: str | os.PathLike[str]
     folder = journal_folder(session.store.root)
     rows = [row for row in runs(folder) if row.pipeline == session.identity]
     write_file(Path(path), report_html(session.store, folder, rows, find_run(rows, run), Commands(known=())))
-
-
-def run_shown(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any], n_jobs: int | None = None) -> Run:
-    """A run from Python as its user sees it: with bars in a terminal, a block in a notebook, else silent."""
-    from jpipe.render.progress import default_observer
-
-    progress = default_observer(file=pipeline.file, name=pipeline.name, has_defaults=not parameters)
-    if progress is None:
-        return run(pipeline, parameters, n_jobs=n_jobs)
-    with progress:
-        return run(pipeline, parameters, n_jobs=n_jobs, observer=progress)
 
 
 def display_forms(thing: Any) -> dict[str, str]:

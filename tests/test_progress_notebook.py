@@ -38,7 +38,7 @@ STEPS = """
 
 def test_a_cell_shows_one_block_and_the_second_run_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write({"study.py": STEPS})
-    cells = ["from study import main\nmain.run()", "main.run()", MEASURED]
+    cells = ["from study import main\nmain.run()", "import jpipe\njpipe.run(main).value", MEASURED]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

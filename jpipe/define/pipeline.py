@@ -82,7 +82,7 @@ class Pipeline(Displayed, Generic[P, R]):
         own = self.parameters.parameters.values()
         is_own = any(one.name == "n_jobs" or one.kind is one.VAR_KEYWORD for one in own)
         n_jobs = None if is_own else kwargs.pop("n_jobs", None)
-        return self._front().run_shown(self, self._parameters(args, kwargs), n_jobs).value  # type: ignore[no-any-return]
+        return self._front().run(self, self._parameters(args, kwargs), n_jobs=n_jobs).value  # type: ignore[no-any-return]
 
     def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """What `run` would do now, and why."""

@@ -11,10 +11,12 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.plan import plan_for
 from jpipe.define.nested_steps import NOT_KEPT, steps_inside
 from jpipe.errors import ExitCode, WiringError
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, good, line, name, warn
+from jpipe.system.machine import workers_of
 
 if TYPE_CHECKING:
     from jpipe.cli.lint import Finding
@@ -29,8 +31,9 @@ __all__ = ["command"]
 @flags.PLACE
 @flags.settings("cache_dir")
 @flags.parameters
+@click.option("--frozen", is_flag=True, help="Exit 4 if a run would have something to do.")
 @flags.JSON
-def command(words: tuple[str, ...], given: Given, as_json: bool, **options: Any) -> int:
+def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, **options: Any) -> int:
     """Find mistakes before anything runs: results used as values while the pipeline is laid out, wrong wiring.
 
     Also says what jpipe cannot see change. Exit 3 when the pipeline could not run.
@@ -57,7 +60,21 @@ def command(words: tuple[str, ...], given: Given, as_json: bool, **options: Any)
         if obstacles:
             call.out.write(line(warn("! "), "the file is imported at every run, because of"))
             call.out.write(*(line(f"    {text}") for text in obstacles))
-    return ExitCode.NOT_LOADED if mistakes else ExitCode.OK
+    if mistakes or not frozen:
+        return ExitCode.NOT_LOADED if mistakes else ExitCode.OK
+    return _frozen(call, as_json=as_json)
+
+
+def _frozen(call: Invocation, *, as_json: bool) -> int:
+    """Whether a run would have nothing to do; else what, and why."""
+    plan = plan_for(call)
+    if not as_json and not plan.up_to_date:
+        from jpipe.render.plan_text import why_lines
+
+        call.out.write(*why_lines(plan, workers_of(call.settings.jobs or -1), call.commands))
+    elif not as_json:
+        call.out.write(line(good("✓ "), name(plan.pipeline), " is up to date"))
+    return ExitCode.OK if plan.up_to_date else ExitCode.OUT_OF_DATE
 
 
 def _mistakes(call: Invocation) -> list[Finding]:

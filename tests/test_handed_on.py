@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -39,20 +41,21 @@ def slow(x):
     return x
 """
 WRITES = {
-    "write_text": ("written('o', str(n))", "open(path).read()"),
-    "open": ("open('o', 'w').write(str(n)) and 'o'", "Path(path).read_text()"),
-    "rename": ("replaced('o', str(n))", "open(path).read()"),
-    "json": ("json.dump(n, open('o', 'w')) or 'o'", "json.load(open(path))"),
-    "numpy": ("numpy.save('o.npy', n) or 'o.npy'", "int(numpy.load(path))"),
-    "pandas": ("pandas.DataFrame({'a': [n]}).to_csv('o') or 'o'", "pandas.read_csv(path).a.tolist()"),
-    "joblib": ("joblib.dump(n, 'o')[0]", "joblib.load(path)"),
-    "copy": ("shutil.copy(written('p', str(n)), 'o')", "open(path).read()"),
+    "write_text": ("written('{0}', str(n))", "open(path).read()"),
+    "open": ("open('{0}', 'w').write(str(n)) and '{0}'", "Path(path).read_text()"),
+    "rename": ("replaced('{0}', str(n))", "open(path).read()"),
+    "json": ("json.dump(n, open('{0}', 'w')) or '{0}'", "json.load(open(path))"),
+    "numpy": ("numpy.save('{0}.npy', n) or '{0}.npy'", "int(numpy.load(path))"),
+    "pandas": ("pandas.DataFrame({{'a': [n]}}).to_csv('{0}') or '{0}'", "pandas.read_csv(path).a.tolist()"),
+    "joblib": ("joblib.dump(n, '{0}')[0]", "joblib.load(path)"),
+    "copy": ("shutil.copy(written('{0}.first', str(n)), '{0}')", "open(path).read()"),
     "descriptor": (
-        "os.write(os.open('o', os.O_CREAT | os.O_WRONLY), b'%d' % n) and 'o'",
+        "os.write(os.open('{0}', os.O_CREAT | os.O_WRONLY), b'%d' % n) and '{0}'",
         "open(path).read()",
     ),
-    "absolute": ("os.path.abspath(written('o', str(n)))", "open(path).read()"),
+    "absolute": ("os.path.abspath(written('{0}', str(n)))", "open(path).read()"),
 }
+"""A step that writes a file, and one that reads it: {0} is the name of the file."""
 
 
 def project_of(project: Project, make: str, use: str, body: str) -> None:
@@ -62,19 +65,28 @@ def project_of(project: Project, make: str, use: str, body: str) -> None:
     )
 
 
-@pytest.mark.parametrize("way", WRITES)
-def test_what_a_step_wrote_and_gave_the_name_of_is_as_it_was_for_who_takes_it(project: Project, way: str) -> None:
+def test_what_a_step_wrote_and_gave_the_name_of_is_as_it_was_for_who_takes_it(project: Project) -> None:
     """After an undo the file is as the earlier version left it, and a file that is gone is made again."""
-    project_of(project, *WRITES[way], "return use(make(n))")
+    steps = "".join(
+        f"@step\ndef make_{way}(n):\n    return {make.format(way)}\n\n@step\ndef use_{way}(path):\n    return {use}\n\n"
+        for way, (make, use) in WRITES.items()
+    )
+    calls = "".join(f"use_{way}(make_{way}(n)), " for way in WRITES)
+    (project.root / "pipeline.py").write_text(
+        f"{HEAD}\n{steps}@pipeline\ndef main(n: int = 1):\n    return [{calls}]\n"
+    )
     shown = []
     for n in (1, 2, 1):
-        assert project.run("-j1", "--set", f"n={n}").exit_code == 0
-        shown.append(project.command("show", "use").stdout.strip())
-    assert shown[0] == shown[2] != shown[1]
+        run = project.run("-j1", "--set", f"n={n}")
+        assert run.exit_code == 0, run.stderr
+        shown.append(json.loads(project.command("show", "--set", f"n={n}", "--json").stdout)["items"][0]["value"])
+    assert shown[0] == shown[2]
+    assert all(one != two for one, two in zip(*shown[:2], strict=True)), shown
     assert project.run("-j1", "--set", "n=1").ran == {}
-    for output in ("o", "o.npy"):
-        (project.root / output).unlink(missing_ok=True)
-    assert project.run("-j1", "--set", "n=1").ran == {"make": 1}
+    for way in WRITES:
+        for output in (way, f"{way}.npy"):
+            (project.root / output).unlink(missing_ok=True)
+    assert project.run("-j1", "--set", "n=1").ran == {f"make_{way}": 1 for way in WRITES}
 
 
 @pytest.mark.parametrize("jobs", ["-j1", "-j2"])
@@ -82,7 +94,7 @@ def test_what_a_step_wrote_and_gave_the_name_of_is_as_it_was_for_who_takes_it(pr
 def test_a_file_handed_on_by_its_name_alone_is_an_error(project: Project, way: str, jobs: str) -> None:
     make, use = WRITES[way]
     name = "o.npy" if way == "numpy" else "o"
-    project_of(project, make, use, f"make(n)\n    return use('{name}')")
+    project_of(project, make.format("o"), use, f"make(n)\n    return use('{name}')")
     for n in (1, 2):
         failed = project.run(jobs, "--set", f"n={n}")
         assert failed.exit_code == 1
@@ -99,11 +111,17 @@ LEGIT = {
 }
 
 
-@pytest.mark.parametrize("name", LEGIT)
-def test_what_is_in_order_comes_to_rest(project: Project, name: str) -> None:
-    project_of(project, *LEGIT[name])
+def test_what_is_in_order_comes_to_rest(project: Project) -> None:
+    texts = []
+    for number, (make, use, body) in enumerate(LEGIT.values()):
+        steps = f"@step\ndef make(n):\n    return {make}\n\n@step\ndef use(path):\n    return {use}\n\n"
+        text = f"{steps}@pipeline\ndef main_{number}(n: int = 1):\n    {body}\n"
+        texts.append(re.sub(r"\b(make|use)\b", rf"\1_{number}", text).replace("'o'", f"'o{number}'"))
+    calls = "".join(f"main_{number}(n), " for number in range(len(LEGIT)))
+    whole = f"@pipeline\ndef main(n: int = 1):\n    return [{calls}]\n"
+    (project.root / "pipeline.py").write_text(HEAD + "\n" + "\n".join([*texts, whole]))
     for _ in range(3):
-        last = project.run("-j2")
+        last = project.run("-j2", "pipeline.py:main")
         assert last.exit_code == 0, last.stderr
     assert last.ran == {}
 

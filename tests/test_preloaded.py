@@ -186,6 +186,24 @@ def test_no_more_workers_than_items(project: Project) -> None:
     assert len(workers) == 2
 
 
+@pytest.mark.parametrize("backend", ["loky", None])
+def test_loky_starts_no_more_workers_than_there_are_items(project: Project, backend: str | None) -> None:
+    """Also where it takes the place of forked workers: all of its workers start together."""
+    env = install(project, "helper", UNSAFE["thread"])
+    write(project, "return i", "" if backend else "import helper")
+    script = f"""
+        import jpipe, pipeline
+        from joblib.externals.loky import reusable_executor
+        if __name__ == "__main__":
+            assert jpipe.run(pipeline.main, {{"n": 2}}, n_jobs=16, backend={backend!r}).value == [0, 1]
+            print(reusable_executor._executor._max_workers)
+    """
+    project.write({"script.py": script})
+    ran = project.python("script.py", env=env)
+    # One more, for the step that takes them.
+    assert (ran.exit_code, ran.stdout) == (0, "3\n"), ran.stderr
+
+
 def test_code_that_was_edited_between_two_runs_of_one_process(project: Project) -> None:
     (project.root / "own.py").write_text("FACTOR = 2\n")
     write(project, "return [own.FACTOR * i, os.getpid()]", "import own")

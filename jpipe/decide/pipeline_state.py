@@ -270,6 +270,13 @@ class PipelineState:
 
     # -- results come in -----------------------------------------------------------------------------------------
 
+    def most_items(self) -> int | None:
+        """How many items can still run, at most; None while a list is not known that is mapped over."""
+        open_calls = [state for state in self.states.values() if not state.is_done]
+        if any(state.count is None and state.call.is_mapped for state in open_calls):
+            return None
+        return sum(1 if state.count is None else state.open_items for state in open_calls)
+
     def ran(
         self,
         state: CallState,

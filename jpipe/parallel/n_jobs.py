@@ -79,8 +79,8 @@ class Pools:
         self._options = options
         self._preload = preload
 
-    def open(self, threads: bool) -> Any:
-        """A pool, of threads or of what the backend makes."""
+    def open(self, threads: bool, most: int | None) -> Any:
+        """A pool, of threads or of what the backend makes, for at most so many tasks at once, where that is known."""
         from jpipe.parallel.pool import Pool
 
         wanted = -1 if self._wanted is None and joblib_config.effective_n_jobs() is None else self._wanted
@@ -90,7 +90,7 @@ class Pools:
         if threads:
             return Pool(wanted if wanted is not None else -1, "threading")
         chosen = "preloaded" if self._backend is None and not joblib_config.is_configured() else self._backend
-        return Pool(wanted, chosen, options=self._options, preload=self._preload)
+        return Pool(wanted, chosen, options=self._options, preload=self._preload, most=most)
 
 
 def _told() -> int:

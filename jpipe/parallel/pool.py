@@ -26,7 +26,7 @@ from jpipe.parallel.cluster import Contact
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
 from jpipe.parallel.preload_request import Preload
-from jpipe.parallel.preloaded_backend import PreloadedBackend
+from jpipe.parallel.preloaded_backend import PreloadedBackend, needed_workers
 from jpipe.parallel.process_lifetime import belong_to
 from jpipe.system.error_record import WorkersLost
 
@@ -54,6 +54,9 @@ class Pool:
         joblib's own memory-mapping of arguments, off by default: a run of a pipeline sends references instead.
     preload
         For the backend ``"preloaded"``: what workers are to begin with.
+    most
+        How many tasks there can be at once, where that is known: loky, which starts all workers with the first task,
+        starts no more.
 
     Notes
     -----
@@ -68,9 +71,11 @@ class Pool:
         options: Mapping[str, Any] | None = None,
         max_nbytes: int | str | None = None,
         preload: Preload | None = None,
+        most: int | None = None,
     ) -> None:
         self._arguments: dict[str, Any] = {"n_jobs": n_jobs, "max_nbytes": max_nbytes, **(options or {})}
         self._preload = preload or Preload()
+        self._most = most
         if backend is not None:
             self._arguments["backend"] = backend
         self._parallel: Parallel | None = None
@@ -219,7 +224,9 @@ class Pool:
         """``Parallel`` itself does not take ``inner_max_num_threads``, only ``parallel_config`` does."""
         arguments = dict(self._arguments)
         if arguments.get("backend") == "preloaded":
-            arguments["backend"] = PreloadedBackend(self._preload)
+            arguments["backend"] = PreloadedBackend(self._preload, self._most)
+        elif arguments.get("backend") == "loky" and arguments["n_jobs"] is not None:
+            arguments["n_jobs"] = needed_workers(arguments["n_jobs"], self._most)
         limit = arguments.pop("inner_max_num_threads", None)
         if limit is None:
             yield arguments

@@ -24,7 +24,13 @@ from jpipe.parallel.remote_error import RemoteTraceback
 from jpipe.system.error_record import WorkersLost, record_error
 from jpipe.system.machine import workers_of
 
-__all__ = ["PreloadedBackend"]
+__all__ = ["PreloadedBackend", "needed_workers"]
+
+
+def needed_workers(n_jobs: int, most: int | None) -> int:
+    """The number of workers that joblib's `n_jobs` means, where there are at most so many tasks at once."""
+    # One worker would be none: joblib does the tasks in the main process then.
+    return n_jobs if most is None else min(workers_of(n_jobs), max(most, 2))
 
 
 class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
@@ -34,6 +40,8 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     ----------
     preload
         What they begin with. Default: what the script that runs imports.
+    most
+        How many tasks there can be at once, for loky, which starts all workers together.
     options
         As for any backend of joblib.
     """
@@ -41,9 +49,10 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
 
-    def __init__(self, preload: Preload | None = None, **options: Any) -> None:
+    def __init__(self, preload: Preload | None = None, most: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._preload = preload
+        self._most = most
         self._pool: ForkedFromServer | None = None
         self._temporary: Any = None
 
@@ -72,6 +81,8 @@ class PreloadedBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             nesting_level=self.nesting_level, inner_max_num_threads=self.inner_max_num_threads, **self.backend_kwargs
         )
         start_with_flags(loky)
+        if parallel is not None:
+            parallel.n_jobs = needed_workers(n_jobs, self._most)
         loky.fell_back = problem
         raise FallbackToBackend(loky)
 

@@ -90,12 +90,12 @@ class InFlight:
         available = memory_for_items()
         return not available or taken + needed <= available
 
-    def pool(self, entry: StepQueue) -> Pool:
-        """The pool for a step, opened when it is the first to need it."""
+    def pool(self, entry: StepQueue, most: Callable[[], int | None]) -> Pool:
+        """The pool for a step, opened when it is the first to need it; `most` says how many items can still come."""
         threads = entry.options.prefer == "threads"
         pool = self._pools.get(threads)
         if pool is None:
-            pool = self._pools[threads] = self._open_pool(threads)
+            pool = self._pools[threads] = self._open_pool(threads, most())
             pool.__enter__()
             self._opened(pool)
         return pool

@@ -212,7 +212,7 @@ class Scheduler:
                 if items:
                     self._run_here(self._build(entry, items))
                 continue
-            pool = self._in_flight.pool(entry)
+            pool = self._in_flight.pool(entry, self._pipeline_state.most_items)
             if self._in_flight.running >= entry.window(pool.n_jobs):
                 return
             items = self._other_runs.own(entry, entry.take(pool.n_jobs))
@@ -274,7 +274,7 @@ class Scheduler:
         suspect, position = self._in_flight.losses.suspects.popleft()
         alone = self._build(suspect.queue, [suspect.items[position]])
         self._in_flight.losses.try_alone(alone)
-        self._in_flight.submit(self._in_flight.pool(suspect.queue), alone)
+        self._in_flight.submit(self._in_flight.pool(suspect.queue, self._pipeline_state.most_items), alone)
 
     # -- taking results in ---------------------------------------------------------------------------------------
 

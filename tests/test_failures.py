@@ -517,37 +517,55 @@ def test_what_needs_a_failed_step_is_blocked_and_independent_branches_go_on(proj
     assert "after and last not started" in result.stderr or "after, last not started" in result.stderr
 
 
-def test_a_missing_or_broken_argument_fails_the_item_that_takes_it(project: Project) -> None:
-    project.write(
-        """
-        from jpipe import map, pipeline, step
+ODD = """
+    import os
+    from jpipe import map, pipeline, step
 
-        class Odd:
-            def __init__(self, number):
-                self.number = number
-            def __setstate__(self, state):
-                if state["number"] == 2:
-                    raise RuntimeError("cannot be unpickled")
-                self.__dict__.update(state)
+    class Odd:
+        def __init__(self, number):
+            self.number = number
+        def __setstate__(self, state):
+            if state["number"] == 2 and os.path.exists("broken"):
+                raise RuntimeError("cannot be unpickled")
+            self.__dict__.update(state)
 
-        @step
-        def make(i):
-            return Odd(i)
+    @step
+    def make(i):
+        return Odd(i)
 
-        @step
-        def use(odd):
-            return odd.number
+    @step
+    def use(odd):
+        return odd.number
 
-        @pipeline
-        def main():
-            return map(use, map(make, range(4)))
-        """
-    )
+    @pipeline
+    def main():
+        return map(use, map(make, range(4)))
+"""
+
+
+def test_a_broken_argument_fails_the_item_that_takes_it(project: Project) -> None:
+    project.write(ODD)
+    assert project.run("-j2").counts == (8, 0)
+    (project.root / "broken").touch()
+    project.edit("pipeline.py", "return odd.number", "return odd.number + 1")
+    for _ in range(2):
+        result = project.run("-k", "-v", "-j2")
+        assert result.exit_code == 1, result.stderr
+        assert failed_items(result) == [("use", 2)]
+        assert "cannot be unpickled" in result.stderr
+    (project.root / "broken").unlink()
+    assert project.run("-j2").ran == {"use": 1}
+
+
+def test_a_result_that_is_broken_at_once_is_kept_for_the_run_only(project: Project) -> None:
+    project.write(ODD)
+    (project.root / "broken").touch()
     result = project.run("-k", "-v", "-j2")
-    assert result.exit_code == 1, result.stderr
-    assert set(failed_items(result)) <= {("use", 2), ("make", 2)}
-    assert len(failed_items(result)) == 1
-    assert "cannot be unpickled" in result.stderr
+    assert (result.exit_code, result.counts) == (0, (8, 0)), result.stderr
+    assert sorted((end["step"], end["item"], end["outcome"]) for end in result.of("item_end")) == [
+        (step, item, "ran") for step in ("make", "use") for item in range(4)
+    ]
+    assert "make() returned what cannot be stored" in result.stderr and "cannot be unpickled" in result.stderr
 
 
 @pytest.mark.parametrize("backend", ["multiprocessing", "threading"])

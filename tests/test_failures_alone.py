@@ -31,13 +31,13 @@ ALONE = """
         return os.getpid()
 
     @step
-    def last(a: int) -> bool:
+    def last(a: int, i: int = 0) -> bool:
         return a == os.getpid()
 
     @pipeline
     def main(n: int = 1):
         pid = first()
-        return [last(bad(pid, i)) for i in range(n)] if n > 1 else last(bad(pid))
+        return [last(bad(pid, i), i) for i in range(n)] if n > 1 else last(bad(pid))
 """
 ENDS = {
     "os._exit": ("os._exit(7)", "(timeout=60)", "its worker was killed (exit code 7)"),
@@ -84,7 +84,7 @@ def test_one_job_is_one_item_at_a_time_also_beside_one_that_has_a_worker(project
 
                 @step
                 def plain(x: int) -> tuple[float, float]:
-                    return worked()
+                    return tuple(worked())
 
                 def worked() -> tuple[float, float]:
                     begun = time.time()

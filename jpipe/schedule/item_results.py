@@ -161,6 +161,8 @@ class ItemResults:
         output = tuple((label_of(*chunk.items[item.position]), item.output) for item in items if item.output)
         detailed = self._detailed or self._told[step] < DETAILED
         self._told[step] += len(items)
+        if not chunk.work.in_main:
+            items = [item for item in items if not item.is_for_main]  # it was done again there, and told
         details = tuple(self._detail(chunk, item) for item in items if detailed or item.output)
         self._emit(ChunkEnded(step, ran, failed, worker, seconds, details, output))
 

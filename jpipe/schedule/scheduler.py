@@ -318,7 +318,7 @@ class Scheduler:
                 return True
             item.error = item.error._replace(kind="raised")
         place = chunk.items[item.position]
-        if item.error.kind in ("unstorable", "differs") and not chunk.work.in_main:
+        if item.is_for_main and not chunk.work.in_main:
             self._run_here(self._build(chunk.queue, [place]))
             return True
         return self._ready_queue.failed(chunk.queue, place, stopping=self._stopping)

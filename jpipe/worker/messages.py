@@ -208,6 +208,11 @@ class ItemReceipt:
     summary: str = ""
     unstable: str | None = None
 
+    @property
+    def is_for_main(self) -> bool:
+        """Whether a worker cannot do it, and the main process can: what it gives cannot be sent, or differs there."""
+        return self.error is not None and self.error.kind in ("unstorable", "differs")
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class Receipt:

@@ -81,3 +81,41 @@ def test_time_in_which_a_run_is_stopped_does_not_count_as_its_items(project: Pro
     os.killpg(command.pid, signal.SIGCONT)
     _, stderr = command.communicate(timeout=60)
     assert command.returncode == 0, stderr
+
+
+@pytest.mark.parametrize("backend", ["preloaded", "threading"])
+def test_a_run_in_which_nothing_moves_says_what_it_waits_for(project: Project, backend: str) -> None:
+    project.write(
+        {
+            "pipeline.py": """
+            import subprocess, sys, time
+            from jpipe import pipeline, step
+            BUSY = "import time\\nend = time.monotonic() + 3\\nwhile time.monotonic() < end: pass"
+            @step
+            def waits(i):
+                time.sleep(3)
+                return i
+            @step
+            def works(i):
+                subprocess.run([sys.executable, "-c", BUSY], check=True)
+                return i
+            @pipeline
+            def stands(): return [waits(i) for i in range(2)]
+            @pipeline
+            def moves(): return [works(i) for i in range(2)]
+        """,
+            "patient.py": """
+            import sys
+            from jpipe.cli import main
+            from jpipe.schedule import still_waiting
+            still_waiting.QUIET = 1.0
+            sys.argv = ["jpipe", "run", "-j2", *sys.argv[1:]]
+            main()
+        """,
+        }
+    )
+    stands = project.python("patient.py", "pipeline.py:stands", "--backend", backend)
+    assert stands.stderr.count("nothing has moved for") == 1, stands.stderr
+    assert "still waiting for waits[i=0] (process " in stands.stderr and "waits[i=1]" in stands.stderr
+    if os.path.isdir("/proc"):
+        assert "nothing has moved" not in project.python("patient.py", "pipeline.py:moves", "--backend", backend).stderr

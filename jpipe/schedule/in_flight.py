@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from jpipe.model.events import OUT_OF_MEMORY
+from jpipe.model.events import OUT_OF_MEMORY, Notice
 from jpipe.parallel.n_jobs import Pools, memory_for_items
 from jpipe.schedule.chunks import Chunk, StepQueue
 from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.run_folder import RunFolder
+from jpipe.schedule.still_waiting import StillWaiting
 from jpipe.schedule.watchdog import Watchdog, end_process
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.system.memory import killed_for_memory, machine_memory
@@ -45,6 +46,8 @@ class InFlight:
         Opens them, at most one of each kind.
     opened
         Called with each pool that was opened.
+    tell
+        Takes what the user should know.
 
     Attributes
     ----------
@@ -54,11 +57,16 @@ class InFlight:
         The chunks that were lost with their workers.
     """
 
-    def __init__(self, pools: Pools, opened: Callable[[Pool], None]) -> None:
+    def __init__(
+        self, pools: Pools, opened: Callable[[Pool], None], tell: Callable[[Notice], None] = lambda notice: None
+    ) -> None:
         self.losses = Losses()
         self.n_jobs = pools.n_jobs
         self._open_pool = pools.open
         self._opened = opened
+        self._tell = tell
+        self._still_waiting = StillWaiting()
+        self._over = 0
         self._pools: dict[bool, Pool] = {}
         self._running: dict[int, Chunk] = {}
         self._completed: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
@@ -120,6 +128,7 @@ class InFlight:
         if self._running.pop(chunk.work.number, None) is None:
             return False
         chunk.queue.running -= 1
+        self._over += 1
         return True
 
     def completions(self, seconds: float) -> Iterator[Completion | None]:
@@ -146,6 +155,9 @@ class InFlight:
             self._watchdog.was_stopped(now, now - self._looked - LOOK)
         self._looked = now
         self._watchdog.look()
+        ended = self._over + sum(slot.done for slot in self._watchdog.slots)
+        if notice := self._still_waiting.look(now, ended, self._running, self._watchdog.slots):
+            self._tell(notice)
         for slot in self._watchdog.overdue(self._running, now):
             self.losses.overdue(slot.chunk)
             pool = self._running[slot.chunk].pool

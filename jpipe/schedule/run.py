@@ -198,7 +198,7 @@ def _attempt(
         if request.detailed and pool.fell_back:
             emit(Notice(f"workers are started anew, not forked: {pool.fell_back}"))
 
-    in_flight = InFlight(pools, tell_pool)
+    in_flight = InFlight(pools, tell_pool, emit)
     scheduler = Scheduler(
         session.store,
         request,

@@ -61,6 +61,7 @@ WRITES = {
 def project_of(project: Project, make: str, use: str, body: str) -> None:
     (project.root / "pipeline.py").write_text(
         f"{HEAD}\n@step\ndef make(n):\n    return {make}\n\n@step\ndef use(path):\n    return {use}\n\n"
+        "@step\ndef same(path):\n    return path\n\n"
         f"@pipeline\ndef main(n: int = 1):\n    {body}\n"
     )
 
@@ -100,6 +101,34 @@ def test_a_file_handed_on_by_its_name_alone_is_an_error(project: Project, way: s
         assert failed.exit_code == 1
         assert "make() writes" in failed.stderr or "FileNotFoundError" in failed.stderr
     assert "pass what make() returns to use()" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "jobs"),
+    [
+        ("return use(make(n)), use(make(n + 1))", "-j2"),
+        ("return map(use, map(make, [n, n + 1]))", "-j1"),
+        ("return map(use, [make(n), make(n + 1)])", "-j1"),
+        ("return map(use, map(same, map(make, [n, n + 1])))", "-j2"),
+    ],
+)
+def test_one_file_for_two_values_is_an_error_and_stays_one(project: Project, body: str, jobs: str) -> None:
+    """Whoever reads it may find the other value, in this run and in what is kept of it."""
+    project_of(project, *WRITES["open"], body)
+    for _ in range(2):
+        failed = project.run(jobs)
+        assert failed.exit_code == 1 and "a file of its own" in failed.stderr, failed.stderr
+
+
+def test_check_says_which_paths_are_handed_on_as_texts(project: Project) -> None:
+    project_of(project, *WRITES["open"], "return use(make(n))")
+    assert "as a text" not in project.command("check").stdout
+    project.run("-j1")
+    said = project.command("check")
+    assert "use() gets the path of o, which make() writes, as a text" in said.stdout
+    project.edit("pipeline.py", "and 'o'", "and File('o')")
+    project.run("-j1")
+    assert "as a text" not in project.command("check").stdout
 
 
 LEGIT = {

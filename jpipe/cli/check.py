@@ -20,6 +20,8 @@ from jpipe.system.machine import workers_of
 
 if TYPE_CHECKING:
     from jpipe.cli.lint import Finding
+    from jpipe.decide.call_state import CallState
+    from jpipe.decide.file_traffic import HiddenInput
     from jpipe.decide.pipeline_session import PipelineSession
     from jpipe.define.pipeline import Pipeline
     from jpipe.fingerprint import Unseen
@@ -43,20 +45,23 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
     unseen: dict[str, tuple[Unseen, ...]] = {}
     nested: dict[str, tuple[str, ...]] = {}
     obstacles: list[str] = []
+    handed_on: list[HiddenInput] = []
     if not mistakes and _has_all_parameters(call):
         from jpipe.decide.instant.conditions import obstacles as obstacles_of
         from jpipe.decide.pipeline_session import PipelineSession
 
         session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
         unseen, obstacles, nested = _unseen(session), obstacles_of(session), _nested(session)
+        handed_on = _paths_as_text(session)
     if as_json:
-        document = {**_document(mistakes, unseen), "no_instant_answer": obstacles, "nested": nested}
+        document = {**_document(mistakes, unseen, handed_on), "no_instant_answer": obstacles, "nested": nested}
         click.echo(json.dumps(document, indent=2))
     else:
         call.out.write(*_lines(call, mistakes, unseen))
         for step, inner in nested.items():
             call.out.write(line(warn("! "), name(step), f" calls {' and '.join(inner)}, which is not cached there"))
             call.out.write(line(f"    {NOT_KEPT}"))
+        call.out.write(*(line(warn("! "), _sentence(one)) for one in handed_on))
         if obstacles:
             call.out.write(line(warn("! "), "the file is imported at every run, because of"))
             call.out.write(*(line(f"    {text}") for text in obstacles))
@@ -121,6 +126,30 @@ def _nested(session: PipelineSession) -> dict[str, tuple[str, ...]]:
     return {step: inner for step, inner in found.items() if inner}
 
 
+def _paths_as_text(session: PipelineSession) -> list[HiddenInput]:
+    """The paths that the results in the cache hand on as texts."""
+    from jpipe.store import UnreadableEntry
+
+    state = session.state()
+    state.begin()
+
+    def load(one: CallState) -> Any:
+        place = next(iter(one.places or ()), None) or (one.record.where if one.record is not None else None)
+        try:
+            return None if place is None else session.store.load(place)
+        except UnreadableEntry:
+            return None
+
+    return list(state.traffic.paths_as_text(load))
+
+
+def _sentence(found: HiddenInput) -> str:
+    return (
+        f"{found.reader}() gets the path of {found.path}, which {found.writer}() writes, as a text:"
+        " as jpipe.File(path) its content counts wherever it goes"
+    )
+
+
 def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]:
     lines: list[Line] = []
     for one in mistakes:
@@ -140,7 +169,7 @@ def _lines(call: Invocation, mistakes: list[Finding], unseen: Any) -> list[Line]
     return lines
 
 
-def _document(mistakes: list[Finding], unseen: Any) -> dict[str, Any]:
+def _document(mistakes: list[Finding], unseen: Any, handed_on: list[HiddenInput]) -> dict[str, Any]:
     return {
         "v": 1,
         "mistakes": [
@@ -152,4 +181,5 @@ def _document(mistakes: list[Finding], unseen: Any) -> dict[str, Any]:
             for step, spots in (unseen or {}).items()
             for one in spots
         ],
+        "paths_as_text": [{"path": one.path, "writer": one.writer, "reader": one.reader} for one in handed_on],
     }

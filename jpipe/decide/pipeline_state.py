@@ -22,6 +22,7 @@ from jpipe.decide.item_numbers import ItemNumbers
 from jpipe.decide.occurrences import Occurrences
 from jpipe.decide.record_lookup import RecordLookup, count_argument, item_count
 from jpipe.decide.result_digests import KnownResults
+from jpipe.decide.what_items_take import Upstream
 from jpipe.define.layout import Call, Layout, Output, contains_output, needs_of
 from jpipe.define.step import Step
 from jpipe.digest import Code, combine
@@ -168,6 +169,8 @@ class PipelineState:
         if found is None:
             return False
         record, accepted = found
+        if self.lookup.are_shared(record.reads) or self._is_handed_on(state, Upstream.ALL, record.reads):
+            return False
         count = item_count(record) or 0
         state.answer_as_whole(record, count, self.results.completed(record.content, record.code), accepted)
         self._on_cached(state, count, record.seconds)
@@ -240,10 +243,9 @@ class PipelineState:
         keys = [key for index in indices if (key := state.keys[index]) is not None]
         cached, stale, before = [], [], state.seconds
         for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
-            if isinstance(answer, Record):
+            if isinstance(answer, Record) and not self._is_handed_on(state, index, answer.reads):
                 state.item_recorded(index, answer)
-                self.traffic.saw(state, index, answer.reads)
-            elif answer is not None:
+            elif answer is not None and not isinstance(answer, Record):
                 state.item_cached(index, *answer)
             elif (accepted := self._accepted(state, index)) is not None:
                 state.item_recorded(index, *accepted)
@@ -263,6 +265,10 @@ class PipelineState:
             for index in stale:
                 if state.status[index] != Status.STALE:
                     self.gave_up(state, index)
+
+    def _is_handed_on(self, state: CallState, index: int, reads: Sequence[Read]) -> bool:
+        """Whether an item looked at what a step of this run writes and it does not take: it runs, and is refused."""
+        return self.traffic.saw(state, index, reads) is not None
 
     def _accepted(self, state: CallState, index: int) -> tuple[Record, tuple[bytes, bytes]] | None:
         """A record of older code for an item, where the user accepted one."""
@@ -293,7 +299,7 @@ class PipelineState:
         self._agenda.append((self._done, (state, [index])))
         result = SharedResult(stored, reads, is_kept)
         for other, position in self._equal.ran(state.keys[index], result) if self._equal is not None else ():
-            if isinstance(stored.where, Held):
+            if isinstance(stored.where, Held) or self._is_handed_on(other, position, reads):
                 self._on_stale(other, [position])
                 continue
             other.item_shared(position, stored, reads, is_kept=is_kept)
@@ -304,7 +310,7 @@ class PipelineState:
         """Take the result of an item where another run has recorded it meanwhile. Call `work_off` afterwards."""
         key = state.keys[index]
         record = None if key is None else self.lookup.record_of(state, key)
-        if record is None:
+        if record is None or self._is_handed_on(state, index, record.reads):
             return False
         state.item_recorded(index, record)
         self._agenda.append((self._done, (state, [index])))

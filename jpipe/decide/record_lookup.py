@@ -93,6 +93,10 @@ class RecordLookup:
             self._unchanged[read] = known
         return known
 
+    def are_shared(self, reads: Iterable[Read]) -> bool:
+        """Whether among files there is one that several items wrote: then it counts which of them did."""
+        return any(read.written and read.path in self.shared for read in reads)
+
     def written(self, reads: Iterable[Read]) -> None:
         """Look anew at files that an item wrote."""
         paths = {read.path for read in reads if read.written}

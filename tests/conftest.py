@@ -229,6 +229,14 @@ def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(tmp_path_factory.mktemp("shared") / "my projét")
 
 
+@pytest.fixture(scope="module")
+def one_job() -> Iterator[None]:
+    """Items run in the main process: for files whose questions are not about workers, which take longer to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JPIPE_JOBS", "1")
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No colour, setting or key of whoever runs the tests; workers import the same jpipe as the tests."""

@@ -13,6 +13,8 @@ from jpipe.settings.declared import bytes_of
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 SIZED = """
     import numpy as np
     from jpipe import pipeline, step

@@ -18,6 +18,8 @@ from jpipe.errors import ExitCode
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 PIPELINE = """
     from jpipe import pipeline, step
     from helper import scaled

@@ -19,6 +19,8 @@ from jpipe.testing import assert_same
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 
 @dataclass
 class Fit:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 DIFFERENT = """
     import functools
     from jpipe import map, pipeline, step

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 FILES = {
     "pyproject.toml": "[project]\nname = 'study'\nversion = '0'\n",
     "pipeline.py": """

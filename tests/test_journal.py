@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 PIPELINE = """
     import logging
     import sys

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 
 class Form(NamedTuple):
     """A way to lay a project out.

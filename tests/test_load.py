@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 GOOD = """
     import enum
     from typing import Literal

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 STUDY = """
     from pathlib import Path
     from jpipe import pipeline, step

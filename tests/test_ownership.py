@@ -14,6 +14,8 @@ from jpipe.system.ownership import Installation, Owner, decide_owner, owner_name
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 HERE = Installation(
     standard=("/opt/py/lib/python3.11/",),
     packages=("/home/ann/study/.venv/lib/python3.11/site-packages/", "/srv/shared packages/"),

@@ -23,6 +23,8 @@ from jpipe.errors import UsageError
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 
 class Colour(enum.Enum):
     RED = "r"

@@ -16,6 +16,8 @@ from jpipe.errors import ExitCode
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 FILES = {
     "pipeline.py": """
         import functools

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 MARKUP = [
     *("<script>alert(1)</script>", "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>"),
     *('"><svg onload=alert(1)>', "' onmouseover='alert(1)", "javascript:alert(1)", "<!--", "-->", "]]>", "<![CDATA["),

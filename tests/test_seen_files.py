@@ -19,6 +19,8 @@ import jpipe
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 WAYS = {
     "sqlite": "sqlite3.connect('data.db').execute('select sum(x) from t').fetchone()",
     "sqlite as an address": "sqlite3.connect('file:data.db?mode=ro', uri=True).execute('select * from t').fetchall()",

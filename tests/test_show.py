@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 STUDY = """
     from jpipe import pipeline, step
 

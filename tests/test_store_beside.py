@@ -32,6 +32,8 @@ from jpipe.worker.crash_marker import CurrentItem, died_on
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 KEY = SigningKey(b"k" * 32)
 FAMILY, OTHER, NAME = b"f" * 32, b"o" * 32, b"n" * 32
 ROOMS = ["families", "blobs", "notes", "roots", "locks", "pins", "tmp", "quarantine", "answers"]

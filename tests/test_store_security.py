@@ -22,6 +22,8 @@ from jpipe.store import BlobPlace, CorruptEntry, MissingEntry, NewRecord, Signin
 from jpipe.store.format.blob import _COUNTS, _ENTRY, _HEADER
 from jpipe.store.format.pack import PackBuilder
 
+pytestmark = pytest.mark.usefixtures("one_job")
+
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32
 MIB = 1 << 20

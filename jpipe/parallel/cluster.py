@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jpipe.errors import UsageError, did_you_mean
@@ -114,11 +115,46 @@ class Contact:
     def __init__(self, backend: Any) -> None:
         self._client = getattr(backend, "client", None)
         self._lost_at: float | None = None
+        self._excluded: set[str] = set()
 
     @property
     def is_cluster(self) -> bool:
         """Whether the workers are those of a scheduler."""
         return hasattr(self._client, "scheduler_info")
+
+    def unfit(self, backend: Any, check: Callable[[], object]) -> dict[str, str]:
+        """The workers, by address, that cannot even load and call `check`, and why; they are given nothing."""
+        if self._client is None or not hasattr(self._client, "run"):
+            return {}
+        with contextlib.suppress(Exception):
+            answers = self._client.run(check, on_error="return")
+            errors = {address: answer for address, answer in answers.items() if isinstance(answer, BaseException)}
+            for address in errors:
+                self.exclude(backend, address)
+            return {address: _why(error) for address, error in errors.items()}
+        return {}
+
+    def exclude(self, backend: Any, worker: str) -> bool:
+        """Give no more to a worker, by its address; return whether there are others and it can be left out.
+
+        Workers that come later are asked again only when one of those that are left is lost.
+        """
+        options = getattr(backend, "submit_kwargs", None)
+        if self._client is None or not self.is_cluster or options is None:
+            return False
+        self._excluded.add(worker)
+        left = self._left()
+        options["workers"] = left or None
+        return bool(left)
+
+    def has_workers(self) -> bool:
+        """Whether a cluster has workers that are not left out."""
+        return bool(self._left())
+
+    def _left(self) -> list[str]:
+        with contextlib.suppress(Exception):
+            return [address for address in self._client.ncores() if address not in self._excluded]  # type: ignore[union-attr]
+        return []
 
     def is_gone(self) -> bool:
         """Whether nothing was heard of the scheduler for a while."""
@@ -130,3 +166,10 @@ class Contact:
         if self._lost_at is None:
             self._lost_at = now
         return bool(status == "closed") or now - self._lost_at > GONE_AFTER
+
+
+def _why(error: BaseException) -> str:
+    missing = re.search(r"No module named '(\w+)", str(error))
+    if missing or isinstance(error, ImportError):
+        return f"it has no {missing[1] if missing else 'jpipe'}: install there what the run has"
+    return f"it cannot load jpipe: {type(error).__name__}: {error}".splitlines()[0]

@@ -58,6 +58,11 @@ class Pool:
         How many tasks there can be at once, where that is known: loky, which starts all workers with the first task,
         starts no more.
 
+    Attributes
+    ----------
+    unfit
+        The workers of a cluster, by address, that are given nothing, and why.
+
     Notes
     -----
     A `Pool` that lost workers stays usable after `reopen`; one left by an exception must not be used again.
@@ -81,6 +86,7 @@ class Pool:
         self._parallel: Parallel | None = None
         self._contact = Contact(None)
         self.n_jobs = 1
+        self.unfit: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._open()
@@ -114,6 +120,11 @@ class Pool:
         return isinstance(self._backend, PreloadedBackend)
 
     @property
+    def keeps_others(self) -> bool:
+        """Whether what other workers were given goes on where one dies."""
+        return self.survives_losses or self._contact.is_cluster
+
+    @property
     def fell_back(self) -> str:
         """Why loky's workers are used where forked ones were wanted; empty where they are not."""
         return str(getattr(self._backend, "fell_back", ""))
@@ -127,6 +138,16 @@ class Pool:
     def tells_losses(self) -> bool:
         """Whether tasks fail with `WorkersLost` when their worker dies; else nothing is ever heard of them."""
         return type(self._backend).__name__ != "MultiprocessingBackend"
+
+    def find_unfit(self, check: Callable[[], object]) -> None:
+        """Have each worker of a cluster load and call `check`; those that cannot are `unfit`."""
+        self.unfit = self._contact.unfit(self._backend, check)
+        if self.unfit and not self._contact.has_workers():
+            self.n_jobs = 1
+
+    def exclude(self, worker: str) -> bool:
+        """Give no more to a worker of a cluster; return whether others are left to give it to."""
+        return self.is_open and self._contact.exclude(self._backend, worker)
 
     def is_gone(self) -> bool:
         """Whether its workers cannot be reached any more: the scheduler of their cluster died."""
@@ -169,7 +190,7 @@ class Pool:
 
     def reopen(self) -> None:
         """Start new workers after `WorkersLost` or `kill`, unless they come by themselves."""
-        if self.is_open and self.survives_losses and self._backend.is_usable:
+        if self.is_open and self.keeps_others and getattr(self._backend, "is_usable", True):
             return
         with contextlib.suppress(Exception):
             self.close()
@@ -325,6 +346,8 @@ def _tell_error(future: Any, done: Done) -> None:
 
 def _means_lost(error: BaseException) -> bool:
     """Whether an error of a backend says that worker processes died."""
+    if isinstance(error, WorkersLost):
+        return False
     names = {cls.__name__ for cls in type(error).__mro__}
     return bool(
         names & {"BrokenProcessPool", "BrokenExecutor", "KilledWorker", "ActorDiedError", "ShutdownExecutorError"}

@@ -16,7 +16,7 @@ from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Output, contains_output, replace_outputs
-from jpipe.fingerprint import BlindSpot
+from jpipe.fingerprint import BlindSpot, PartKind
 from jpipe.model.step_options import StepOptions
 from jpipe.parallel.chunk_size import Pace
 from jpipe.schedule.isolation import resizes_arrays
@@ -99,6 +99,11 @@ class Chunk:
     items: list[Item]
     work: Work
     pool: Any = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is with workers that may be on other machines."""
+        return self.pool is not None and not self.pool.is_local
 
     @property
     def is_bound(self) -> bool:
@@ -217,6 +222,7 @@ class ChunkBuilder:
             is_random=state.fingerprint.is_random,
             owns_arrays=resizes_arrays(queue.step),
             traces=self._session.follows_code(queue.step),
+            packages=tuple((p.name, str(p.text)) for p in state.fingerprint.parts if p.kind is PartKind.PACKAGE),
         )
 
     def _item(self, state: CallState, index: int, shared: int) -> ItemWork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from jpipe.worker.run_chunk import Task
 
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
+    from jpipe.worker.cluster_task import ClusterTasks
 
 __all__ = ["UNREACHABLE", "Completion", "InFlight"]
 
@@ -72,6 +74,7 @@ class InFlight:
         self._completed: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
         self._folder: RunFolder | None = None
         self._looked = 0.0
+        self._cluster_tasks: ClusterTasks | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -92,8 +95,11 @@ class InFlight:
         """Whether workers were started."""
         return bool(self._pools)
 
-    def has_memory(self, needed: int) -> bool:
-        """Whether so many bytes fit beside what the items that are running said that they need."""
+    def has_room(self, entry: StepQueue) -> bool:
+        """Whether what the step needs of memory fits beside what is running; a single item may always run."""
+        needed = entry.options.memory
+        if needed is None or not self._running:
+            return True
         taken = sum(chunk.queue.options.memory or 0 for chunk in self._running.values())
         available = memory_for_items()
         return not available or taken + needed <= available
@@ -105,6 +111,10 @@ class InFlight:
         if pool is None:
             pool = self._pools[threads] = self._open_pool(threads, most())
             pool.__enter__()
+            if not pool.is_local:
+                from jpipe.worker.cluster_task import name_here
+
+                pool.find_unfit(name_here)
             self._opened(pool)
         return pool
 
@@ -113,10 +123,19 @@ class InFlight:
         self.begin(chunk)
         chunk.pool = pool
         completed = self._completed
+        task = Task(chunk.work) if pool.is_local else self._cluster_task(pool, chunk)
         try:
-            pool.submit(Task(chunk.work), lambda receipt, error: completed.put((chunk, receipt, error)))
+            pool.submit(task, lambda receipt, error: completed.put((chunk, receipt, error)))
         except WorkersLost as error:
             completed.put((chunk, None, error))
+
+    def _cluster_task(self, pool: Pool, chunk: Chunk) -> Callable[[], Receipt]:
+        """A chunk for workers that may be on other machines; those that differ are found before the first of a step."""
+        if self._cluster_tasks is None:
+            from jpipe.worker.cluster_task import ClusterTasks
+
+            self._cluster_tasks = ClusterTasks()
+        return self._cluster_tasks.task(chunk.work)
 
     def begin(self, chunk: Chunk) -> None:
         """A chunk is running from now on."""
@@ -159,8 +178,10 @@ class InFlight:
         if notice := self._still_waiting.look(now, ended, self._running, self._watchdog.slots):
             self._tell(notice)
         for slot in self._watchdog.overdue(self._running, now):
-            self.losses.overdue(slot.chunk)
             pool = self._running[slot.chunk].pool
+            if self._running[slot.chunk].is_away and slot.pid != os.getpid():
+                continue  # the worker's own process is ended where it is
+            self.losses.overdue(slot.chunk)
             if pool is not None and pool.is_local and pool.tells_losses and not pool.shares_memory:
                 end_process(slot.pid)
             elif pool is not None:
@@ -181,7 +202,7 @@ class InFlight:
 
     def judge(self) -> LossReport | None:
         """Who was at fault, once nothing is left in pools that end with a worker; None before, or without a loss."""
-        lost = [pool for pool in self.losses.pools if not getattr(pool, "survives_losses", False)]
+        lost = [pool for pool in self.losses.pools if not getattr(pool, "keeps_others", False)]
         if not self.losses.pools or any(chunk.pool in lost for chunk in self._running.values()):
             return None
         report = self.losses.judge(self.folder.states())

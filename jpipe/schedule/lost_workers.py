@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class Losses:
         self._alone: set[int] = set()
         self._overdue: set[int] = set()
         self._traceless = 0
+        self._told: list[SlotState] = []
 
     @property
     def pools(self) -> list[object]:
@@ -94,6 +96,9 @@ class Losses:
         self._lost.append(chunk)
         self._message = str(error)
         self._dead |= error.pids
+        if error.position is not None:
+            pid = next(iter(error.pids), 0)
+            self._told.append(SlotState(pid, chunk.work.number, error.position, 0, time.monotonic(), 0))
 
     def overdue(self, number: int) -> None:
         """The worker of this chunk, of one item, is being ended because the item ignores its timeout."""
@@ -113,7 +118,8 @@ class Losses:
         """Sort the items of all lost chunks, by what the workers were last doing; fills `suspects`."""
         lost, self._lost = self._lost, []
         dead, self._dead = self._dead, frozenset()
-        on = {slot.chunk: slot for slot in slots if slot.position is not None}
+        told, self._told = self._told, []
+        on = {slot.chunk: slot for slot in [*slots, *told] if slot.position is not None}
         some_overdue = any(chunk.work.number in self._overdue for chunk in lost)
         report = LossReport()
         for chunk in lost:

@@ -195,6 +195,8 @@ def _attempt(
     selection.refuse_if_nothing()
 
     def tell_pool(pool: Pool) -> None:
+        for worker, why in pool.unfit.items():
+            emit(Notice(f"the worker {worker} is not used: {why}"))
         if request.detailed and pool.fell_back:
             emit(Notice(f"workers are started anew, not forked: {pool.fell_back}"))
 

@@ -19,10 +19,12 @@ from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
+from jpipe.schedule.cluster_results import ClusterResults
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
 from jpipe.schedule.hidden_inputs import finished_items
 from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
-from jpipe.schedule.isolation import needs_process, opens_debugger
+from jpipe.schedule.in_this_process import runs_here
+from jpipe.schedule.isolation import opens_debugger
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.lost_workers import Blame
 from jpipe.schedule.ready_items import Item
@@ -39,8 +41,6 @@ from jpipe.worker.seeds import preserved
 
 __all__ = ["ResultLost", "Scheduler"]
 
-SHORT_RUN = 0.25
-"""Work that is expected to take less than this is done before workers would have started, seconds."""
 PATIENCE = 0.5
 """How long to wait for a worker before looking after all of them, seconds."""
 SHORT_CHUNK = 0.02
@@ -112,6 +112,7 @@ class Scheduler:
         self._current = CurrentItem(store.root)
         self._write_behind = WriteBehind(store)
         self._other_runs = ConcurrentRuns(store, pipeline_state, emit)
+        self._cluster_results = ClusterResults(store, pipeline_state.lookup, emit)
         store.saving.quiet = True
 
     def run(self) -> Outcome:
@@ -183,7 +184,14 @@ class Scheduler:
         chunk, receipt, error = completion
         if not self._in_flight.over(chunk):
             return
-        if receipt is not None:
+        if receipt is not None and chunk.is_away:
+            self._cluster_results.take(chunk, receipt)
+        if receipt is not None and receipt.is_refused and not chunk.work.in_main:
+            if self._cluster_results.refused(chunk, receipt):
+                self._ready_queue.put_back(chunk.queue, chunk.items)
+            else:
+                self._run_here_one_by_one(chunk)
+        elif receipt is not None:
             self._take(chunk, receipt)
             if not self._stopping and any(item.interrupted for item in receipt.items):
                 raise KeyboardInterrupt
@@ -191,8 +199,13 @@ class Scheduler:
             self._in_flight.losses.add(chunk, error)
         elif error is not None:
             # The chunk could not be handed over, or its receipt not handed back.
-            for item in chunk.items:
-                self._run_here(self._build(chunk.queue, [item]))
+            if chunk.is_away:
+                self._cluster_results.failed(error)
+            self._run_here_one_by_one(chunk)
+
+    def _run_here_one_by_one(self, chunk: Chunk) -> None:
+        for item in chunk.items:
+            self._run_here(self._build(chunk.queue, [item]))
 
     # -- giving work out -----------------------------------------------------------------------------------------
 
@@ -204,10 +217,10 @@ class Scheduler:
                 return
             if self._in_flight.n_jobs == 1 and self._in_flight.running:
                 return
-            entry = self._ready_queue.first(self._has_memory, ranked=self._in_flight.running > 0)
+            entry = self._ready_queue.first(self._in_flight.has_room, ranked=self._in_flight.running > 0)
             if entry is None:
                 return
-            if self._runs_here(entry):
+            if runs_here(entry, self._ready_queue, self._in_flight):
                 items = self._other_runs.own(entry, entry.take(1))
                 if items:
                     self._run_here(self._build(entry, items))
@@ -223,24 +236,6 @@ class Scheduler:
                 self._run_here(chunk)
             else:
                 self._in_flight.submit(pool, chunk)
-
-    def _has_memory(self, entry: StepQueue) -> bool:
-        """Whether what the step needs fits beside what is running; a single item may always run."""
-        needed = entry.options.memory
-        return needed is None or not self._in_flight.running or self._in_flight.has_memory(needed)
-
-    def _runs_here(self, entry: StepQueue) -> bool:
-        """Whether this process does the next item itself."""
-        if needs_process(entry.step) or self._ready_queue.is_deadly(entry):
-            return False
-        if self._in_flight.n_jobs == 1:
-            return True
-        # One that killed its process before is not to kill this one.
-        if self._in_flight.running or self._in_flight.losses.happened or self._ready_queue.holds_failed():
-            return False
-        if self._ready_queue.ready == 1 and self._ready_queue.pause is None:
-            return True
-        return not self._in_flight.has_pools and self._ready_queue.expected(SHORT_RUN) < SHORT_RUN
 
     def _build(self, entry: StepQueue, items: list[Item]) -> Chunk:
         if self._chunks is None:
@@ -397,4 +392,5 @@ class Scheduler:
         self._heard(wait=True)
         self._write_behind.close()
         self._in_flight.remove_folder()
+        self._cluster_results.tell()
         self._item_results.unkept(self._store.saving.take_complaints())

@@ -30,11 +30,17 @@ class WorkersLost(Exception):
         What the pool says of it.
     pids
         The processes that had died by themselves, as far as known.
+    position
+        The item of the chunk that the process was on, where that is known.
     """
 
-    def __init__(self, message: str, pids: frozenset[int] = frozenset()) -> None:
+    def __init__(self, message: str, pids: frozenset[int] = frozenset(), position: int | None = None) -> None:
         super().__init__(message)
         self.pids = pids
+        self.position = position
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WorkersLost, (str(self), self.pids, self.position)
 
 
 class ErrorRecord(NamedTuple):

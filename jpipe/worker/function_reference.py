@@ -10,13 +10,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from blake3 import blake3
+
 from jpipe.define.importing import importing
 from jpipe.define.loader import import_file
 from jpipe.define.step import Step
 from jpipe.system import by_value, main_module
 from jpipe.system.ownership import owns_file
 
-__all__ = ["FunctionReference", "SourceStamp", "reference_to", "renewed", "source_stamps", "stale_sources"]
+__all__ = [
+    "FunctionReference", "SourceStamp", "reference_to", "renewed", "source_digest", "source_stamps", "stale_sources",
+]  # fmt: skip
 
 
 class FunctionReference(NamedTuple):
@@ -120,12 +124,16 @@ def _by_name(module: str, qualname: str) -> Any:
 
 
 class SourceStamp(NamedTuple):
-    """The source file of one of the user's modules, as the main process imported it."""
+    """The source file of one of the user's modules, as the main process imported it.
+
+    `digest` is the BLAKE3 of its bytes where other machines have to tell, whose files have other times.
+    """
 
     module: str
     file: str
     mtime_ns: int
     size: int
+    digest: bytes = b""
 
     @property
     def is_on_disk(self) -> bool:
@@ -134,7 +142,21 @@ class SourceStamp(NamedTuple):
             status = os.stat(self.file)
         except OSError:
             return False
-        return (status.st_mtime_ns, status.st_size) == (self.mtime_ns, self.size)
+        if (status.st_mtime_ns, status.st_size) == (self.mtime_ns, self.size):
+            return True
+        return bool(self.digest) and self.size >= 0 and source_digest(self.file) == self.digest
+
+    def with_digest(self) -> SourceStamp:
+        """The same for other machines."""
+        return self._replace(digest=source_digest(self.file) or b"")
+
+
+def source_digest(file: str) -> bytes | None:
+    """The BLAKE3 of a file; None where it cannot be read."""
+    try:
+        return blake3(Path(file).read_bytes()).digest()
+    except OSError:
+        return None
 
 
 def source_stamps(old: Collection[str] = ()) -> tuple[SourceStamp, ...]:
@@ -162,13 +184,23 @@ _imported: dict[str, SourceStamp] = {}
 """By module: the source that this process runs, where that is known."""
 
 
-def renewed(stamps: Iterable[SourceStamp]) -> bool:
+def renewed(stamps: Iterable[SourceStamp], *, knows_all: bool = True) -> bool:
     """Forget the user's modules where this process runs older source than the main process; they are imported anew.
 
     A worker outlives an edit where a session goes on, as in a notebook or on a cluster. Says whether there were any.
+
+    Parameters
+    ----------
+    knows_all
+        Whether all modules here were imported for the run: on a cluster others may have imported some, long ago.
     """
     stamps = list(stamps)
-    if not any(stamp.module in sys.modules and _imported.get(stamp.module, stamp) != stamp for stamp in stamps):
+
+    def is_older(stamp: SourceStamp) -> bool:
+        known = _imported.get(stamp.module, stamp if knows_all else None)
+        return stamp.module in sys.modules and known != stamp
+
+    if not any(map(is_older, stamps)):
         return False
     for stamp in stamps:
         sys.modules.pop(stamp.module, None)

@@ -62,6 +62,8 @@ class StepWork(NamedTuple):
         Whether arrays have to own their memory when they arrive.
     traces
         Whether to follow which code its items run.
+    packages
+        (name, version) of the installed packages that its code reaches.
     """
 
     name: str
@@ -81,6 +83,7 @@ class StepWork(NamedTuple):
     is_random: bool = True
     owns_arrays: bool = False
     traces: bool = False
+    packages: tuple[tuple[str, str], ...] = ()
 
 
 class ItemWork(NamedTuple):
@@ -236,6 +239,8 @@ class Receipt:
         Why results are not in the cache, where they could not be written.
     executed
         Which of the user's code may have mattered to its items; None where that is unknown.
+    worker
+        What a worker on a cluster is called there.
     """
 
     chunk: int
@@ -247,11 +252,18 @@ class Receipt:
     together: bool = False
     complaints: list[str] = field(default_factory=list)
     executed: frozenset[Code] | None = None
+    worker: str = ""
 
     @property
     def is_refused(self) -> bool:
         """Whether the process had not what the keys were made of: nothing was run."""
         return any(item.error is not None and item.error.kind == "differs" for item in self.items)
+
+    def refuse(self, items: int, why: str) -> None:
+        """Say that this process has not what the keys were made of."""
+        error = ErrorRecord("differs", "WorkerDiffers", why)
+        self.items = [ItemReceipt(position, error=error) for position in range(items)]
+        self.records = []
 
     def publish(self, store: Store) -> None:
         """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""

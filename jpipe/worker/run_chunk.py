@@ -10,14 +10,15 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.silent_imports import silenced
 from jpipe.store import Store
-from jpipe.system.error_record import ErrorRecord, record_error
+from jpipe.system.error_record import record_error
 from jpipe.worker.capture import captured
 from jpipe.worker.descriptors import screen_given
 from jpipe.worker.executed_code import ChunkTrace
@@ -32,7 +33,7 @@ from jpipe.worker.value_references import loaded_with
 if TYPE_CHECKING:
     from jpipe.store.joblib_backend import JpipeStoreBackend
 
-__all__ = ["Task", "run_work"]
+__all__ = ["Task", "execute", "refused", "run_work"]
 
 
 class Task:
@@ -95,24 +96,21 @@ class _Front:
 
 def _execute(key: str, work: Work) -> Receipt:
     """Execute all items of a chunk; what joblib.Memory remembers under `key`."""
+    return execute(work)
+
+
+_prepares = threading.RLock()
+"""One chunk at a time imports what it needs: a thread beside it would see half of a module."""
+
+
+def execute(work: Work) -> Receipt:
+    """Execute all items of a chunk."""
     receipt = Receipt(work.number, os.getpid(), work.step.family, [], together=work.in_main and work.is_own)
-    if differs := difference(work.step.surroundings, imported=False):
-        return _refused(work, receipt, differs)
     trace = ChunkTrace(work.step.family, work.step.traces)
-    try:
-        with silenced() if is_worker() else nullcontext():
-            if _is_elsewhere(work) and renewed(work.step.sources):
-                forget_code()
-            function = work.step.function.resolve()
-    except BaseException as error:
-        if edited := [stamp.file for stamp in work.step.sources if not stamp.is_on_disk]:
-            return _refused(work, receipt, _edited(edited))
-        receipt.items = [ItemReceipt(p, error=record_error(error)) for p in range(len(work.items))]
+    with _prepares:
+        function = _prepared(work, receipt)
+    if function is None:
         return receipt
-    if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
-        return _refused(work, receipt, _edited(edited))
-    if differs := difference(work.step.surroundings, imported=True):
-        return _refused(work, receipt, differs)
     execution = Execution(work, function, receipt)
     native = execution.native
     trace.begin()
@@ -130,9 +128,33 @@ def _execute(key: str, work: Work) -> Receipt:
             receipt.items.append(execution.run(position, item, capture))
     receipt.executed = trace.end(execution.is_elsewhere)
     if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
-        receipt.records = []
-        return _refused(work, receipt, _edited(edited))
+        return refused(work, _edited(edited))
     return receipt
+
+
+def _prepared(work: Work, receipt: Receipt) -> Callable[..., Any] | None:
+    """The function, with what the keys were made of around it; where that is impossible, the receipt says so."""
+    if differs := difference(work.step.surroundings, imported=False):
+        receipt.refuse(len(work.items), differs)
+        return None
+    try:
+        with silenced() if is_worker() else nullcontext():
+            if _is_elsewhere(work) and renewed(work.step.sources, knows_all=is_worker()):
+                forget_code()
+            function = work.step.function.resolve()
+    except BaseException as error:
+        if edited := [stamp.file for stamp in work.step.sources if not stamp.is_on_disk]:
+            receipt.refuse(len(work.items), _edited(edited))
+        else:
+            receipt.items = [ItemReceipt(p, error=record_error(error)) for p in range(len(work.items))]
+        return None
+    if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
+        receipt.refuse(len(work.items), _edited(edited))
+        return None
+    if differs := difference(work.step.surroundings, imported=True):
+        receipt.refuse(len(work.items), differs)
+        return None
+    return function
 
 
 _execute.__signature__ = inspect.signature(_execute)  # type: ignore[attr-defined]  # joblib asks for it at each call
@@ -148,8 +170,8 @@ def _edited(files: Sequence[str]) -> str:
     return f"{files[0]} was edited after the run had begun"
 
 
-def _refused(work: Work, receipt: Receipt, why: str) -> Receipt:
-    """This process does not have what the keys were made of: the main process does the chunk."""
-    error = ErrorRecord("differs", "WorkerDiffers", why)
-    receipt.items = [ItemReceipt(p, error=error) for p in range(len(work.items))]
+def refused(work: Work, why: str) -> Receipt:
+    """The receipt of a process that does not have what the keys were made of: nothing of the chunk counts."""
+    receipt = Receipt(work.number, os.getpid(), work.step.family, [])
+    receipt.refuse(len(work.items), why)
     return receipt

@@ -116,7 +116,8 @@ class Execution:
         if self.work.step.reads_in_c:
             note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
         draws_alone = False
-        if self.work.in_main:
+        if self.work.in_main or not is_worker():
+            # Its threads share the generators, in the user's process and in a worker of a cluster.
             draws_alone = seeded_alone(item.seed, draws=self.work.step.is_random)
         else:
             seeded(item.seed)

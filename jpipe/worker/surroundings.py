@@ -55,6 +55,12 @@ class Surroundings(NamedTuple):
     process: bytes
     variables: bytes
 
+    def for_cluster(self) -> Surroundings:
+        """The same without the variables of the environment that the steps do not reach: some are secrets."""
+        process: _Process = pickle.loads(self.process)
+        reached = {name: value for name, value in process.environment.items() if name in process.reached}
+        return self._replace(host="", process=pickle.dumps(process._replace(environment=reached), 5))
+
 
 class _Process(NamedTuple):
     environment: Mapping[str, str]

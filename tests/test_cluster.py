@@ -1,0 +1,203 @@
+"""Workers on a cluster: what they give is right, whatever they have; who has something else is named and not used."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import joblib
+import pytest
+from joblib._parallel_backends import ThreadingBackend
+
+import jpipe
+from jpipe.define.loader import load
+from jpipe.store import SigningKey
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+MANY = """
+    import os
+    import random
+    import time
+
+    import numpy as np
+    from jpipe import map, pipeline, step
+    from helpers import scaled
+
+    @step(batch_size=1)
+    def draw(i: int):
+        time.sleep(0.05)
+        return round(random.random(), 6), round(float(np.random.rand()), 6), scaled(i)
+
+    @step(batch_size=1)
+    def variable(i: int, env=()) -> str:
+        return os.environ["STUDY"]
+
+    @step(batch_size=1)
+    def read(i: int) -> str:
+        time.sleep(0.05)
+        with open("data.txt") as file:
+            return file.read()
+
+    @step(batch_size=1)
+    def large(i: int):
+        return np.full(300_000, i)
+
+    @step
+    def total(arrays) -> int:
+        return int(sum(array.sum() for array in arrays))
+
+    @pipeline
+    def main(n: int = 6):
+        return map(draw, range(n)), map(variable, range(n)), map(read, range(n)), total(map(large, range(n)))
+"""
+HELPERS = "def scaled(i):\n    return i * 10\n"
+
+
+@pytest.fixture
+def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project.write({"pipeline.py": MANY, "helpers.py": HELPERS, "data.txt": "right"})
+    monkeypatch.setenv("STUDY", "one")
+    return project
+
+
+class Spy(ThreadingBackend):  # type: ignore[misc]  # joblib has no types
+    """A backend of somebody's: it keeps a copy of what would cross the network."""
+
+    sent: list[bytes] = []
+
+    def submit(self, func: Any, callback: Any = None) -> Any:
+        self.sent.append(cloudpickle.dumps(func.items))
+        return super().submit(func, callback)
+
+
+def test_neither_key_nor_environment_crosses_the_network(
+    study: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"the signing key of this user....")
+    key.chmod(0o600)
+    monkeypatch.setenv("JPIPE_KEY_FILE", str(key))
+    monkeypatch.setenv("TOKEN_OF_A_SERVICE", "hunter2hunter2")
+    monkeypatch.chdir(study.root)
+    joblib.register_parallel_backend("spy", Spy)
+    Spy.sent.clear()
+    main = load(study.root / "pipeline.py")
+    run = jpipe.run(main, n_jobs=2, backend="spy")
+    assert not run.failures and len(Spy.sent) > 4
+    for sent in Spy.sent:
+        assert b"signing key" not in sent and b"hunter2" not in sent
+    assert SigningKey.load().secret == key.read_bytes()
+    assert jpipe.run(main).outcome.value == "cached", "the main process has signed what came back"
+
+
+# -- a real cluster ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Cluster:
+    """A dask scheduler of this machine, with workers of one thread that are told apart by name."""
+
+    address: str
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def worker(self, name: str, *, before: str = "", threads: int = 1, cwd: Path | None = None, **env: str) -> None:
+        """Start a worker; `before` is what its process does first."""
+        code = f"{before}\nfrom distributed.cli.dask_worker import main; main()"
+        words = ["--nthreads", str(threads), "--no-nanny", "--no-dashboard", "--name", name]
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code, self.address, *words],
+            cwd=cwd, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def wait(self) -> dict[str, str]:
+        """The addresses of the workers by name, once all are there."""
+        from distributed import Client
+
+        wanted = set(self.processes) - {"scheduler"}
+        with Client(self.address, set_as_default=False) as client:
+            for _ in range(300):
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+                names = {str(one["name"]): address for address, one in workers.items()}
+                if names.keys() == wanted:
+                    return names
+                time.sleep(0.1)
+        raise AssertionError(f"{wanted - names.keys()} did not come")
+
+    def options(self) -> list[str]:
+        return ["--backend", "dask", "--backend-option", f"scheduler={self.address}"]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    pytest.importorskip("distributed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"]
+    made = Cluster(f"tcp://127.0.0.1:{port}")
+    made.processes["scheduler"] = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "distributed.cli.dask_scheduler", *words],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield made
+    finally:
+        for process in made.processes.values():
+            process.kill()
+            process.wait()
+
+
+def values(study: Project, *words: str) -> list[Any]:
+    """What the pipeline gives, from the cache."""
+    shown = study.command("show", "--json", *words)
+    assert shown.exit_code == 0, shown.stderr
+    return json.loads(shown.stdout)["items"] if "items" in shown.stdout else json.loads(shown.stdout)
+
+
+def right(study: Project) -> Any:
+    """What it gives on this machine alone."""
+    alone = study.run("-j1", "--cache-dir", "alone")
+    assert alone.exit_code == 0, alone.stderr
+    return study.command("show", "draw", "--json", "--cache-dir", "alone").stdout
+
+
+@pytest.mark.slow
+def test_workers_that_differ_are_named_and_the_values_are_right(
+    study: Project, cluster: Cluster, tmp_path: Path
+) -> None:
+    """One worker is as the main process is, but for folder, variables and threads; each other has something else."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "data.txt").write_text("WRONG", "utf-8")
+    cluster.worker("good", threads=3, cwd=elsewhere, STUDY="two")
+    cluster.worker("without jpipe", before="import sys; sys.modules['jpipe'] = None")
+    cluster.worker("other jpipe", before="import jpipe; jpipe.__version__ = '0.0.1'")
+    cluster.worker("other python", before="import jpipe.worker.proof as p; p._python = lambda: 'CPython 3.99'")
+    names = cluster.wait()
+    ran = study.run(*cluster.options(), json=False)
+    assert ran.exit_code == 0, ran.stderr
+    for name, remedy in {
+        "without jpipe": "it has no jpipe: install there",
+        "other jpipe": "it has jpipe 0.0.1, and this run",
+        "other python": "start workers with the same Python",
+    }.items():
+        line = f"the worker {names[name]} is not used: "
+        assert line in ran.stderr or name.startswith("other"), ran.stderr
+        assert ran.stderr.count(line) <= 1
+        assert line not in ran.stderr or remedy in ran.stderr
+    assert "is not used" in ran.stderr and "ran in the main process" not in ran.stderr
+    for step, wanted in {"read": "right", "variable": "one"}.items():
+        assert {row["value"] for row in values(study, step)} == {wanted}
+    assert study.command("show", "draw", "--json").stdout == right(study)
+    assert study.run("-j1").counts[0] == 0

@@ -124,7 +124,7 @@ def test_what_was_run_is_shown_and_told_by_pipeline_step_and_item(study: Project
         "history other.py:main",
     )
     assert many[1].count("\n") == 50 and "and 10 more items: --item N shows one, --json all" in many[2]
-    assert len(json.loads(all_[1])) == 60
+    assert len(json.loads(all_[1])["items"]) == 60
     assert one[1] == "3481.0\n"
     assert (none[0], beyond[0]) == (ExitCode.NOTHING_SELECTED, ExitCode.NOTHING_SELECTED)
     assert "no run that is kept ran item 99 of power" in none[2]

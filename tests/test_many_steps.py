@@ -92,7 +92,7 @@ def test_items_that_warned_are_counted_with_the_command_that_shows_them() -> Non
         ChunkEnded("s0", 34, 0, 1, 1.0, (), output),
         ended("s0", ran=34),
     ]
-    assert "    1 item warned · jpipe log s0" in heard(2, events, Wishes(commands=COMMANDS))
+    assert "    1 item warned · jpipe log s0 --warnings" in heard(2, events, Wishes(commands=COMMANDS))
     assert not [line for line in heard(2, events, Wishes(output=True, commands=COMMANDS)) if "warned ·" in line]
 
 

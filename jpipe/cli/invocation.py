@@ -67,8 +67,9 @@ class Invocation:
     def _loaded(self) -> Pipeline[..., Any]:
         """The pipeline of the file; what that prints meanwhile is not part of what the command gives."""
         from jpipe.define import loader
+        from jpipe.worker.capture import standing_in
 
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), standing_in():
             return loader.load(self.file, self.place.pipeline, self.settings.pythonpath)
 
     def make_importable(self) -> None:

@@ -22,10 +22,13 @@ __all__ = ["command"]
 @click.command("log")
 @flags.PLACE
 @click.option("--item", "items", multiple=True, metavar="N", help="Only this item: 7, 0-4 or 3,9,12.")
+@click.option("--warnings", is_flag=True, help="Only items that warned or were tried again.")
 @click.option("--run", "run", metavar="RUN", help="Of this run of `jpipe history`; default the last in which it ran.")
 @flags.settings("cache_dir", "tb")
 @flags.JSON
-def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_json: bool, **options: Any) -> int:
+def command(
+    words: tuple[str, ...], items: tuple[str, ...], warnings: bool, run: str | None, as_json: bool, **options: Any
+) -> int:
     """Show what the items of a STEP printed (stdout, stderr, logging, warnings) and what they failed with.
 
     Without a STEP: all items of the last run that printed something or failed.
@@ -35,6 +38,8 @@ def command(words: tuple[str, ...], items: tuple[str, ...], run: str | None, as_
         raise UsageError("name the one step whose items are meant", hint="jpipe log STEP --item 7")
     folder, rows = journals_of(call)
     row, found = _chosen(folder, rows, call.steps[0] if call.steps else None, items_of(items), run)
+    if warnings:
+        found = [one for one in found if one.warned or one.attempts > 1]
     if as_json:
         click.echo(json.dumps({"v": 1, "run": row.to_json(), "items": [one.to_json() for one in found]}, indent=2))
         return ExitCode.OK

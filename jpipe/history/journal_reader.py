@@ -12,6 +12,7 @@ from typing import Any
 from jpipe.errors import NothingSelectedError
 from jpipe.history.journal_writer import SUFFIX
 from jpipe.history.run_index import ROWS
+from jpipe.model.warned import is_warning
 from jpipe.system import safe_paths as inside
 
 __all__ = ["ItemLog", "RunLog", "RunRow", "find_run", "last_log_of", "log_of", "runs"]
@@ -91,10 +92,16 @@ class ItemLog:
     output: str
     failure: Mapping[str, Any] | None = None
     at: float = 0.0
+    attempts: int = 1
+
+    @property
+    def warned(self) -> bool:
+        """Whether what it printed holds a warning."""
+        return is_warning(self.output or str((self.failure or {}).get("output", "")))
 
     def to_json(self) -> dict[str, Any]:
         """The item as ``log --json`` prints it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {**{name: getattr(self, name) for name in self.__slots__}, "warned": self.warned}
 
 
 @dataclass(slots=True)
@@ -255,6 +262,7 @@ def _item(row: Mapping[str, Any], step: str) -> ItemLog:
         output=_text(row, "output"),
         failure={**row, "kind": row.get("how")} if failed else None,
         at=_number(row, "at"),
+        attempts=max(1, int(_number(row, "attempts"))),
     )
 
 

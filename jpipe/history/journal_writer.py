@@ -323,6 +323,8 @@ def _item(chunk: ChunkEnded, item: ItemEnded) -> dict[str, Any]:
         "nbytes": item.nbytes,
         "worker": chunk.worker,
     }
+    if item.attempts > 1:
+        row["attempts"] = item.attempts
     return {**row, "output": _bounded(item.output)} if item.output else row
 
 

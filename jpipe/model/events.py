@@ -76,7 +76,7 @@ class ItemEnded(NamedTuple):
     """One item, as `ChunkEnded` carries it: all of them for observers that asked for details, else the first of a step.
 
     `item` is its position among all items of the step, `seconds` wall time in the worker, `peak_memory` bytes of
-    resident memory, `nbytes` the size of the result, `output` what it printed.
+    resident memory, `nbytes` the size of the result, `output` what it printed, `attempts` how often it was tried.
     """
 
     item: int
@@ -87,13 +87,14 @@ class ItemEnded(NamedTuple):
     peak_memory: int
     nbytes: int
     output: str = ""
+    attempts: int = 1
 
 
 class ChunkEnded(NamedTuple):
     """Items of a step came back from a worker.
 
     `ran` and `failed` count them; `worker` is the number of the worker, from 1 (0: the main process); `output` is what
-    they printed, by item label.
+    they printed, by item label. `retried` counts those that had failed before.
     """
 
     step: str
@@ -103,6 +104,7 @@ class ChunkEnded(NamedTuple):
     seconds: float
     items: tuple[ItemEnded, ...] = ()
     output: tuple[tuple[str, str], ...] = ()
+    retried: int = 0
 
 
 OUT_OF_MEMORY = ", most likely out of memory"

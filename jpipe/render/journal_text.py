@@ -47,7 +47,7 @@ def log_lines(
     for item in shown:
         lines += [(), *_item(item, commands, tb)]
     if not shown:
-        lines.append(line("nothing was printed"))
+        lines.append(line("nothing was printed" if items else "no item of it warned or was tried again"))
     return lines
 
 
@@ -57,6 +57,7 @@ def _item(item: ItemLog, commands: Commands, tb: str) -> list[Line]:
         printed = [line("  it printed"), *_printed(failure.output), ()] if failure.output else []
         return [*printed, *failure_screen(failure._replace(output=""), commands, tb)]
     facts = [took(item.seconds), size(item.nbytes)]
+    facts += [f"tried {item.attempts} times"] if item.attempts > 1 else []
     mark = good("✓ ") if item.outcome == "ran" else bad("✗ ")
     head = line(mark, strong(item.label), dim(f"   item {item.item} · {' · '.join(facts)}"))
     return [head, *_printed(item.output)] if item.output else [line(head, dim(" · printed nothing"))]

@@ -10,7 +10,7 @@ from jpipe.model.outcomes import Outcome
 from jpipe.render.eta import seconds_left
 from jpipe.render.failure_text import headline
 from jpipe.render.humanize import about, counted, took
-from jpipe.render.run_text import Wishes, brief_reasons, chunk_end, notice, run_end, to_run
+from jpipe.render.run_text import Wishes, brief_reasons, chunk_end, noted_items, notice, run_end, to_run
 from jpipe.render.source_excerpt import short_path
 from jpipe.render.styled_text import Line, dim, line
 
@@ -51,7 +51,8 @@ class LogTeller:
                 return [*self._open(), self._stamped(_started(self._standing.step(event.step), self._standing))]
             case StepEnded():
                 text = _ended(event)
-                return [self._stamped(text)] if text else []
+                noted = noted_items(self._standing.step(event.step), self._wishes)
+                return [self._stamped(text, *((" · ", noted) if noted else ()))] if text else []
             case ItemFailed():
                 return self._first_of_its_kind(event.failure)
             case ChunkEnded():

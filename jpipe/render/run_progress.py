@@ -16,6 +16,7 @@ from jpipe.model.events import (
     StepEnded,
     StepStarted,
 )
+from jpipe.model.warned import is_warning
 
 if TYPE_CHECKING:
     from jpipe.model.reasons import Reason
@@ -23,15 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Standing", "StepStanding"]
 
 
-_WARNING = "Warning: "
-"""How Python's warnings look where they are printed."""
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class StepStanding:
     """Where one step stands; the numbers count items, `seconds_an_item` is what one took in earlier runs.
 
-    `warned` counts those whose output holds a warning of Python's.
+    `warned` counts those whose output holds a warning, `retried` those that failed before, `printed` those that printed
+    anything.
     """
 
     name: str
@@ -44,6 +42,8 @@ class StepStanding:
     started: bool = False
     label: str = ""
     warned: int = 0
+    retried: int = 0
+    printed: int = 0
     ended: StepEnded | None = None
 
     @property
@@ -109,7 +109,9 @@ class Standing:
         step = self.step(event.step)
         step.ran += event.ran
         step.failed += event.failed
-        step.warned += sum(_WARNING in output for _, output in event.output)
+        step.warned += sum(is_warning(output) for _, output in event.output)
+        step.retried += event.retried
+        step.printed += len(event.output)
         self.workers[event.worker] = self.workers.get(event.worker, 0) + event.ran + event.failed
         if event.items:
             step.label = event.items[-1].label

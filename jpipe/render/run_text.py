@@ -72,7 +72,8 @@ class Teller:
             case StepEnded():
                 if not (self._opened or event.ran or event.failed) or self._is_folded(event):
                     return []
-                return [_step_end(event, self._width), *self._warned(event.step)]
+                noted = noted_items(self._standing.step(event.step), self._wishes)
+                return [_step_end(event, self._width), *([line("    ", noted)] if noted else [])]
             case ChunkEnded():
                 return chunk_end(event, self._wishes)
             case Notice():
@@ -101,14 +102,6 @@ class Teller:
         start = self._standing.start
         idle = not (event.ran or event.failed or event.blocked or event.interrupted or event.cut_off)
         return idle and start is not None and len(start.steps) > MANY_STEPS
-
-    def _warned(self, step: str) -> list[Line]:
-        """How many items of a step warned, and how to read it; nothing where that was shown at once."""
-        count = self._standing.step(step).warned
-        if not count or self._wishes.output:
-            return []
-        log = self._wishes.commands.text("log", step, parameters=False)
-        return [line("    ", warn(f"{counted(count, 'item')} warned"), dim(f" · {log}" if log else ""))]
 
     def _why(self, step: StepStanding) -> list[Line]:
         reasons = brief_reasons(step)
@@ -165,6 +158,20 @@ def _counts(event: StepEnded) -> Line:
         if number:
             parts += [", " if parts else "", style(f"{number:,} {word}")]
     return line(*parts) if parts else line(dim("nothing to do"))
+
+
+def noted_items(step: StepStanding, wishes: Wishes) -> Line:
+    """How many items of a step warned, were retried or printed, and how to read it; nothing where that was shown."""
+    printed = 0 if wishes.output else step.printed
+    warned = 0 if wishes.output else step.warned
+    warned_or_again = [(number, word) for number, word in ((warned, "warned"), (step.retried, "retried")) if number]
+    counts = warned_or_again or ([(printed, "printed")] if printed else [])
+    if not counts:
+        return ()
+    (number, word), *others = counts
+    told = ", ".join([f"{counted(number, 'item')} {word}", *(f"{more:,} {what}" for more, what in others)])
+    log = wishes.commands.text("log", step.name, *(["--warnings"] if warned_or_again else []), parameters=False)
+    return line((warn if warned_or_again else dim)(told), dim(f" · {log}" if log else ""))
 
 
 def to_run(step: StepStanding, standing: Standing) -> str:

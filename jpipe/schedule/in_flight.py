@@ -21,6 +21,7 @@ from jpipe.system.ownership import is_users
 from jpipe.worker.descriptors import last_words
 from jpipe.worker.messages import ItemReceipt, Receipt
 from jpipe.worker.run_chunk import Task
+from jpipe.worker.terminal_text import as_seen
 
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
@@ -234,7 +235,7 @@ class InFlight:
             error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
         peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
         worker = self.folder.number_of(pid) if pid else 0
-        item = ItemReceipt(blame.position, error=error, seconds=seconds, output=words.text, peak_memory=peak)
+        item = ItemReceipt(blame.position, error=error, seconds=seconds, output=as_seen(words.text), peak_memory=peak)
         return item, worker
 
     def _is_out_of_memory(self) -> bool:

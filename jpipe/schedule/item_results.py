@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.item_labels import label_of
@@ -69,9 +69,10 @@ class ItemResults:
         self.complaints: list[str] = []
         self._unstable: set[str] = set()
 
-    def follow(self, pipeline_state: PipelineState) -> None:
-        """Take numbers and labels of items from this state from now on."""
+    def follow(self, pipeline_state: PipelineState, failures: Callable[[CallState, int], int]) -> None:
+        """Take numbers and labels of items from this state from now on; `failures` says how often one has failed."""
         self._pipeline_state = pipeline_state
+        self._failures = failures
         self._last = None
 
     def unkept(self, complaints: Iterable[str]) -> None:
@@ -163,10 +164,21 @@ class ItemResults:
         self._told[step] += len(items)
         if not chunk.work.in_main:
             items = [item for item in items if not item.is_for_main]  # it was done again there, and told
-        details = tuple(self._detail(chunk, item) for item in items if detailed or item.output)
-        self._emit(ChunkEnded(step, ran, failed, worker, seconds, details, output))
+        tries = {item.position: self._tries(chunk, item) for item in items}
+        details = tuple(
+            self._detail(chunk, item, tries[item.position])
+            for item in items
+            if detailed or item.output or tries[item.position] > 1
+        )
+        retried = sum(item.stored is not None and tries[item.position] > 1 for item in items)
+        self._emit(ChunkEnded(step, ran, failed, worker, seconds, details, output, retried))
 
-    def _detail(self, chunk: Chunk, item: ItemReceipt) -> ItemEnded:
+    def _tries(self, chunk: Chunk, item: ItemReceipt) -> int:
+        """How often an item was tried."""
+        failures = self._failures(*chunk.items[item.position])
+        return failures + 1 if item.stored is not None else max(1, failures)
+
+    def _detail(self, chunk: Chunk, item: ItemReceipt, attempts: int) -> ItemEnded:
         state, index = chunk.items[item.position]
         key = state.keys[index]
         return ItemEnded(
@@ -178,4 +190,5 @@ class ItemResults:
             item.peak_memory,
             item.stored.nbytes if item.stored is not None else 0,
             item.output,
+            attempts,
         )

@@ -94,9 +94,9 @@ class ReadyQueue:
         self._delayed.append((time.monotonic() + pause, entry, item))
         return True
 
-    def attempts(self, state: CallState, index: int) -> int:
-        """How often an item was tried, at least once."""
-        return max(1, self._attempts.get((state.call.number, index), 1))
+    def failures(self, state: CallState, index: int) -> int:
+        """How often an item has failed in this run."""
+        return self._attempts.get((state.call.number, index), 0)
 
     def release(self) -> None:
         """Make those items ready whose pause is over."""

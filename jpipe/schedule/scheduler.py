@@ -323,7 +323,7 @@ class Scheduler:
         state.item_failed(index)
         self._pipeline_state.gave_up(state, index)
         self._other_runs.give_up(state, index)
-        self._item_results.failed(state, index, item, worker, self._ready_queue.attempts(state, index), detail)
+        self._item_results.failed(state, index, item, worker, max(1, self._ready_queue.failures(state, index)), detail)
         self._stopping |= self._gives_up
         if self._request.fail_fast:
             self._in_flight.kill()

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from jpipe.parallel.process_lifetime import is_worker
 
-__all__ = ["Capture", "captured", "forget_warnings", "put_back_streams"]
+__all__ = ["Capture", "captured", "forget_warnings", "put_back_streams", "standing_in"]
 
 LIMIT = 1 << 20
 
@@ -235,6 +235,25 @@ def captured(active: bool, give_back: Callable[[], None] | None = None) -> Itera
     finally:
         _current.capture = before
         _leave(capture)
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Let what is imported take hold of the streams that stand for the real ones, so that its logs are kept."""
+    before = sys.stdout, sys.stderr
+    if _captures or _streams[0].real is not None or before[0] is None or before[1] is None:
+        yield
+        return
+    _streams[0].real, _streams[1].real = before
+    sys.stdout, sys.stderr = _streams
+    try:
+        yield
+    finally:
+        if sys.stdout is _streams[0]:
+            sys.stdout = before[0]
+        if sys.stderr is _streams[1]:
+            sys.stderr = before[1]
+        _streams[0].real = _streams[1].real = None
 
 
 def put_back_streams() -> None:

@@ -37,6 +37,7 @@ from jpipe.worker.own_memory import with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
 from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
+from jpipe.worker.terminal_text import as_seen
 from jpipe.worker.timeouts import limit
 from jpipe.worker.value_references import ValueSource, arguments_of
 
@@ -104,7 +105,7 @@ class Execution:
                 receipt.error = record_error(error, _kind_of(error), receipt.seconds)
         if self.work.capture:
             put_back_streams()
-        receipt.output = capture.take() + (self.native.take() if self.native is not None else "")
+        receipt.output = as_seen(capture.take() + (self.native.take() if self.native is not None else ""))
         if self.slot is not None:
             receipt.peak_memory = peak_memory()
             self.slot.end(receipt.peak_memory)

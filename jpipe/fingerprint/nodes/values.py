@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import types
@@ -21,7 +22,8 @@ _WITHOUT_CONTENT = frozenset(
         *(("threading", name) for name in ("Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Thread")),
         *(("weakref", "ReferenceType"), ("builtins", "weakref"), ("weakref", "WeakKeyDictionary")),
         *(("weakref", "WeakValueDictionary"), ("weakref", "WeakSet"), ("_weakrefset", "WeakSet")),
-        *(("logging", "Logger"), ("logging", "RootLogger"), ("logging", "LoggerAdapter")),
+        *(("logging", "Logger"), ("logging", "RootLogger"), ("logging", "LoggerAdapter"), ("loguru._logger", "Logger")),
+        *(("structlog._config", "BoundLoggerLazyProxy"), ("structlog._native", "BoundLoggerFilteringAtNotset")),
         *(("_abc", "_abc_data"), ("builtins", "object"), ("dataclasses", "_MISSING_TYPE")),
     }
 )
@@ -33,6 +35,7 @@ _TYPING = frozenset(
         *("TypeAliasType", "NewType"),
     }
 )
+_STREAMS = (io.TextIOBase, io.BufferedWriter, io.FileIO)
 _HOLD_ONE_FUNCTION = (types.MethodType, functools._lru_cache_wrapper)
 
 
@@ -44,10 +47,20 @@ def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
         node.put(combine("environ"))  # variables count one by one, where they are read
     elif (module, kind.__name__) in _WITHOUT_CONTENT:
         node.put(combine("without content", kind.__qualname__), data=True)
+    elif is_kind(obj, _STREAMS) and _is_only_written(obj):
+        node.put(combine("without content", "stream"), data=True)
     elif module in ("typing", "types", "typing_extensions") and kind.__name__ in _TYPING:
         _fill_typing(graph, node, obj)
     else:
         _fill_data(graph, node, obj, named)
+
+
+def _is_only_written(stream: Any) -> bool:
+    """Whether nothing can be read from a stream: where a log goes has no part in a result, and differs by process."""
+    try:
+        return stream.writable() is True and stream.readable() is False
+    except Exception:  # a closed one, or one of the user's own
+        return False
 
 
 def _fill_data(graph: Graph, node: Node, obj: Any, named: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -102,3 +103,55 @@ def test_what_the_run_itself_wrote_calls_for_no_other(tmp_path: Path) -> None:
     assert [wants_run(str(path), now + 1) for path in (code, data)] == [True, False]
     assert [wants_run(str(path), now - 60) for path in (code, data)] == [True, True]
     assert wants_run(str(tmp_path / "gone.csv"), now)
+
+
+LONG = """
+    import time
+
+    from jpipe import pipeline, step
+    from settings import SCALE
+
+
+    @step
+    def train(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+
+    @step
+    def scaled(n: int) -> int:
+        time.sleep(60 if SCALE == 1 else 0)
+        return n * SCALE
+
+
+    @pipeline
+    def main():
+        return train(4), scaled(3)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+def test_a_save_ends_the_items_that_it_concerns_and_no_others(project: Project) -> None:
+    project.write({"pipeline.py": LONG, "settings.py": "SCALE = 1\n"})
+    watch = pexpect.spawn(
+        sys.executable, ["-m", "jpipe", "watch", "-j2"], cwd=str(project.root), encoding="utf-8", timeout=120
+    )
+    watch.expect("watching")
+    journals = project.cache / "v1" / "notes" / "journals"
+    while sum(path.read_text("utf-8").count('"kind":"start"') for path in journals.glob("2*.jsonl")) < 2:
+        time.sleep(0.05)
+    (project.root / "settings.py").write_text("SCALE = 2\n", "utf-8")
+    watch.expect("1 item of the run before may go on")
+    watch.expect("scaled 1 ran")
+    assert "train 1 ran" not in watch.before + watch.after
+    assert project.command("show", "scaled").stdout.strip() == "6"
+    rows = project.command("history", "--json").stdout
+    assert [(row["outcome"], row["ran"]) for row in json.loads(rows)["runs"]] == [("interrupted", 1), ("ran", 1)]
+    watch.sendintr()
+    watch.expect(pexpect.EOF)
+    watch.close()
+    for _ in range(50):
+        if not processes_of(project):
+            return
+        time.sleep(0.1)
+    assert processes_of(project) == []

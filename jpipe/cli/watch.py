@@ -25,8 +25,9 @@ _LOOK = 50
 def command(arguments: tuple[str, ...]) -> int:
     """Run the pipeline now and whenever one of its files is saved; takes the options of jpipe run. Ctrl-C ends it.
 
-    A save stops the run that is going on: what finished is kept, and the next run does only what the edit made
-    necessary. The user's modules are imported anew for each run, in a process that has imported the packages already.
+    A save stops the run that is going on: what finished is kept, items that the edit does not concern go on, and the
+    next run does only what the edit made necessary. The user's modules are imported anew for each run, in a process
+    that has imported the packages already.
     """
     try:
         import watchfiles

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from jpipe.cli.watch_process import READY, command_for
+from jpipe.cli.watch_process import ELSEWHERE, READY, command_for
 from jpipe.errors import ExitCode
 from jpipe.render.humanize import counted, listed, took
 from jpipe.render.styled_text import Line, bad, dim, good, line, name, warn
@@ -49,6 +49,7 @@ class _Child:
     def __init__(self, file: Path, jobs: int) -> None:
         self.lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.said = ""
+        self._asked: float | None = None
         self.is_ready = threading.Event()
         # A group of its own, so that Ctrl-C in the terminal reaches the watcher alone, which then ends it.
         group: dict[str, Any] = {"start_new_session": True}
@@ -72,10 +73,17 @@ class _Child:
 
     def run(self, arguments: Sequence[str]) -> None:
         """Give the word."""
+        self._say(list(arguments))
+
+    def make_room(self, wanted: Sequence[str] | None) -> None:
+        """Have it begin nothing new, and finish the items of these keys alone; None while they are not known."""
+        self._say(wanted)
+
+    def _say(self, what: Any) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.write(json.dumps(list(arguments)) + "\n")
-            self.process.stdin.close()
+        with contextlib.suppress(OSError, ValueError):
+            self.process.stdin.write(json.dumps(what) + "\n")
+            self.process.stdin.flush()
 
     def ended(self) -> int | None:
         """Its exit code, once everything that it said is read."""
@@ -85,13 +93,26 @@ class _Child:
             reader.join(_PATIENCE)
         return self.process.returncode
 
-    def stop(self) -> None:
-        """End it as Ctrl-C would, so that what finished is kept; by force if it does not go."""
-        if self.process.poll() is None:
+    def ask_to_end(self) -> None:
+        """End it as Ctrl-C would, so that what finished is kept."""
+        if self._asked is None and self.process.poll() is None:
+            self._asked = time.monotonic()
             with contextlib.suppress(OSError):
                 self.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_PATIENCE)
+
+    def is_gone(self) -> bool:
+        """Whether it is over; one that was asked to end and does not is ended by force."""
+        is_late = self._asked is not None and time.monotonic() - self._asked > _PATIENCE
+        if self.process.poll() is None and not is_late:
+            return False
+        self.drop()
+        return True
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it is over."""
+        self.ask_to_end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE)
         self.drop()
 
     def drop(self) -> None:
@@ -145,19 +166,22 @@ class Watcher:
         self._standby = _Child(file, jobs)
         self._is_due = False
         self._running: _Child | None = None
+        self._leaving: list[_Child] = []
+        """Those that were running when a file was saved: they end, or finish what the run after them needs."""
         self._begun = 0.0
         self._cause = ""
         self._steps: list[dict[str, Any]] = []
         self.ran_until = 0.0
 
     def saved(self, paths: Iterable[str]) -> None:
-        """Files were saved: stop what is running, and run with what stands there now."""
+        """Files were saved: run with what stands there now; what is running may finish what still counts."""
         names = [os.path.basename(path) for path in paths]
         is_first = not names
         told = "" if is_first else f"{listed(sorted(set(names)), 3)} saved"
         if self._running is not None:
-            self._running.stop()
             self._drain()
+            self._running.make_room(None)
+            self._leaving.append(self._running)
             done = sum(step.get("ran", 0) for step in self._steps)
             kept = f", {counted(done, 'result')} kept" if done else ""
             self._say(line(name(self._cause), warn(f"stopped for the next save{kept}")))
@@ -176,12 +200,14 @@ class Watcher:
             self._is_due = False
             self._running, self._standby = self._standby, _Child(self._file, self._jobs)
             self._running.run(self._arguments)
+        self._leaving = [child for child in self._leaving if not child.is_gone()]
         if self._running is None:
             return
         code = self._running.ended()
         self._drain()
         if code is None:
             return
+        self._end_leaving()  # it is over, so it needs nothing of them
         seconds = self._now() - self._begun
         said, self._running = self._running.said, None
         self.ran_until = time.time()
@@ -192,9 +218,23 @@ class Watcher:
 
     def close(self) -> None:
         """Leave no process behind."""
-        if self._running is not None:
-            self._running.stop()
+        self._end_leaving()
+        for child in (*self._leaving, *([self._running] if self._running is not None else [])):
+            child.stop()
         self._standby.drop()
+
+    def _end_leaving(self) -> None:
+        for child in self._leaving:
+            child.ask_to_end()
+
+    def _told_elsewhere(self, keys: Sequence[str]) -> None:
+        """The run that is going on is planned, and needs these items that others are at."""
+        if not keys:
+            self._end_leaving()
+        elif self._leaving:
+            self._say(line(name(self._cause), dim(f"{counted(len(keys), 'item')} of the run before may go on")))
+        for child in self._leaving:
+            child.make_room(keys)
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -202,6 +242,8 @@ class Watcher:
                 event = self._running.lines.get_nowait()
                 if event.get("event") == "step_end":
                     self._steps.append(event)
+                elif event.get("event") == ELSEWHERE:
+                    self._told_elsewhere(event["keys"])
 
     def _say(self, text: Line) -> None:
         self._paper.write(line(dim(f"{time.strftime('%H:%M:%S')}  "), text))

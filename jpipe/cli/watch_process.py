@@ -2,7 +2,7 @@
 
 ``jpipe watch`` starts one ahead of each run, so that between an edit and its result there is only the step's own time.
 Nothing of the user's runs before the word is given: their modules are imported as they stand at that moment, and a
-process runs only once.
+process runs only once. After the word, lines on its stdin hand its run over to the next one.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import json
 import os
 import site
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jpipe.parallel.process_lifetime import die_with_parent
 from jpipe.parallel.static_packages import packages_of
 
-__all__ = ["READY", "command_for", "main"]
+__all__ = ["ELSEWHERE", "READY", "command_for", "main"]
 
 READY = '{"event": "ready"}'
 """What it says when it waits for the word."""
+ELSEWHERE = "elsewhere"
+"""The event with which it tells, once its run is planned, what of it other runs are at."""
 _OWN = ("jpipe.api", "jpipe.cli.run", "jpipe.render.progress", "jpipe.render.jsonlines", "jpipe.define.loader")
 
 
@@ -48,11 +51,35 @@ def main(file: str, jobs: int, parent: int) -> None:
     if _installed() != installed:
         # A package was installed meanwhile: what is in memory may be another version than its files say.
         os.execv(sys.executable, [sys.executable, "-m", "jpipe", "run", *json.loads(line)])
+    _listen()
     sys.argv[:] = ["jpipe", "run", *json.loads(line)]
     sys.path.insert(0, "")
     from jpipe.cli.command_line import main as command
 
     command(["run", *json.loads(line)])
+
+
+def _listen() -> None:
+    """Hear the watcher during the run, and tell it which items other runs are at; steps get an empty stdin."""
+    from jpipe.schedule.handover import handover
+
+    told = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+
+    def hear() -> None:
+        with os.fdopen(told, encoding="utf-8") as lines:
+            for line in lines:
+                wanted = json.loads(line)
+                handover.ask(None if wanted is None else map(bytes.fromhex, wanted))
+
+    def tell(keys: Iterable[bytes]) -> None:
+        print(json.dumps({"event": ELSEWHERE, "keys": [key.hex() for key in keys]}), file=out, flush=True)
+
+    handover.tell = tell
+    threading.Thread(target=hear, name="jpipe-watch", daemon=True).start()
 
 
 def _prepare(file: str, jobs: int) -> None:

@@ -20,6 +20,7 @@ from jpipe.history.last_run import MOST_CALLS, EarlierCall, LastRun, with_earlie
 from jpipe.history.outputs import note_shared_outputs
 from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
+from jpipe.schedule.handover import handover
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
@@ -120,6 +121,8 @@ def _remember(
     session.fingerprinter.save()
     note_shared_outputs(session.store, pipeline_state.traffic.shared)
     calls = _noted_calls(session, pipeline_state)
+    if handover.is_asked:
+        return False  # the run that it makes room for is the last one
     if outcome is Outcome.CACHED and session.last_run.run:
         if _keys(calls) == _keys(session.last_run.calls):
             return False

@@ -15,6 +15,7 @@ from jpipe.schedule.lost_workers import Blame, Losses, LossReport
 from jpipe.schedule.run_folder import RunFolder
 from jpipe.schedule.still_waiting import StillWaiting
 from jpipe.schedule.watchdog import Watchdog, end_process
+from jpipe.store.work_claims import short_key
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.system.memory import killed_for_memory, machine_memory
 from jpipe.system.ownership import is_users
@@ -249,6 +250,24 @@ class InFlight:
             self.over(chunk)
             self.losses.add(chunk, WorkersLost(""))
         pool.kill()
+
+    def give_up_all_but(self, wanted: frozenset[bytes]) -> bool:
+        """End the chunks that have none of these items, where that ends no other chunk; whether any is left that has.
+
+        Parameters
+        ----------
+        wanted
+            Short keys.
+        """
+        workers = {slot.chunk: slot.pid for slot in self.folder.states()}
+        is_left = False
+        for number, chunk in list(self._running.items()):
+            if not wanted.isdisjoint(short_key(item.key) for item in chunk.work.items):
+                is_left = True
+            elif getattr(chunk.pool, "survives_losses", False) and number in workers:
+                self.over(chunk)
+                end_process(workers[number])
+        return is_left
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from jpipe.schedule.after_run import FinishedRun, leave_behind, results_of
 from jpipe.schedule.chunks import ChunkBuilder
 from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins
+from jpipe.schedule.handover import handover
 from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.ready_queue import ReadyQueue
@@ -185,6 +186,7 @@ def _attempt(
     emit(run_started(session, request, pipeline_state, name, pools.n_jobs))
     tell_complaints(session.store.remote, emit)
     pipeline_state.begin()
+    handover.plans(session.store, pipeline_state)
     tell_deadly(pipeline_state, known.deadly, emit)
     if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
         refusal = _out_of_date(session, pipeline_state)

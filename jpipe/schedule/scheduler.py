@@ -21,6 +21,7 @@ from jpipe.parallel.interrupts import Interrupts
 from jpipe.schedule.chunks import Chunk, ChunkBuilder, StepQueue
 from jpipe.schedule.cluster_results import ClusterResults
 from jpipe.schedule.concurrent_runs import POLL, ConcurrentRuns
+from jpipe.schedule.handover import handover
 from jpipe.schedule.hidden_inputs import finished_items
 from jpipe.schedule.in_flight import UNREACHABLE, Completion, InFlight
 from jpipe.schedule.in_this_process import runs_here
@@ -33,6 +34,7 @@ from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
+from jpipe.store.work_claims import short_key
 from jpipe.system.error_record import WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
@@ -118,6 +120,7 @@ class Scheduler:
     def run(self) -> Outcome:
         """Run everything; what finished is kept, whatever happens."""
         # Items that run in threads of this process seed the generators of its user.
+        handover.wake = self._in_flight.wake
         with self._interrupts, preserved(), self._current:
             try:
                 self._work_through()
@@ -157,6 +160,7 @@ class Scheduler:
             self._ready_queue.release()
             self._other_runs.look()
             self._recover()
+            self._make_room()
             self._dispatch()
             self._file()
             pause = POLL if self._other_runs.is_waiting else self._ready_queue.pause
@@ -209,9 +213,20 @@ class Scheduler:
 
     # -- giving work out -----------------------------------------------------------------------------------------
 
+    def _make_room(self) -> None:
+        """Begin nothing new where the next run of the pipeline asks for it, and end once it waits for nothing here."""
+        if not handover.is_asked:
+            return
+        self._stopping = True
+        wanted = handover.wanted
+        is_needed = self._in_flight.running and (wanted is None or self._in_flight.give_up_all_but(wanted))
+        if not is_needed and any(not state.is_done for state in self._pipeline_state.states.values()):
+            raise KeyboardInterrupt
+
     def _dispatch(self) -> None:
         while not self._stopping:
             self._interrupts.check()
+            self._make_room()
             if self._in_flight.losses.is_trying:
                 self._try_alone()
                 return
@@ -254,9 +269,11 @@ class Scheduler:
             self._file()
         if len(chunk.items) == 1:
             self._current.begin(chunk.work.items[0].key)
+        handover.here = frozenset(short_key(item.key) for item in chunk.work.items)
         try:
             receipt = run_work(chunk.work)
         finally:
+            handover.here = frozenset()
             self._current.end()
         self._finished((chunk, receipt, None))
         if self._write_behind.is_due or self._other_runs.let_go(if_due=True):

@@ -27,7 +27,7 @@ from jpipe.store.format.memory_map import read_exactly, read_small
 from jpipe.store.open_folder import Disk
 from jpipe.system import safe_paths as inside
 
-__all__ = ["WorkClaims"]
+__all__ = ["WorkClaims", "short_key"]
 
 _KEY, _OWNER = 16, 8
 _ROW = _KEY + _OWNER
@@ -60,6 +60,11 @@ class _Table:
     rows: list[bytes] = field(default_factory=list)
     file: int = -1
     size: int = 0
+
+
+def short_key(key: bytes) -> bytes:
+    """What a table has of a key."""
+    return key[:_KEY]
 
 
 class WorkClaims:
@@ -138,6 +143,17 @@ class WorkClaims:
             else:
                 table.rows.append(key[:_KEY] + self._owner)
         return others
+
+    def taken_by_others(self, family: bytes) -> frozenset[bytes]:
+        """The short keys of the items of a family that other living runs have taken."""
+        try:
+            table = self._opened(family)
+        except OSError:
+            return frozenset()
+        if table.lock is not None:
+            table.lock.release()
+            table.lock = None
+        return frozenset(table.taken)
 
     def give_up(self, family: bytes, key: bytes) -> None:
         """An item that this run took has ended without a result that others can find: they may compute it."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from jpipe.decide.call_state import Status
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.schedule.in_flight import InFlight
 from jpipe.store import Store
 from jpipe.store.work_claims import WorkClaims, short_key
+from jpipe.worker.messages import ItemWork
 
 __all__ = ["Handover", "handover", "items_elsewhere"]
 
@@ -49,6 +52,21 @@ class Handover:
         if self.wanted is not None and self.here and self.here.isdisjoint(self.wanted):
             # The main thread is in the user's code, which is interrupted as by Ctrl-C; nothing else is running then.
             os.kill(os.getpid(), signal.SIGINT)
+
+    @contextmanager
+    def during(self, items: Iterable[ItemWork]) -> Iterator[None]:
+        """These items run in the main thread."""
+        self.here = frozenset(short_key(item.key) for item in items)
+        try:
+            yield
+        finally:
+            self.here = frozenset()
+
+    def is_waited_for(self, in_flight: InFlight) -> bool:
+        """Whether something is running that the next run needs, or may need; what it does not need is ended."""
+        if self.wanted is None or not in_flight.running:
+            return in_flight.running > 0
+        return in_flight.give_up_all_but(self.wanted)
 
     def plans(self, store: Store, pipeline_state: PipelineState) -> None:
         """The run of this process is planned."""

@@ -34,7 +34,6 @@ from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, NewRecord, Store
-from jpipe.store.work_claims import short_key
 from jpipe.system.error_record import WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
@@ -215,12 +214,8 @@ class Scheduler:
 
     def _make_room(self) -> None:
         """Begin nothing new where the next run of the pipeline asks for it, and end once it waits for nothing here."""
-        if not handover.is_asked:
-            return
-        self._stopping = True
-        wanted = handover.wanted
-        is_needed = self._in_flight.running and (wanted is None or self._in_flight.give_up_all_but(wanted))
-        if not is_needed and any(not state.is_done for state in self._pipeline_state.states.values()):
+        self._stopping |= handover.is_asked
+        if handover.is_asked and not handover.is_waited_for(self._in_flight) and not self._pipeline_state.is_done:
             raise KeyboardInterrupt
 
     def _dispatch(self) -> None:
@@ -269,11 +264,10 @@ class Scheduler:
             self._file()
         if len(chunk.items) == 1:
             self._current.begin(chunk.work.items[0].key)
-        handover.here = frozenset(short_key(item.key) for item in chunk.work.items)
         try:
-            receipt = run_work(chunk.work)
+            with handover.during(chunk.work.items):
+                receipt = run_work(chunk.work)
         finally:
-            handover.here = frozenset()
             self._current.end()
         self._finished((chunk, receipt, None))
         if self._write_behind.is_due or self._other_runs.let_go(if_due=True):

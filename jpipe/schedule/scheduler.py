@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer
@@ -33,7 +33,7 @@ from jpipe.schedule.ready_queue import ReadyQueue
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
-from jpipe.store import MissingEntry, NewRecord, Store
+from jpipe.store import MissingEntry, Store
 from jpipe.system.error_record import WorkersLost
 from jpipe.worker.crash_marker import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
@@ -111,7 +111,7 @@ class Scheduler:
         self._interrupted = False
         self._interrupts = Interrupts(in_flight.wake)
         self._current = CurrentItem(store.root)
-        self._write_behind = WriteBehind(store)
+        self._write_behind = WriteBehind(store, counts)
         self._other_runs = ConcurrentRuns(store, pipeline_state, emit)
         self._cluster_results = ClusterResults(store, pipeline_state.lookup, emit)
         store.saving.quiet = True
@@ -305,15 +305,14 @@ class Scheduler:
         self._item_results.chunk_ended(chunk, over, failed, worker, sum(item.seconds for item in receipt.items))
         name = chunk.queue.step.name
         if receipt.paths:
-            self._counts.steps[name].unsynced += 1
             self._write_behind.flush(name, receipt.paths)
         if receipt.records:
-            self._file_later(name, receipt.family, [record for _, record in receipt.records])
+            self._write_behind.add(name, receipt.family, [record for _, record in receipt.records])
         self._pipeline_state.work_off()
         self._counts.tell_known()
         for step, family, record in self._pipeline_state.take_unpublished():
-            self._file_later(step, family, [record])
-        self._heard()
+            self._write_behind.add(step, family, [record])
+        self._write_behind.report()
 
     def _again(self, chunk: Chunk, item: ItemReceipt) -> bool:
         """Whether a failed item is tried once more."""
@@ -364,17 +363,7 @@ class Scheduler:
         """File what waits, and let other runs see what this one has taken."""
         self._write_behind.file()
         self._other_runs.let_go()
-        self._heard()
-
-    def _file_later(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
-        self._counts.steps[name].unsynced += 1
-        self._write_behind.add(name, family, records)
-
-    def _heard(self, *, wait: bool = False) -> None:
-        """Report the steps all of whose results are on the disk."""
-        for name in self._write_behind.finished(wait=wait):
-            self._counts.steps[name].unsynced -= 1
-        self._counts.report(final=False)
+        self._write_behind.report()
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -400,7 +389,7 @@ class Scheduler:
         self._in_flight.close()
         self._file()
         self._other_runs.close()
-        self._heard(wait=True)
+        self._write_behind.report(wait=True)
         self._write_behind.close()
         self._in_flight.remove_folder()
         self._cluster_results.tell()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from jpipe.schedule.flush_to_disk import Syncer
+from jpipe.schedule.step_counts import RunCounts
 from jpipe.store import NewRecord, Store
 
 __all__ = ["WriteBehind"]
@@ -22,10 +23,13 @@ class WriteBehind:
     ----------
     store
         Where they go.
+    counts
+        Counts what of each step is on its way, and reports a step when nothing is.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, counts: RunCounts) -> None:
         self._store = store
+        self._counts = counts
         self._syncer = Syncer(store)
         self._records: dict[bytes, list[NewRecord]] = {}
         self._names: list[str] = []
@@ -33,7 +37,8 @@ class WriteBehind:
         self._since = 0.0
 
     def add(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
-        """Results of step `name` that are not filed yet; `finished` gives the name once when they are safe."""
+        """Results of step `name` that are not filed yet."""
+        self._counts.steps[name].unsynced += 1
         if not self._count:
             self._since = time.monotonic()
         self._records.setdefault(family, []).extend(records)
@@ -41,7 +46,8 @@ class WriteBehind:
         self._count += len(records)
 
     def flush(self, name: str, paths: Sequence[str]) -> None:
-        """Have files that a worker wrote flushed; `finished` gives the name once when they are safe."""
+        """Have files that a worker wrote flushed."""
+        self._counts.steps[name].unsynced += 1
         self._syncer.add((name,), tuple(paths))
 
     @property
@@ -60,9 +66,11 @@ class WriteBehind:
             paths += self._store.publish(family, entries).paths
         self._syncer.add(tuple(names), tuple(paths))
 
-    def finished(self, *, wait: bool = False) -> Iterator[str]:
-        """The names whose results are safe by now; all of them, where `wait`."""
-        return self._syncer.finished(wait=wait)
+    def report(self, *, wait: bool = False) -> None:
+        """Report the steps all of whose results are on the disk by now; all results, where `wait`."""
+        for name in self._syncer.finished(wait=wait):
+            self._counts.steps[name].unsynced -= 1
+        self._counts.report(final=False)
 
     def close(self) -> None:
         """End; everything has to be filed before."""

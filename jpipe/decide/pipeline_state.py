@@ -99,11 +99,6 @@ class PipelineState:
         self._elements = ElementIndex()
         self._agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the result of every call is known."""
-        return all(state.is_done for state in self.states.values())
-
     def begin(self) -> None:
         """Decide everything that can be decided before anything runs."""
         with observing(stays=False):

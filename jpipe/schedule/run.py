@@ -188,7 +188,7 @@ def _attempt(
     pipeline_state.begin()
     handover.plans(session.store, pipeline_state)
     tell_deadly(pipeline_state, known.deadly, emit)
-    if request.frozen and not pipeline_state.is_done:
+    if request.frozen and any(not state.is_done for state in pipeline_state.states.values()):
         refusal = _out_of_date(session, pipeline_state)
         counts.settle(interrupted=False, failed=True)
         emit(counts.run_ended(Outcome.BLOCKED, time.perf_counter() - begun, known.item_results))

@@ -215,9 +215,9 @@ class Scheduler:
     def _make_room(self) -> None:
         """Begin nothing new where the next run of the pipeline asks for it, and end once it waits for nothing here."""
         self._stopping |= handover.is_asked
-        if handover.is_asked and not handover.is_waited_for(self._in_flight):
-            if any(not state.is_done for state in self._pipeline_state.states.values()):
-                raise KeyboardInterrupt
+        is_over = handover.is_asked and not handover.is_waited_for(self._in_flight)
+        if is_over and any(not state.is_done for state in self._pipeline_state.states.values()):
+            raise KeyboardInterrupt
 
     def _dispatch(self) -> None:
         while not self._stopping:

@@ -98,7 +98,7 @@ def test_before_the_first_run_every_command_says_so(study: Project) -> None:
     ]  # fmt: skip
     assert answers[2][0] != 0 and "there is no cache" in answers[2][2] and "jpipe run" in answers[2][2]
     for _, _, err in answers[:2]:
-        assert "there is no run yet" in err and "jpipe run makes one" in err
+        assert "there is no run yet" in err and "jpipe run  makes one" in err
     assert answers[3][1] == "nothing was accepted\n"
 
 

@@ -192,7 +192,7 @@ def test_check_finds_every_use_of_a_result_as_a_value(study: Project) -> None:
 
 def test_the_cache_commands(study: Project) -> None:
     none = study.command("cache", "list")
-    assert none.exit_code == ExitCode.USAGE and "the first jpipe run makes it" in none.stderr
+    assert none.exit_code == ExitCode.USAGE and "the first run of a pipeline makes it" in none.stderr
     study.run()
     assert study.command("cache", "dir").stdout.strip() == str(study.cache)
     document = json.loads(study.command("cache", "list", "--json").stdout)

@@ -102,7 +102,9 @@ def _undo(call: Invocation, session: PipelineSession) -> int:
     taken = take_back(session.store, step, session.fingerprint(steps[0]).digest) if steps else []
     taken = taken or take_back(session.store, step)
     if not taken:
-        raise NothingSelectedError(f"nothing was accepted of {step}", hint="jpipe accept --list shows what was")
+        raise NothingSelectedError(
+            f"nothing was accepted of {step}", hint=f"{call.commands.text('accept', '--list')}  shows what was"
+        )
     call.err.write(line(good("✓ "), f"what was accepted of {step} {ago(time.time() - taken[-1].when)} counts no more"))
     return ExitCode.OK
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jpipe.cli import flags
-from jpipe.cli.cache_contents import by_step, families_of, open_cache
+from jpipe.cli.cache_contents import by_step, families_of, on_cache, open_cache
 from jpipe.cli.cache_remote import pull, push, sync
-from jpipe.cli.invocation import Invocation, invocation
+from jpipe.cli.invocation import Invocation
 from jpipe.errors import CacheError, ExitCode, UsageError
 from jpipe.model.step_options import parse_bytes
 from jpipe.render.humanize import ago, counted, foreign_text, size
@@ -39,7 +39,7 @@ def command(context: click.Context, /, as_json: bool, **options: Any) -> int:
 
     The cache is the folder cache/ of the project, unless --cache-dir, JPIPE_CACHE_DIR or pyproject.toml say otherwise.
     """
-    context.obj = invocation((), options)
+    context.obj = options
     if context.invoked_subcommand is None:
         return int(context.invoke(list_, as_json=as_json))
     if as_json:  # before the command's name, as well as behind it
@@ -53,7 +53,7 @@ for _command in (push, pull, sync):
 
 @command.command("dir")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def dir_(call: Invocation, as_json: bool) -> int:
     """Print the folder of the cache."""
     folder = os.path.abspath(call.cache_dir)
@@ -63,7 +63,7 @@ def dir_(call: Invocation, as_json: bool) -> int:
 
 @command.command("size")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def size_(call: Invocation, as_json: bool) -> int:
     """Print how large the cache is."""
     measured = open_cache(call).size()
@@ -76,7 +76,7 @@ def size_(call: Invocation, as_json: bool) -> int:
 
 @command.command("list")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def list_(call: Invocation, as_json: bool = False) -> int:
     """List the steps with their results, and what the cache holds in all."""
     store = open_cache(call)
@@ -106,7 +106,7 @@ def list_(call: Invocation, as_json: bool = False) -> int:
 @command.command("prune")
 @click.option("--size", "limit", metavar="SIZE", help="How large the cache may be: 500M, 10G.")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def prune(call: Invocation, limit: str | None, as_json: bool) -> int:
     """Remove what was used least recently, until the cache has the size it may have.
 
@@ -127,7 +127,7 @@ def prune(call: Invocation, limit: str | None, as_json: bool) -> int:
 @command.command("verify")
 @click.option("--repair", is_flag=True, help="Drop what is damaged, so that it is computed again.")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def verify(call: Invocation, repair: bool, as_json: bool) -> int:
     """Check every byte of the cache; exit 1 when something is damaged."""
     store = open_cache(call)
@@ -146,7 +146,7 @@ def verify(call: Invocation, repair: bool, as_json: bool) -> int:
 @click.argument("steps", nargs=-1, metavar="[STEP]...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def clear(call: Invocation, steps: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """Remove all results of STEPs, or of all."""
     store = open_cache(call)

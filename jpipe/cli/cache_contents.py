@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jpipe.cli.invocation import Invocation
+import click
+
+from jpipe.cli import flags
+from jpipe.cli.invocation import Invocation, invocation
 from jpipe.errors import CacheMiss, UsageError
 
 if TYPE_CHECKING:
     from jpipe.store import Store
 
-__all__ = ["by_step", "families_of", "open_cache"]
+__all__ = ["by_step", "families_of", "on_cache", "open_cache"]
+
+
+def on_cache(function: Callable[..., int]) -> Callable[..., int]:
+    """Hand a command of ``jpipe cache`` what it is about: the options that say so may also stand behind its name."""
+
+    @flags.settings("cache_dir")
+    @click.pass_context
+    @functools.wraps(function)
+    def called(context: click.Context, /, *arguments: Any, **options: Any) -> int:
+        before = context.obj or {}
+        own = flags.flags_of(options)
+        meant = {name: before.get(name) if value is None else value for name, value in own.items()}
+        others = {name: value for name, value in options.items() if name not in own}
+        return function(invocation((), meant), *arguments, **others)
+
+    return called
 
 
 def open_cache(call: Invocation) -> Store:
     """The cache, which has to be there."""
     folder = call.cache_dir
     if not Path(folder).exists():
-        raise CacheMiss(f"there is no cache {os.path.relpath(folder)} yet", hint="the first jpipe run makes it")
+        raise CacheMiss(f"there is no cache {os.path.relpath(folder)} yet", hint="the first run of a pipeline makes it")
     return call.open_cache()
 
 

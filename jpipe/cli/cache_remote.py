@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from jpipe.cli import flags
-from jpipe.cli.cache_contents import families_of
+from jpipe.cli.cache_contents import families_of, on_cache
 from jpipe.cli.invocation import Invocation
 from jpipe.cli.targets import place_of
 from jpipe.errors import ExitCode, RemoteCacheError, UsageError
@@ -35,7 +35,7 @@ class _Moved(NamedTuple):
 @click.command("push")
 @click.argument("steps", nargs=-1, metavar="[STEP]...")
 @flags.JSON
-@click.pass_obj
+@on_cache
 def push(call: Invocation, steps: tuple[str, ...], as_json: bool) -> int:
     """Write results to the remote cache: those of STEPs, or all that it does not have."""
     store, remote = _opened(call)
@@ -47,7 +47,7 @@ def push(call: Invocation, steps: tuple[str, ...], as_json: bool) -> int:
 @click.argument("words", nargs=-1, metavar="[FILE][:PIPELINE] [STEP]...")
 @_ALL
 @flags.JSON
-@click.pass_obj
+@on_cache
 def pull(call: Invocation, words: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Take results from the remote cache: those that the pipeline, or STEPs of it, have with today's code.
 
@@ -64,7 +64,7 @@ def pull(call: Invocation, words: tuple[str, ...], everything: bool, as_json: bo
 @_ALL
 @_REPAIR
 @flags.JSON
-@click.pass_obj
+@on_cache
 def sync(call: Invocation, words: tuple[str, ...], everything: bool, repair: bool, as_json: bool) -> int:
     """Pull, then push."""
     store, remote = _opened(call)

@@ -9,7 +9,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.runs_meant import journals_of
+from jpipe.cli.runs_meant import journals_of, list_hint, run_meant
 from jpipe.errors import ExitCode, NothingSelectedError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,17 +59,14 @@ def command(
 
 def _pair(call: Invocation, folder: str, rows: list[RunRow], compared: tuple[str, str] | None) -> tuple[RunRow, RunRow]:
     from jpipe.decide.run_results import runs_that_differ
-    from jpipe.history.journal_reader import find_run
 
     if compared:
-        return find_run(rows, compared[0]), find_run(rows, compared[1])
+        return run_meant(call, rows, compared[0]), run_meant(call, rows, compared[1])
     last = [row for row in rows if row.pipeline == rows[-1].pipeline]
     pair = runs_that_differ(folder, last, call.steps)
     if pair is None:
         what = f" of {', '.join(call.steps)}" if call.steps else ""
-        raise NothingSelectedError(
-            f"no two runs that are kept gave different results{what}", hint="jpipe history lists the runs"
-        )
+        raise NothingSelectedError(f"no two runs that are kept gave different results{what}", hint=list_hint(call))
     return pair
 
 

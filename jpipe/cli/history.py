@@ -9,7 +9,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
-from jpipe.cli.runs_meant import journals_of
+from jpipe.cli.runs_meant import journals_of, run_meant
 from jpipe.errors import ExitCode
 
 __all__ = ["command"]
@@ -31,12 +31,11 @@ def command(
     folder, rows = journals_of(call)
     if compared:
         from jpipe.decide.run_comparison import compare
-        from jpipe.history.journal_reader import find_run
         from jpipe.history.last_run import History
         from jpipe.render.history_text import comparison_lines
 
         history = History(call.open_cache())
-        found = compare(folder, rows, find_run(rows, compared[0]), find_run(rows, compared[1]), history)
+        found = compare(folder, rows, run_meant(call, rows, compared[0]), run_meant(call, rows, compared[1]), history)
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=2))
         else:

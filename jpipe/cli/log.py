@@ -10,10 +10,11 @@ import click
 from jpipe.cli import flags
 from jpipe.cli.invocation import invocation
 from jpipe.cli.run import items_of
-from jpipe.cli.runs_meant import journals_of
+from jpipe.cli.runs_meant import journals_of, list_hint, parameters_of, run_meant
 from jpipe.errors import ExitCode, NothingSelectedError, UsageError
 
 if TYPE_CHECKING:
+    from jpipe.cli.invocation import Invocation
     from jpipe.history.journal_reader import ItemLog, RunRow
 
 __all__ = ["command"]
@@ -37,7 +38,7 @@ def command(
     if len(call.steps) > 1 or (items and not call.steps):
         raise UsageError("name the one step whose items are meant", hint="jpipe log STEP --item 7")
     folder, rows = journals_of(call)
-    row, found = _chosen(folder, rows, call.steps[0] if call.steps else None, items_of(items), run)
+    row, found = _chosen(call, folder, rows, items_of(items), run)
     if warnings:
         found = [one for one in found if one.warned or one.attempts > 1]
     if as_json:
@@ -45,24 +46,26 @@ def command(
         return ExitCode.OK
     from jpipe.render.journal_text import log_lines
 
-    call.out.write(*log_lines(row, found, call.commands, whole=bool(call.steps), tb=call.settings.tb))
+    commands = call.commands._replace(parameters=parameters_of(folder, row))
+    call.out.write(*log_lines(row, found, commands, whole=bool(call.steps), tb=call.settings.tb))
     return ExitCode.OK
 
 
 def _chosen(
-    folder: str, rows: list[RunRow], step: str | None, items: tuple[int, ...], run: str | None
+    call: Invocation, folder: str, rows: list[RunRow], items: tuple[int, ...], run: str | None
 ) -> tuple[RunRow, list[ItemLog]]:
-    from jpipe.history.journal_reader import find_run, last_log_of, log_of
+    from jpipe.history.journal_reader import last_log_of, log_of
 
+    step = call.steps[0] if call.steps else None
     if run is not None or step is None:
-        row = find_run(rows, run) if run is not None else _last_with_work(rows)
+        row = run_meant(call, rows, run) if run is not None else _last_with_work(rows)
         log = log_of(folder, row.run)
         found = log.of_step(step) if step else [one for one in log.items if one.output or one.failure]
     else:
         last = last_log_of(folder, rows, step, items[0] if len(items) == 1 else None)
         if last is None:
             what = f"item {items[0]} of {step}" if len(items) == 1 else step
-            raise NothingSelectedError(f"no run that is kept ran {what}", hint="jpipe history lists the runs")
+            raise NothingSelectedError(f"no run that is kept ran {what}", hint=list_hint(call))
         row, found = last
     if items:
         found = [one for one in found if one.item in items]

@@ -9,7 +9,7 @@ import click
 
 from jpipe.cli import flags
 from jpipe.cli.invocation import Invocation, invocation
-from jpipe.cli.runs_meant import journals_of
+from jpipe.cli.runs_meant import journals_of, run_meant
 from jpipe.errors import ExitCode
 from jpipe.render.humanize import size
 from jpipe.render.styled_text import line, name
@@ -34,9 +34,9 @@ def command(words: tuple[str, ...], run: str, output: str | None, trace: str | N
     """
     call = invocation(words, flags.flags_of(options))
     folder, rows = journals_of(call)
-    from jpipe.history.journal_reader import find_run
-
-    write_reports(call, folder, rows, find_run(rows, run), output or ("" if trace else "report.html"), trace or "")
+    write_reports(
+        call, folder, rows, run_meant(call, rows, run), output or ("" if trace else "report.html"), trace or ""
+    )
     return ExitCode.OK
 
 

@@ -114,11 +114,12 @@ def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None
     if not (options["report"] or options["trace"]):
         return
     from jpipe.cli.report import write_reports
-    from jpipe.cli.runs_meant import journals_of
-    from jpipe.history.journal_reader import find_run
+    from jpipe.cli.runs_meant import journals_of, run_meant
 
     folder, rows = journals_of(call)
-    write_reports(call, folder, rows, find_run(rows, name or "-1"), options["report"] or "", options["trace"] or "")
+    write_reports(
+        call, folder, rows, run_meant(call, rows, name or "-1"), options["report"] or "", options["trace"] or ""
+    )
 
 
 def _make_workers_ready(call: Invocation) -> None:

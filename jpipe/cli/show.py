@@ -12,7 +12,7 @@ from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.run import items_of
-from jpipe.cli.runs_meant import journals_of
+from jpipe.cli.runs_meant import journals_of, list_hint, run_meant
 from jpipe.errors import CacheMiss, ExitCode, NothingSelectedError, UsageError, nearest
 from jpipe.render.humanize import counted, foreign_text, size
 from jpipe.render.styled_text import dim, line, name
@@ -76,7 +76,10 @@ def _whole(call: Invocation) -> dict[str, Any]:
     """What the pipeline returns."""
     from jpipe import api
 
-    return {call.pipeline.name: api.stored_value(call.pipeline, call.parameters, call.settings.cache_dir)}
+    try:
+        return {call.pipeline.name: api.stored_value(call.pipeline, call.parameters, call.settings.cache_dir)}
+    except CacheMiss as error:
+        raise CacheMiss(error.message, hint=f"run it first: {call.commands.text('run')}") from None
 
 
 def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str, Any]]:
@@ -100,8 +103,7 @@ def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str
             hint = foreign_text(store.foreign()[1])
         raise CacheMiss(f"the cache has no result of a step {step!r}", hint=hint)
     if run is not None or call.parameters:
-        hint = "jpipe history lists the runs that are kept"
-        raise NothingSelectedError(f"no such run has results of {step}", hint=hint)
+        raise NothingSelectedError(f"no such run has results of {step}", hint=list_hint(call))
     from jpipe.decide.stored_results import results_of
 
     return {number: (f"{step}[{number}]", value) for number, value in enumerate(results_of(store, step))}
@@ -110,13 +112,12 @@ def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str
 def _of_run(call: Invocation, store: Store, step: str, run: str | None) -> dict[int, tuple[str, Any]] | None:
     """What the chosen run gave; None where its journal, or that of every run, tells nothing of the step."""
     from jpipe.decide.run_results import log_with_results, results_in_run
-    from jpipe.history.journal_reader import find_run
 
     try:
         folder, rows = journals_of(call)
     except NothingSelectedError:
         return None
-    for row in [find_run(rows, run)] if run is not None else reversed(_with_parameters(call, rows)):
+    for row in [run_meant(call, rows, run)] if run is not None else reversed(_with_parameters(call, rows)):
         log = log_with_results(folder, rows, row)
         if step in log.filed:
             items = [item for item in results_in_run(store, log, step) if item.content]

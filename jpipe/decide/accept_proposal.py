@@ -77,7 +77,7 @@ def propose(session: PipelineSession, step: str) -> Proposal:
         older = [family for family in _families(session, states[0]) if family != fingerprint.digest][:1]
     if not older:
         raise NothingSelectedError(
-            f"{step} has no results of older code with the same arguments", hint=f"jpipe run {step} computes them"
+            f"{step} has no results of older code with the same arguments", hint="run the step: that computes them"
         )
     reasons = _reasons(session, states[0], older[0])
     changed = tuple(str(reason) for reason in reasons)

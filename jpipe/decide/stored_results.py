@@ -91,7 +91,7 @@ def _of_run(store: Store, name: str, run: str | int | None, parameters: Mapping[
             if any(item.where is None for item in items):
                 raise CacheMiss(f"a result of {name} is not in the cache any more", hint="run the pipeline again")
             return store.load_many(item.where for item in items if item.where is not None)
-    raise CacheMiss(f"no run that is kept has results of {name}", hint="jpipe history lists the runs")
+    raise CacheMiss(f"no run that is kept has results of {name}", hint="jpipe history  lists the runs")
 
 
 def _is_labelled(label: str, parameters: Mapping[str, Any]) -> bool:

@@ -162,15 +162,16 @@ def runs(folder: str) -> list[RunRow]:
     return [RunRow(number=number, **row) for number, row in enumerate(rows, 1)]
 
 
-def find_run(rows: Sequence[RunRow], text: str) -> RunRow:
+def find_run(rows: Sequence[RunRow], text: str, hint: str = "jpipe history  lists the runs") -> RunRow:
     """The run that somebody means by ``12``, ``#12``, ``-1`` (the last) or the beginning of its name.
+
+    `hint` says how to find it out.
 
     Raises
     ------
     NothingSelectedError
         When there is none, or several begin so.
     """
-    hint = "jpipe history lists the runs"
     with contextlib.suppress(ValueError):
         number = int(text.removeprefix("#"))
         if number < 0 and -number <= len(rows):

@@ -190,7 +190,7 @@ def _key(key: KeyParts) -> list[Line]:
 
 
 def _now(plan: StepPlan) -> list[Line]:
-    kept = f"{counted(plan.accepted, 'old result')} accepted despite an edit (jpipe accept --list)"
+    kept = f"{counted(plan.accepted, 'old result')} accepted despite an edit"
     accepted = [line(warn(kept))] if plan.accepted else []
     if not (plan.stale or plan.pending):
         return [line("up to date"), *accepted]

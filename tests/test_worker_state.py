@@ -294,3 +294,46 @@ def test_what_the_standard_library_takes_from_the_environment_counts(project: Pr
         env = {"XDG_CONFIG_HOME": str(project.root / "keys"), **changed}
         assert project.run("-j2", env=env).counts == (ran, 5 - ran)
         assert project.python("show.py", env=env).stdout == "True\n"
+
+
+def test_settings_of_packages_count_where_they_are_used_and_reach_threads(project: Project) -> None:
+    """What a body sets of them is in the key, and in every thread that computes."""
+    project.write("""
+        import decimal
+        import numpy as np
+        from jpipe import map, pipeline, step
+
+        @step
+        def third(i): return str(decimal.Decimal(i) / 3)
+
+        @step
+        def divided(i):
+            try:
+                return str(np.array([float(i)]) / 0)
+            except FloatingPointError:
+                return "raised"
+
+        @step
+        def plain(i): return i
+
+        @step
+        def seen(xs): return xs
+
+        @pipeline
+        def main(digits: int = 28, divide: str = "ignore"):
+            decimal.getcontext().prec = digits
+            np.seterr(divide=divide)
+            return seen([third(1), divided(1), plain(1)])
+    """)
+    ran = []
+    for digits, divide, how in (
+        (5, "ignore", ["-j1"]),
+        (3, "ignore", ["-j2", "--backend", "threading"]),
+        (3, "raise", ["-j2"]),
+        (5, "ignore", ["-j1"]),
+    ):
+        done = project.run(*how, "--set", f"digits={digits}", "--set", f"divide={divide}")
+        ran.append({name: count for name, count in done.ran.items() if name != "seen"})
+        shown = project.command("show", "seen").stdout
+        assert f"'0.{'3' * digits}'" in shown and ("raised" in shown) == (divide == "raise"), (how, shown)
+    assert ran == [{"third": 1, "divided": 1, "plain": 1}, {"third": 1}, {"divided": 1}, {}]

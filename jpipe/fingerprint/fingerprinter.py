@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jpipe.fingerprint.declared import declared_edges
@@ -17,12 +19,14 @@ from jpipe.fingerprint.nodes.fill import complete
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.nodes.pruned import pruned_digest
-from jpipe.fingerprint.packages import Packages, Policy, policy
+from jpipe.fingerprint.packages import STANDARD, Packages, Policy, policy
 from jpipe.fingerprint.parts import BlindSpot, Fingerprint, PartKind
 from jpipe.fingerprint.randomness import reaches_randomness
 from jpipe.fingerprint.source.parse_cache import ParseCache
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.system import main_module
+from jpipe.system.ownership import STANDARD_MODULES, is_kind, top_level
+from jpipe.system.package_settings import changed_settings
 
 GONE = combine("gone")
 """Digest of code that a value refers to but that cannot be found any more."""
@@ -80,6 +84,7 @@ class Fingerprinter:
         more = [e for k, d in enumerate(depends) for e in self._declared(graph, d, f"depends{k}")]
         more += [(f"environ {name}", graph.environment(name)) for name in sorted(set(env))]
         more += _declared_packages(graph)
+        more += _settings(graph, root, self._changed_settings)
         if sys.flags.optimize:
             more.append(("python -O", _flag_node(graph, "python -O", str(sys.flags.optimize))))
         if more:
@@ -134,6 +139,10 @@ class Fingerprinter:
         """Keep what parsing told for the next process."""
         self._files.save()
 
+    @functools.cached_property
+    def _changed_settings(self) -> dict[str, tuple[str, str]]:
+        return changed_settings()
+
     def _graph(self, allowed: Policy) -> tuple[Graph, Merkle]:
         found = self._graphs.get(allowed)
         if found is None:
@@ -168,6 +177,37 @@ def _version_node(graph: Graph, function: Any, version: str | int) -> int:
     graph.nodes[-1].put(combine("version", str(version)), [("of", identity)])
     graph.nodes[-1].origin = Origin(PartKind.VERSION, "version", text=str(version))
     return len(graph.nodes) - 1
+
+
+def _settings(graph: Graph, root: int, changed: Mapping[str, tuple[str, str]]) -> list[Edge]:
+    """Edges to settings of packages that the code reaches, where they are not as the package has them by itself."""
+    if not changed:
+        return []
+    complete(graph)
+    used = _packages_below(graph, root)
+    return [
+        (name, _flag_node(graph, name, told))
+        for name, (module, told) in changed.items()
+        if module in used or (module not in STANDARD_MODULES and used - STANDARD_MODULES)
+    ]
+
+
+def _packages_below(graph: Graph, root: int) -> set[str]:
+    """The modules of the standard library, and the packages, whose objects the code reaches by name."""
+    seen, stack, found = {root}, [root], set()
+    while stack:
+        number = stack.pop()
+        origin, thing = graph.nodes[number].origin, graph.objects.get(number)
+        if origin is not None and origin.kind is PartKind.PACKAGE and origin.name != STANDARD:
+            found.add(origin.name)
+        name = getattr(thing, "__name__" if is_kind(thing, ModuleType) else "__module__", None)
+        if isinstance(name, str) and top_level(name) in STANDARD_MODULES:
+            found.add(top_level(name))
+        for _, target in graph.nodes[number].edges:
+            if target not in seen:
+                seen.add(target)
+                stack.append(target)
+    return found
 
 
 def _flag_node(graph: Graph, name: str, value: str) -> int:

@@ -14,6 +14,7 @@ import os
 import pickle
 import platform
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from jpipe.digest import digest
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.system import main_module
-from jpipe.worker.package_settings import apply_settings, settings_here
+from jpipe.system.package_settings import apply_settings, settings_here
 
 __all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "variables_now"]
 
@@ -41,8 +42,8 @@ class Surroundings(NamedTuple):
     ----------
     token
         Tells these from others.
-    pid, host
-        The main process.
+    pid, thread, host
+        The main process, and its thread.
     process
         Pickled: the environment, the folder, warning filters and what belongs to the interpreter.
     variables
@@ -51,6 +52,7 @@ class Surroundings(NamedTuple):
 
     token: bytes
     pid: int
+    thread: int
     host: str
     process: bytes
     variables: bytes
@@ -113,9 +115,11 @@ def pack(variables: Iterable[Variable], reached: Iterable[str]) -> Surroundings:
     )
     values = _Values(sent, compared, settings_here())
     packed = pickle.dumps(process, 5), pickle.dumps(values, 5)
-    return Surroundings(os.urandom(8), os.getpid(), platform.node(), *packed)
+    return Surroundings(os.urandom(8), os.getpid(), threading.get_ident(), platform.node(), *packed)
 
 
+_thread = threading.local()
+"""The token of what a thread of the main process took over last."""
 _adopted: tuple[bytes, bytes] = b"", b""
 """The tokens of what this worker took over last: before modules were imported, and after."""
 
@@ -134,6 +138,8 @@ def adopt(given: Surroundings | None, *, imported: bool) -> None:
         When that is impossible.
     """
     global _adopted
+    if given is not None and given.pid == os.getpid() and imported:
+        _take_settings_of_thread(given)
     if given is None or given.pid == os.getpid() or _adopted[imported] == given.token:
         return
     if imported:
@@ -151,6 +157,13 @@ def difference(given: Surroundings | None, *, imported: bool) -> str | None:
     except Refused as refused:
         return str(refused)
     return None
+
+
+def _take_settings_of_thread(given: Surroundings) -> None:
+    """Take over, in another thread of the main process, what each thread has of its own."""
+    if threading.get_ident() != given.thread and getattr(_thread, "token", None) != given.token:
+        apply_settings(pickle.loads(given.variables).settings, of_thread=True)
+        _thread.token = given.token
 
 
 def _take_process(wanted: _Process, *, is_own: bool) -> None:

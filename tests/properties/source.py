@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from tests.properties.kinds import HEAD, KINDS
+
 __all__ = ["Source"]
 
 _SHAPES = ("map", "chain", "zip", "list", "plain", "model", "parts", "table", "nested", "drawn", "dict")
@@ -74,6 +76,7 @@ class Source:
         self.shapes = [draw.choice(_SHAPES) for _ in range(5)]
         self.file, self.length, self.scale, self.listed = (draw.randint(0, 4) for _ in range(4))
         self.rate, self.method = draw.randint(1, 3), draw.choice("+-*")
+        self.kinds = {name: draw.randint(0, 4) for name in draw.sample(sorted(KINDS), 4)}
         self.bad: int | None = None
         self.moved = False
         self.comment = 0
@@ -92,6 +95,7 @@ class Source:
             lambda: setattr(self, "bad", draw.choice((None, 0, 1, 3))),
             lambda: setattr(self, "moved", not self.moved),
             lambda: None,
+            *[lambda: self.kinds.__setitem__(draw.choice(sorted(self.kinds)), draw.randint(0, 4))] * len(self.kinds),
         )
         draw.choice(edits)()
         self.comment += 1
@@ -102,15 +106,28 @@ class Source:
         constants = "".join(f"C{i} = {value}\n" for i, value in enumerate(self.constants))
         constants += f"RATE = {self.rate}\nSCALES = {{'a': {self.scale}, 'b': [1, 2]}}\n\n"
         calls = "".join(f"    {_call(i, shape)}\n" for i, shape in enumerate(self.shapes))
+        kinds = [(KINDS[name], v) for name, v in self.kinds.items()]
+        bodies = [line for kind, v in kinds for line in kind.call.format(v=v).splitlines()]
+        # A body may not use a global before it says so.
+        bodies.sort(key=lambda line: not line.startswith("global "))
+        calls += "".join(f"    {line}\n" for line in bodies)
+        pieces = "".join(kind.code.format(v=v) + "\n" for kind, v in kinds)
+        more = {name.format(v=v): text.format(v=v) for kind, v in kinds for name, text in kind.files.items()}
         main = f"@pipeline\ndef main():\n    xs = numbers({self.length})\n    out = []\n{calls}    return out\n"
         lists = {f"data/{i}.txt": "" for i in range(self.listed)}
         model = "class Model:\n    def __init__(self, weight):\n        self.weight = weight\n\n"
         model += f"    def predict(self, x):\n        return self.weight {self.method} x\n"
-        away = {"pipeline.py": _HEAD + constants + self._steps() + _FIXED + main, "helpers.py": helpers}
+        away = {"pipeline.py": _HEAD + HEAD + constants + self._steps() + _FIXED + pieces + main, "helpers.py": helpers}
         if self.moved:
             away["helpers.py"] = "from deeper import *\n"
             away["deeper.py"] = "# moved here\n" + helpers
-        return {**away, "models.py": model, "n.txt": str(self.file), "data/.keep": "", **lists}
+        model += "\nclass Box(dict):\n    pass\n"
+        return {**away, "models.py": model, "n.txt": str(self.file), "data/.keep": "", **lists, **more}
+
+    @property
+    def leaves_files(self) -> bool:
+        """Whether steps write files, which hold what the last version wrote."""
+        return not {"handed on", "handed on as text"}.isdisjoint(self.kinds)
 
     def _steps(self) -> str:
         check = "" if self.bad is None else f"    if x == {self.bad}: raise ValueError(x)\n"

@@ -49,6 +49,9 @@ PIPELINE = """
         if what == "alarm" and i == 0: signal.setitimer(signal.ITIMER_REAL, 1000)
         if what == "handler": signal.signal(signal.SIGTERM, lambda *_: None)
         if what == "descriptor": os.close(os.open(os.devnull, os.O_RDONLY))
+        if what == "signals":
+            if (child := os.fork()) == 0: sys.exit(signal.getsignal(signal.SIGTERM) != signal.SIG_DFL)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if what == "fork":
             if (child := os.fork()) == 0: sys.exit(3)
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -77,7 +80,7 @@ PIPELINE = """
         return what, found, os.getcwd() == HERE
 
     HERE = os.getcwd()
-    WHAT = ["pool", "executor", "process",  # before a handler of SIGTERM, by which a pool ends its processes
+    WHAT = ["signals", "pool", "executor", "process",  # before a handler of SIGTERM, by which a pool ends its processes
             "buffer", "writelines", "reconfigure", "wrapped", "wrapped and closed", "wrong type", "closed", "detached",
             "replaced", "none", "attributes", "chdir", "alarm", "handler", "descriptor", "fork", "fork returns",
             "fork raises", "much", "thread"]
@@ -94,7 +97,7 @@ def test_what_a_step_leaves_changed_does_not_harm_the_run(project: Project) -> N
             "pipeline.py": PIPELINE,
             "show.py": """
             import sys, pipeline
-            special = {"wrong type": "TypeError", "fork": 3, "fork returns": 0, "fork raises": 1,
+            special = {"signals": 0, "wrong type": "TypeError", "fork": 3, "fork returns": 0, "fork raises": 1,
                        "attributes": ["<stdout>", "w", "utf-8", False, False]}
             for what, found, here in pipeline.main.run():
                 if found not in (special.get(what, 0), special.get(what, 1)) or not here:

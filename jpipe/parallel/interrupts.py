@@ -21,6 +21,8 @@ _users_code = False
 """Whether this process's main thread is inside a user's function now."""
 _came = False
 """Whether a signal came since a run began in this process."""
+_entered: list[Interrupts] = []
+"""Those that take signals at the moment."""
 
 
 class Interrupts:
@@ -54,9 +56,19 @@ class Interrupts:
                 # None: a handler that was not set by Python, which could not be put back.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._take)
+        _entered.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        _entered.remove(self)
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Have the signals do what they did before; in a process that a step forks off, too.
+
+        Otherwise one that comes just before it waits, as a worker of a pool does for its next task, would be noted,
+        and it would wait for ever.
+        """
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
@@ -82,6 +94,15 @@ class Interrupts:
         handler = self._before.get(number, signal.SIG_DFL)
         signal.signal(number, handler)
         os.kill(os.getpid(), number)
+
+
+def _put_back_in_child() -> None:
+    for one in reversed(_entered):
+        one.put_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_put_back_in_child)
 
 
 def came() -> bool:

@@ -73,13 +73,13 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
 def _frozen(call: Invocation, *, as_json: bool) -> int:
     """Whether a run would have nothing to do; else what, and why."""
     plan = plan_for(call)
-    if not as_json and not plan.up_to_date:
+    if not as_json and not plan.is_settled:
         from jpipe.render.plan_text import why_lines
 
         call.out.write(*why_lines(plan, workers_of(call.settings.jobs or -1), call.commands))
     elif not as_json:
         call.out.write(line(good("✓ "), name(plan.pipeline), " is up to date"))
-    return ExitCode.OK if plan.up_to_date else ExitCode.OUT_OF_DATE
+    return ExitCode.OK if plan.is_settled else ExitCode.OUT_OF_DATE
 
 
 def _mistakes(call: Invocation) -> list[Finding]:

@@ -46,7 +46,7 @@ def command(words: tuple[str, ...], given: Given, check: bool, quiet: bool, as_j
         why = None if plan.up_to_date else call.commands.text("plan", "--why")
         facts = [_last_run(call.cache_dir, plan.pipeline), f"{why}  for reasons" if why else ""]
         call.out.write(status_line(plan), *(line(dim(fact)) for fact in facts if fact))
-    return ExitCode.OUT_OF_DATE if check and not plan.up_to_date else ExitCode.OK
+    return ExitCode.OUT_OF_DATE if check and not plan.is_settled else ExitCode.OK
 
 
 def _last_run(cache: Path, pipeline: str) -> str:

@@ -16,7 +16,7 @@ from jpipe.define.layout import Call, Output, contains_output, needs_of
 from jpipe.digest.unstable import REMEDY, unstable_part
 from jpipe.fingerprint import Change, Part
 from jpipe.fingerprint.named_changes import code_changes, parts_that_ran
-from jpipe.history.last_run import EarlierCall, History, LastRun
+from jpipe.history.last_run import MOST_CALLS, EarlierCall, History, LastRun
 from jpipe.model.outcomes import Verdict
 from jpipe.model.reasons import Reason
 from jpipe.store import Record
@@ -26,6 +26,8 @@ __all__ = ["Explainer", "place_of", "texts_of"]
 
 _SCALARS = (int, float, str, bool, type(None))
 _LONGEST_TEXT = 30
+_DEEPEST, _MOST_TEXTS, _MOST_ELEMENTS, _MOST_FIELDS = 3, 20, 8, 3
+"""How deep arguments are noted as texts, of how many fields or elements at most, and how many changed ones are told."""
 _MOST_COMPARED = 2000
 _DEFINITION = re.compile(r"\s*(async\s+def|def)\b")
 _MOST_DECORATORS = 50
@@ -47,6 +49,7 @@ class Explainer:
         self._states = pipeline_state.states
         self._lookup = pipeline_state.lookup
         self._keys = pipeline_state.keys
+        self._written = pipeline_state.written
         self._history = history
         self._last_run = last_run
         self._differences: dict[tuple[bytes, bytes], tuple[Change, ...]] = {}
@@ -70,6 +73,9 @@ class Explainer:
             return Verdict.STALE, reasons(evidence)
         known = state.fingerprint.digest in self._history.families(evidence.step)
         if known or any(self._lookup.older(state)):
+            changed = () if any(self._lookup.older(state)) else self._changed_constants(state)
+            if changed:
+                return Verdict.STALE, reasons(evidence._replace(earlier=True, arguments=changed))
             return Verdict.PENDING, ()
         families = self._families(state)
         if not families:
@@ -79,6 +85,28 @@ class Explainer:
             return Verdict.PENDING, ()
         changes = self._changes(state, families[0])
         return Verdict.STALE, tuple(map(_in_cell, reasons(evidence._replace(earlier=True, changes=changes))))
+
+    def _changed_constants(self, state: CallState) -> tuple[ArgumentChange, ...]:
+        """What changed in the arguments that no other step gives, where no record has these: then the call must run."""
+        step, store = state.call.step, self._lookup.store
+        family = store.family(state.fingerprint.digest)
+        if not step.declared.cache or store.remote is not None or not 0 < len(family) <= MOST_CALLS:
+            return ()
+        values = {name: value for name, value in state.call.arguments.items() if name not in state.call.over}
+        here = {name: value for name, value in values.items() if not contains_output(value)}
+        now = {n: self._written(state.call, n, v) for n, v in here.items() if n not in step.declared.ignore}
+        ran = [dict(record.arguments) for record in family.records()]
+        if any(now.items() <= arguments.items() for arguments in ran):
+            return ()
+        earlier = [EarlierCall(family.digest, b"", arguments) for arguments in ran]
+        nearest = max([*self._last_run.calls.get(step.name, ()), *earlier], key=lambda call: _equal(call, now))
+        file, line, texts = (
+            self._lookup.files.short(state.call.location.file),
+            state.call.location.line,
+            texts_of(state.call),
+        )
+        differing = [name for name, digest in now.items() if nearest.arguments.get(name) != digest]
+        return tuple(ArgumentChange(n, None, file, line, _difference(n, nearest.texts, texts)) for n in differing)
 
     def _own(self, state: CallState) -> Evidence:
         step = state.call.step
@@ -90,8 +118,11 @@ class Explainer:
         key = state.keys[index]
         assert key is not None
         own = self._own(state)
-        if own.forced or not state.call.step.declared.cache:
+        if own.forced:
             return own
+        if not state.call.step.declared.cache:
+            found = self._compared(own, state, index, state.arguments_of(index))
+            return found._replace(missing=False, not_kept=True)
         records = self._lookup.store.family(state.fingerprint.digest).find(key)
         if records:
             return self._unusable(own, state, records[0])
@@ -140,7 +171,8 @@ class Explainer:
         if earlier is None:
             return own
         if earlier.key in (state.keys[index], state.whole_key):
-            return own._replace(earlier=earlier.has_result, missing=earlier.has_result)
+            known = earlier.has_result or not state.call.step.declared.cache
+            return own._replace(earlier=known, missing=earlier.has_result)
         changed = tuple(self._changed_arguments(state, index, arguments, earlier, is_new))
         return own._replace(earlier=True, changes=self._changes(state, earlier.family), arguments=changed)
 
@@ -173,7 +205,8 @@ class Explainer:
         constant = [name for name in differing if name not in state.call.over]
         for name in constant or differing:
             upstream = next((need.call.step.name for need in needs_of(_element(state.call, name, index))), None)
-            detail = _detail(earlier.texts.get(name), texts.get(name), is_new or not constant)
+            is_item = is_new or not constant
+            detail = _new_item(texts.get(name)) if is_item else _difference(name, earlier.texts, texts)
             if upstream is None and texts.get(name) is None:
                 detail = self._why_unstable(state, index, name) or detail
             yield ArgumentChange(name, upstream, file, state.call.location.line, None if upstream else detail)
@@ -263,13 +296,29 @@ def _equal(call: EarlierCall, arguments: Mapping[str, bytes]) -> int:
 
 def texts_of(call: Call, index: int | None = None) -> dict[str, str]:
     """The arguments of a call that are short scalars, as text; of an item its own too."""
-    found = {}
+    found: dict[str, str] = {}
     for name in call.arguments:
         if name not in call.over or index is not None:
-            value = _element(call, name, index or 0)
-            if type(value) in _SCALARS and len(text := repr(value)) <= _LONGEST_TEXT:
-                found[name] = text
+            _add_texts(found, name, _element(call, name, index or 0), _DEEPEST)
     return found
+
+
+def _add_texts(found: dict[str, str], name: str, value: Any, depth: int) -> None:
+    """The text of a short scalar, or those of the fields of a table or an instance of a dataclass."""
+    kind = type(value)
+    if kind in _SCALARS:
+        if len(text := repr(value)) <= _LONGEST_TEXT:
+            found[name] = text
+    elif depth and kind is dict and len(value) <= _MOST_TEXTS:
+        for key, part in value.items():
+            if type(key) is str:
+                _add_texts(found, f"{name}[{key!r}]", part, depth - 1)
+    elif depth and kind in (list, tuple) and len(value) <= _MOST_ELEMENTS:
+        for position, part in enumerate(value):
+            _add_texts(found, f"{name}[{position}]", part, depth - 1)
+    elif depth and hasattr(kind, "__dataclass_fields__"):
+        for field in list(kind.__dataclass_fields__)[:_MOST_TEXTS]:
+            _add_texts(found, f"{name}.{field}", getattr(value, field, None), depth - 1)
 
 
 def _element(call: Call, name: str, index: int) -> Any:
@@ -279,10 +328,21 @@ def _element(call: Call, name: str, index: int) -> Any:
     return value[index] if index < len(value) else None
 
 
-def _detail(old: str | None, new: str | None, is_new: bool) -> str | None:
-    if is_new:
-        return f"new item {new}" if new is not None else "new item"
-    return f"{old} → {new}" if old is not None and new is not None else None
+def _new_item(text: str | None) -> str:
+    return f"new item {text}" if text is not None else "new item"
+
+
+def _difference(name: str, old: Mapping[str, str], new: Mapping[str, str]) -> str | None:
+    """An argument before and now, or of a table and an instance the fields that are not the same."""
+    if name in old and name in new:
+        return f"{old[name]} → {new[name]}"
+    fields = dict.fromkeys(field for field in (*old, *new) if field.startswith((f"{name}.", f"{name}[")))
+    changed = [field for field in fields if old.get(field) != new.get(field)]
+    shown = [
+        f"{field.removeprefix(f'{name}.')} {old.get(field, '(none)')} → {new.get(field, '(none)')}" for field in changed
+    ]
+    more = f" and {len(shown) - _MOST_FIELDS} more" if len(shown) > _MOST_FIELDS else ""
+    return ", ".join(shown[:_MOST_FIELDS]) + more if shown else None
 
 
 def place_of(function: Any) -> tuple[str | None, int | None]:

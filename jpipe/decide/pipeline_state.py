@@ -89,7 +89,7 @@ class PipelineState:
         self._on_stale = on_stale
         self._on_cached = on_cached
         self._digester = Digester(fingerprinter, lookup.files, self.results.digest_of)
-        written = self._digester.written
+        self.written = written = self._digester.written
         self.keys = CallKeys(Occurrences(layout, states, fingerprints, written, lookup.item_keys, places))
         self.traffic = FileTraffic(states)
         self._equal = EqualItems() if once else None

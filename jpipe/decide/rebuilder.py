@@ -117,6 +117,8 @@ class Evidence(NamedTuple):
         What changed in the arguments since then.
     files
         Input files that are not as they were.
+    not_kept
+        The step says that its results are not kept.
     missing
         A record is there, its result is not.
     foreign
@@ -136,6 +138,7 @@ class Evidence(NamedTuple):
     changes: tuple[Change, ...] = ()
     arguments: tuple[ArgumentChange, ...] = ()
     files: tuple[Read, ...] = ()
+    not_kept: bool = False
     missing: bool = False
     foreign: bool = False
     expired_after: float | None = None
@@ -146,7 +149,7 @@ class Evidence(NamedTuple):
 def reasons(evidence: Evidence) -> tuple[Reason, ...]:
     """Every reason that holds, in the order of `ReasonKind`; never none."""
     found = tuple(dict.fromkeys(reason for rule in _RULES for reason in rule(evidence)))
-    # The parts of an older fingerprint may be lost, and a step may say that its results are never kept.
+    # The parts of an older fingerprint may be lost.
     return found or (_about(evidence, ReasonKind.CODE if evidence.earlier else ReasonKind.NEVER_RAN),)
 
 
@@ -210,6 +213,10 @@ def _environment(evidence: Evidence) -> list[Reason]:
     return _of_parts(evidence, ReasonKind.ENVIRONMENT)
 
 
+def _not_kept(evidence: Evidence) -> list[Reason]:
+    return [_about(evidence, ReasonKind.NOT_KEPT)] if evidence.not_kept and evidence.earlier else []
+
+
 def _result_missing(evidence: Evidence) -> list[Reason]:
     return [_about(evidence, ReasonKind.RESULT_MISSING)] if evidence.missing else []
 
@@ -242,6 +249,7 @@ _RULES: tuple[Callable[[Evidence], list[Reason]], ...] = (
     _upstream,
     _package,
     _environment,
+    _not_kept,
     _result_missing,
     _foreign,
     _expired,

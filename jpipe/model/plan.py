@@ -114,6 +114,12 @@ class Plan(NamedTuple):
         """Whether nothing would run."""
         return self.stale == 0 and self.pending == 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing but steps with ``cache=False`` would run, and what takes their results if these differ."""
+        kinds = {reason.kind for step in self.steps if step.stale for reason, _ in step.reasons}
+        return self.up_to_date or (bool(kinds) and kinds == {ReasonKind.NOT_KEPT})
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return shown(self)
 

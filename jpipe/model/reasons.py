@@ -21,6 +21,7 @@ class ReasonKind(str, Enum):
     UPSTREAM = "upstream result"
     PACKAGE = "package version"
     ENVIRONMENT = "environment"
+    NOT_KEPT = "not kept"
     RESULT_MISSING = "result missing"
     FOREIGN = "signed with another key"
     EXPIRED = "expired"
@@ -84,6 +85,7 @@ class Reason(NamedTuple):
             ReasonKind.UPSTREAM: f"the result of {self.object} changed",
             ReasonKind.PACKAGE: f"package {self.object} changed",
             ReasonKind.ENVIRONMENT: f"environment variable {self.object} changed",
+            ReasonKind.NOT_KEPT: "its results are not kept (cache=False)",
             ReasonKind.RESULT_MISSING: "its result is missing from the cache",
             ReasonKind.FOREIGN: "its result is signed with another key",
             ReasonKind.EXPIRED: "its result expired",

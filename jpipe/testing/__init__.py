@@ -77,7 +77,7 @@ def assert_up_to_date(
     Raises
     ------
     AssertionError
-        When something would run.
+        When something would run that is kept: steps with ``cache=False`` may.
 
     Examples
     --------
@@ -93,6 +93,6 @@ def assert_up_to_date(
         file, _, name = str(pipeline).rpartition(".py:")
         pipeline = load(f"{file}.py" if file else str(pipeline), name if file else None)
     plan = api.plan(pipeline, parameters, targets=targets, cache_dir=cache_dir)
-    if not plan.up_to_date:
+    if not plan.is_settled:
         lines = ("".join(text for text, _ in line) for line in why_lines(plan, 1, Commands()))
         raise AssertionError("\n".join(lines))

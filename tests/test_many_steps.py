@@ -105,3 +105,26 @@ def test_a_bar_survives_its_label(name: str, width: int) -> None:
     assert len(drawn.split("|")[1]) >= 4, drawn
     assert "700/2000" in drawn
     assert name[-2:] in drawn.split("|")[0]
+
+
+TIMES: dict[str, tuple[list[tuple[str, int, float, tuple[str, ...]]], str]] = {
+    # (step, items to run, seconds of them together, needs), on 4 workers
+    "one item": ([("a", 1, 3.0, ())], "about 3s on 4 workers"),
+    "many alike": ([("a", 40, 40.0, ())], "about 10s on 4 workers"),
+    "five on four workers": ([("a", 5, 10.0, ())], "about 4s on 4 workers"),
+    "a chain": ([("a", 1, 3.0, ()), ("b", 1, 4.0, ("a",))], "about 7s on 4 workers"),
+    "two branches": ([("a", 1, 3.0, ()), ("b", 1, 4.0, ())], "about 4s on 4 workers"),
+    "something new": ([("a", 1, 3.0, ()), ("b", 1, 0.0, ("a",))], "at least 3.0s on 4 workers"),
+    "all new": ([("a", 1, 0.0, ()), ("b", 2, 0.0, ())], "3 will run"),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_the_time_of_a_plan_is_no_shorter_than_what_has_to_wait(name: str) -> None:
+    rows, told = TIMES[name]
+    steps = tuple(
+        StepPlan(step, "f.py", 1, items, 0, items, 0, (), seconds, 0.0, 0, needs, ())
+        for step, items, seconds, needs in rows
+    )
+    first = "".join(text for text, _ in plan_lines(Plan("main", steps), 4, COMMANDS)[0])
+    assert first.endswith(told), first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jpipe.model.reasons import Reason, ReasonKind
-from jpipe.render.humanize import MANY_STEPS, about, counted, listed
+from jpipe.render.humanize import MANY_STEPS, about, counted, listed, took
 from jpipe.render.source_excerpt import place
 from jpipe.render.styled_text import Line, Piece, bad, code, columns, dim, good, line, name, strong, warn
 
@@ -19,6 +19,8 @@ __all__ = ["accepted_line", "complaint_lines", "mark_of", "plan_lines", "reason_
 
 _MOST_DIFF = 20
 _MOST_ALONE = 6
+_TOLD_FROM = 0.95
+"""Seconds below which a time that is not the whole says nothing."""
 
 
 def plan_lines(plan: Plan, jobs: int, commands: Commands) -> list[Line]:
@@ -138,8 +140,8 @@ def _summary(plan: Plan, jobs: int) -> Line:
         for number, word in ((plan.fresh, "cached"), (plan.stale, "will run"), (plan.pending, "may run"))
         if number
     ]
-    expected = sum(step.seconds or 0.0 for step in plan.steps)
-    duration = f" · {about(expected / jobs)} on {counted(jobs, 'worker')}" if expected else ""
+    expected = _duration(plan, jobs)
+    duration = f" · {expected} on {counted(jobs, 'worker')}" if expected else ""
     return line(
         strong(plan.pipeline), f" · {counted(total, 'item')}: {', '.join(counts)}{_from_remote(plan)}{duration}"
     )
@@ -155,6 +157,24 @@ def complaint_lines(plan: Plan) -> list[Line]:
     for message, hint in plan.complaints:
         lines.append(line(warn("· "), message, dim(f"   {hint}" if hint else "")))
     return lines
+
+
+def _duration(plan: Plan, jobs: int) -> str:
+    """How long a run may take, from what items took before; nothing where that is not known of anything that counts.
+
+    It is no shorter than the longest way through the graph: an item is done by one worker, and what needs it waits.
+    """
+    waiting = {step.name: step.stale + step.pending for step in plan.steps}
+    total = sum(step.seconds for step in plan.steps) / jobs
+    ways: dict[str, float] = {}
+    for step in plan.steps:  # upstream first
+        count = waiting[step.name]
+        own = step.seconds / count * -(-count // jobs) if count else 0.0
+        ways[step.name] = own + max((ways.get(name, 0.0) for name in step.needs), default=0.0)
+    expected = max(total, *ways.values())
+    if any(waiting[step.name] and not step.seconds for step in plan.steps):
+        return f"at least {took(expected)}" if expected >= _TOLD_FROM else ""
+    return about(expected) if expected else ""
 
 
 def _verdict(step: StepPlan) -> Line:

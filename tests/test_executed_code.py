@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import importlib
 import os
 import sys
@@ -715,6 +716,118 @@ def test_every_edit_that_changes_what_runs_is_seen(run: Any) -> None:
             silent.append(edit)
     assert not silent
     assert len(EXECUTED + ADDED) - len(unchanged) >= 70, unchanged
+
+
+LATER = "def work(x):\n    return x * 2\n\n\ndef idle(x):\n    return x\n"
+AT_IMPORT = {
+    "a table that is built": (
+        "def build():\n    return {1: 2}\n\n\nTABLE = build()\n\n\ndef step():\n    return TABLE[1]\n",
+        ("study", "{1: 2}", "{1: 1 + 1}"),
+        ("study", "{1: 2}", "{1: 3}"),
+    ),
+    "a decorator": (
+        (
+            "def kept(function):\n    marks = [1]\n\n    def inner(x):\n        return function(x) + len(marks)\n\n"
+            "    return inner\n\n\n@kept\ndef work(x):\n    return x\n\n\ndef step():\n    return work(1)\n"
+        ),
+        ("study", "marks = [1]", "marks = [2 - 1]"),
+        ("study", "marks = [1]", "marks = [1, 1]"),
+    ),
+    "what a cached function keeps": (
+        (
+            "import functools\n\n\n@functools.lru_cache\ndef slow(x):\n    return deep(x)\n\n\n"
+            "def deep(x):\n    return x * 2\n\n\ndef idle(x):\n    return 0\n\n\nslow(1)\n\n\n"
+            "def step():\n    return slow(1)\n"
+        ),
+        ("study", "return 0", "return 1"),
+        ("study", "x * 2", "x * 5"),
+    ),
+    "a cached property": (
+        (
+            "import functools\n\n\nclass Held:\n    @functools.cached_property\n    def value(self):\n"
+            "        return deep(1)\n\n    def idle(self):\n        return 0\n\n\n"
+            "def deep(x):\n    return x * 2\n\n\nHELD = Held()\nHELD.value\n\n\n"
+            "def step():\n    return HELD.value\n"
+        ),
+        ("study", "return 0", "return 1"),
+        ("study", "x * 2", "x * 5"),
+    ),
+    "a value that cannot be looked into": (
+        (
+            "def deep(x):\n    return x * 2\n\n\ndef idle(x):\n    return 0\n\n\ndef made():\n    first = deep(1)\n"
+            "    return (n for n in [first])\n\n\nVALUES = made()\n\n\ndef step():\n    return list(VALUES)\n"
+        ),
+        ("study", "return 0", "return 1"),
+        ("study", "x * 2", "x * 5"),
+    ),
+    "a setting": (
+        (
+            "import decimal\n\n\ndef digits():\n    return 5\n\n\ndef idle():\n    return 0\n\n\ndef setup():\n"
+            "    decimal.getcontext().prec = digits()\n\n\nsetup()\n\n\ndef step():\n"
+            "    return str(decimal.Decimal(1) / 3)\n"
+        ),
+        ("study", "return 0", "return 1"),
+        ("study", "return 5", "return 7"),
+    ),
+    "a class that is changed": (
+        (
+            "def widened(cls):\n    cls.size = lambda self: deep(2)\n    return cls\n\n\n"
+            "def deep(x):\n    return x\n\n\n"
+            "@widened\nclass Box:\n    def idle(self):\n        return 0\n\n\ndef step():\n    return Box().size()\n"
+        ),
+        ("study", "return 0", "return 1"),
+        ("study", "deep(2)", "deep(3)"),
+    ),
+    "an import in the step": (
+        "def step():\n    from later import work\n\n    return work(1)\n",
+        ("later", "return x\n", "return -x\n"),
+        ("later", "x * 2", "x * 5"),
+    ),
+    "an import in the step of what registers": (
+        "def step():\n    import later\n\n    return [f(1) for f in later.TABLE]\n",
+        ("later", "return x\n", "return -x\n"),
+        ("later", "x * 2", "x * 5"),
+    ),
+    "an import under a computed name": (
+        "import importlib\n\n\ndef step(name='later'):\n    return importlib.import_module(name).work(1)\n",
+        ("later", "return x\n", "return -x\n"),
+        ("later", "x * 2", "x * 5"),
+    ),
+    "an entry of another module under a computed name": (
+        "import importlib\n\n\ndef step(name='later'):\n    return importlib.import_module(name).work(1)\n",
+        ("tools", "return n\n", "return -n\n"),
+        ("later", "return x\n", "return x\n\n\ndef work(x):\n    return 'again'\n"),
+    ),
+    "a method behind an import in the step": (
+        "def step():\n    from tools import Reader\n\n    return Reader().read(1)\n",
+        ("tools", "return n\n", "return -n\n"),
+        ("tools", "class Reader:\n", "class Reader:\n    def __getattribute__(self, name):\n        return str\n\n"),
+    ),
+}
+"""By what a step finds of what ran while modules were imported: an edit that makes no difference, and one that does."""
+_TOOLS = "class Reader:\n    def read(self, n):\n        return n + 1\n\n    def idle(self, n):\n        return n\n"
+
+
+@pytest.mark.parametrize("form", AT_IMPORT)
+def test_what_ran_at_import_counts_by_what_it_left(run: Any, form: str) -> None:
+    text, harmless, harmful = AT_IMPORT[form]
+    register = "\n\nTABLE = []\n\n\ndef add(f):\n    TABLE.append(f)\n    return f\n\n\nadd(work)\n"
+    files = {"tools": _TOOLS, "later": LATER + (register if "registers" in form else ""), "study": text}
+
+    def after(edit: tuple[str, str, str]) -> Any:
+        assert files[edit[0]].count(edit[1]) == 1
+        return run({**files, edit[0]: files[edit[0]].replace(edit[1], edit[2])})
+
+    with decimal.localcontext():
+        before = run(files)
+        pruned = before.pruned(before.executed)
+        assert pruned is not None
+        same = after(harmless)
+        assert same.value == before.value
+        assert same.pruned(before.executed) == pruned
+        other = after(harmful)
+        assert other.value != before.value
+        assert other.pruned(before.executed) != pruned
 
 
 def test_what_reads_source_text_when_it_runs_prunes_nothing(run: Any) -> None:

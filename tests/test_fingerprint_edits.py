@@ -69,7 +69,7 @@ def test_everyday_edits(name: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("tool", ["jpipe", "jpipe-decorated"])
+@pytest.mark.parametrize("tool", ["jpipe", "jpipe-decorated", "jpipe-ran"])
 def test_all_edits(tool: str) -> None:
     wrong = [
         j for j in suite.judge_all(suite.TOOLS[tool], list(CASES.values()), 4) if not j.exact and not j.case.is_hole

@@ -31,8 +31,14 @@ class _Process:
         The fingerprint of the step of the last chunk.
     is_changed
         Whether steps have left something behind in the modules.
+    ran
+        What ran since the first item began.
+    overlaps
+        How often a chunk began while another was running.
     is_lost
         Whether steps have started processes that they may give work to, or done something else that nothing is told of.
+    has_read
+        Whether steps have read source text of the user's.
     running
         How many chunks run now, in threads.
     """
@@ -42,7 +48,10 @@ class _Process:
         self.family: bytes | None = None
         self.is_changed = False
         self.is_lost = False
+        self.has_read = False
         self.running = 0
+        self.ran: set[Code] = set()
+        self.overlaps = 0
 
 
 _process = _Process()
@@ -63,38 +72,51 @@ class ChunkTrace:
         self._family = family
         self._is_followed = wanted and tracer.start()
         self._children: set[int] = set()
+        self._overlaps = 0
 
     def begin(self) -> None:
         """The items begin now."""
         if not self._is_followed:
             return
         _process.running += 1
+        before = tracer.take()
         if _process.family is None:
             _process.first = state_of_modules()
-        elif _process.family != self._family or _process.running > 1:
-            _process.is_changed = _process.is_changed or _process.first is None or _is_changed(_process.first)
+        else:
+            _process.ran |= before
+            if _process.family != self._family or _process.running > 1:
+                _process.is_changed = _process.is_changed or _process.first is None or _is_changed(_process.first)
         _process.family = self._family
+        _process.overlaps += _process.running > 1
+        self._overlaps = _process.overlaps if _process.running == 1 else -1
         self._children = _children()
         _forget_sources()
         tracer.restart()
 
-    def end(self, is_elsewhere: bool) -> frozenset[Code] | None:
+    def end(self, is_elsewhere: bool, reads_sources: bool) -> frozenset[Code] | None:
         """What may have mattered to the items; None where that is unknown.
 
         Parameters
         ----------
         is_elsewhere
-            Whether the items started processes, made connections or read source text of the user's.
+            Whether the items started processes or made connections.
+        reads_sources
+            Whether they read source text of the user's.
         """
         if not self._is_followed:
             return None
         _process.running -= 1
         found = tracer.take()
+        _process.ran |= found
         _process.is_lost = _process.is_lost or is_elsewhere or not _children() <= self._children
-        if _process.is_lost or any(name in sys.modules for name in _ELSEWHERE):
+        is_alone = _process.overlaps == self._overlaps
+        _process.has_read = _process.has_read or reads_sources
+        is_by_text = reads_sources or (_process.has_read and (_process.is_changed or not is_alone))
+        if _process.is_lost or is_by_text or any(name in sys.modules for name in _ELSEWHERE):
             return None
-        # What an earlier step left behind, this one may have found, in place of running what made it.
-        return frozenset(tracer.everything if _process.is_changed or _process.running else found)
+        # What an earlier step left behind, this one may have found, in place of running what made it; and of chunks
+        # that run at once it is not known which of them ran what.
+        return frozenset(found if is_alone and not _process.is_changed else _process.ran)
 
 
 def reads_sources(opened: Iterable[str]) -> bool:

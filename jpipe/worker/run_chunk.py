@@ -126,7 +126,7 @@ def execute(work: Work) -> Receipt:
                 receipt.items.append(ItemReceipt(position, interrupted=True))
                 continue
             receipt.items.append(execution.run(position, item, capture))
-    receipt.executed = trace.end(execution.is_elsewhere)
+    receipt.executed = trace.end(execution.is_elsewhere, execution.reads_sources)
     if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
         return refused(work, _edited(edited))
     return receipt

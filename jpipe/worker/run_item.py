@@ -63,7 +63,9 @@ class Execution:
         self.files = digests_below(work.step.root, work.store.disk.folder.root)
         self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
         self.is_elsewhere = False
-        """Whether an item started a process, made a connection or read source text of the user's."""
+        """Whether an item started a process or made a connection."""
+        self.reads_sources = False
+        """Whether an item read source text of the user's."""
         self._stop = False
 
     def stopped(self) -> bool:
@@ -87,7 +89,8 @@ class Execution:
                 try:
                     value = self._call(item, watch)
                 finally:
-                    self.is_elsewhere = self.is_elsewhere or bool(watch.effects) or reads_sources(watch.opened)
+                    self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
+                    self.reads_sources = self.reads_sources or reads_sources(watch.opened)
                     return_to(watch.folder)
             if os.getpid() != process:
                 end_child(None)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+FILES = ("cases.json", "more.json", "added.json")
 PROJECT = {"pyproject.toml": "[project]\nname = 'case'\nversion = '0'\n"}
 _STEP = re.compile(
     r"^# STEP[ \t]*\r?\n(?:@.*\r?\n)*(?:async )?def (?P<name>\w+)\((?P<parameters>[^)]*)\)", re.MULTILINE
@@ -60,7 +61,7 @@ class Case:
 
 def cases(match: str = "") -> list[Case]:
     """All cases whose name or tags contain a text."""
-    raw = [c for name in ("cases.json", "more.json") for c in json.loads((HERE / name).read_text("utf-8"))]
+    raw = [c for name in FILES for c in json.loads((HERE / name).read_text("utf-8"))]
     found = [Case(c["name"], frozenset(c["tags"]), tuple(map(_version, c["versions"]))) for c in raw]
     return [case for case in found if match in " ".join([case.name, *case.tags])]
 
@@ -85,9 +86,11 @@ class Tool(ABC):
 class Jpipe(Tool):
     """jpipe itself, through its command line."""
 
-    def __init__(self, decorated: bool = False) -> None:
+    def __init__(self, decorated: bool = False, code: str = "reachable") -> None:
         self.decorated = decorated
         """Write `@step` into the pipeline file, in place of wrapping its functions from outside."""
+        self.code = code
+        """Which code counts, as the setting says it."""
 
     def files(self, version: Version) -> dict[str, str]:
         files = {**version.files, "flow.py": self._flow(version)}
@@ -108,7 +111,13 @@ class Jpipe(Tool):
     def run(self, root: Path, cache: Path, version: Version, environment: dict[str, str]) -> set[str]:
         command = [sys.executable, "-m", "jpipe", "run", "flow.py", "--json", "--cache-dir", str(cache), "-j", "1"]
         done = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=root,
+            env={**environment, "JPIPE_CODE": self.code},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"exit {done.returncode}: {done.stderr[-1500:]}")
@@ -137,6 +146,7 @@ class Never(Tool):
 TOOLS: dict[str, Tool] = {
     "jpipe": Jpipe(),
     "jpipe-decorated": Jpipe(decorated=True),
+    "jpipe-ran": Jpipe(code="ran"),
     "always": Always(),
     "never": Never(),
 }

@@ -189,8 +189,11 @@ class _OwnClass:
             else:
                 node.edges.append((f".{name}", number))
                 visible.add(name)
+        node.hides = self.foreign
+        first = len(node.edges)
         if self.source is not None:
             self._write_source(self.source, visible)
+        node.imported = (first, len(node.edges))
         base = combine(*self.label)
         docstring = self.source.docstring if self.source else "" if self.is_dataclass else str(self.cls.__doc__ or "")
         annotations = [t.annotations for _, t in self.source.statements] if self.source else []

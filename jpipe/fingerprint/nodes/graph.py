@@ -13,7 +13,7 @@ from jpipe.fingerprint.packages import STANDARD, Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
 from jpipe.fingerprint.source.closures import Closures
 from jpipe.fingerprint.source.source_files import SourceFiles
-from jpipe.fingerprint.source.template import Reference, Trait
+from jpipe.fingerprint.source.template import Reference, Root, Trait
 from jpipe.system.ownership import is_step
 
 Edge = tuple[str, int]
@@ -42,6 +42,17 @@ class Constant(NamedTuple):
     line: int | None
 
 
+class Stated(NamedTuple):
+    """A top-level statement that counts by its text, and where the edges of it are."""
+
+    path: str
+    number: int
+    roots: tuple[Root, ...]
+    """What its references begin with."""
+    starts: tuple[int, ...]
+    """Where the edge is that holds its text, where those of each reference begin, and where the last of these end."""
+
+
 LEAVES = SCALARS | {type(NotImplemented)}
 """Types of values that lead nowhere."""
 
@@ -55,12 +66,15 @@ class Node:
         "data",
         "edges",
         "environment",
+        "hides",
+        "imported",
         "kept",
         "label",
         "opaque",
         "origin",
         "references",
         "said",
+        "statements",
         "traits",
         "unordered",
     )
@@ -87,6 +101,12 @@ class Node:
         self.blind: tuple[Unseen, ...] = ()
         self.kept: int | None = None
         """Of a function whose source is what runs: how many of its edges stay when its body is left out."""
+        self.imported = (0, 0)
+        """From where to where its edges are of statements that stand for what they made when they ran."""
+        self.statements: list[Stated] = []
+        """The statements that it stands for."""
+        self.hides = False
+        """True for what may keep something that is not seen of it, a cache above all: what filled that counts too."""
 
     def put(
         self,

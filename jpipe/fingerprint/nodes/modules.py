@@ -13,6 +13,7 @@ from jpipe.fingerprint.nodes.graph import (
     Node,
     Origin,
     OwnEffects,
+    Stated,
     StaticModule,
     StaticName,
     WholeProject,
@@ -61,24 +62,36 @@ def fill_definition(graph: Graph, node: Node, subject: Definition) -> None:
     namespace = Namespace(namespace_of(graph, path), {})
     spans = []
     for k, mention in enumerate(_mentions(graph, path, name)):
-        if isinstance(mention, Template):
-            spans.append((mention.line, mention.end))
-            node.edges.append((f"s{k}:{mention.base.hex()}", graph.leaf("")))
-            for c, reference in enumerate(mention.references):
+        if isinstance(mention, int):
+            template = parsed.statement(mention)
+            spans.append((template.line, template.end))
+            starts = [len(node.edges)]
+            node.edges.append((f"s{k}:{template.base.hex()}", graph.leaf("")))
+            for c, reference in enumerate(template.references):
+                starts.append(len(node.edges))
                 if reference[0] != name:
                     node.edges += follow(graph, namespace, reference, f"s{k}.{c}")
+            node.statements.append(_stated(node, path, mention, template, starts))
             continue
         module, original, level = mention
         target = graph.files.import_target(path, module, level)
         if target is not None:
             node.edges.append((f"import{k}", graph.subject(Definition(target, original))))
+    node.imported = (0, len(node.edges))
     qualified = f"{namespace.globals.get('__name__', '')}.{name}"
     node.origin = Origin(PartKind.CONSTANT, qualified, path, parsed.outline.lines.get(name), tuple(spans))
 
 
-def _mentions(graph: Graph, path: str, name: str) -> list[Template | tuple[str, str, int]]:
-    """What at the top level of a file binds or mentions a name: templates, or `(module, original name, level)`."""
-    found: list[Template | tuple[str, str, int]] = []
+def _stated(node: Node, path: str, number: int, template: Template, starts: list[int]) -> Stated:
+    return Stated(path, number, tuple(root for root, _, _ in template.references), (*starts, len(node.edges)))
+
+
+def _mentions(graph: Graph, path: str, name: str) -> list[int | tuple[str, str, int]]:
+    """What binds or mentions a name at the top level of a file.
+
+    Numbers of statements, and `(module, original name, level)` of imports.
+    """
+    found: list[int | tuple[str, str, int]] = []
     parsed = graph.files.parsed(path)
     for entry in parsed.top:
         if isinstance(entry, FromImport):
@@ -86,7 +99,7 @@ def _mentions(graph: Graph, path: str, name: str) -> list[Template | tuple[str, 
             if ("*", "*") in entry.names and name not in parsed.bound and graph.files.provides(path, name):
                 found.append((entry.module, name, entry.level))
         elif isinstance(entry, Statement) and name in entry.names:
-            found.append(parsed.statement(entry.number))
+            found.append(entry.number)
     return found
 
 
@@ -97,8 +110,9 @@ def fill_static_name(graph: Graph, node: Node, subject: StaticName) -> None:
     line = parsed.outline.lines.get(subject.name)
     spans = []
     for k, mention in enumerate(_mentions(graph, subject.path, subject.name)):
-        if isinstance(mention, Template):
-            spans.append((mention.line, mention.end))
+        if isinstance(mention, int):
+            template = parsed.statement(mention)
+            spans.append((template.line, template.end))
             _static_statement(graph, node, subject.path, mention, k)
         else:
             module, original, level = mention
@@ -115,14 +129,18 @@ def fill_static_module(graph: Graph, node: Node, subject: StaticModule) -> None:
     node.origin = Origin(PartKind.MODULE, name, subject.path, 1, text="\n".join(parsed.bound))
     for k, entry in enumerate(parsed.top):
         if isinstance(entry, Statement):
-            _static_statement(graph, node, subject.path, parsed.statement(entry.number), k)
+            _static_statement(graph, node, subject.path, entry.number, k)
 
 
-def _static_statement(graph: Graph, node: Node, path: str, template: Template, k: int) -> None:
+def _static_statement(graph: Graph, node: Node, path: str, number: int, k: int) -> None:
+    template = graph.files.parsed(path).statement(number)
+    starts = [len(node.edges)]
     node.edges.append((f"s{k}:{template.base.hex()}", graph.leaf("")))
     node.traits |= template.traits & Trait.READ
     for c, (root, attributes, _) in enumerate(template.references):
+        starts.append(len(node.edges))
         node.edges += follow_static(graph, path, root, attributes, f"s{k}.{c}")
+    node.statements.append(_stated(node, path, number, template, starts))
     names = tuple(v for _, v in template.environment if isinstance(v, str))
     node.environment += names
     node.edges += [(f"environ {name}", graph.environment(name)) for name in names]
@@ -151,6 +169,7 @@ def fill_own_effects(graph: Graph, node: Node, subject: OwnEffects) -> None:
                 node.edges += follow_static(graph, path, reference[0], reference[1], f"e{k}.{c}")
             else:
                 node.edges += follow(graph, namespace, reference, f"e{k}.{c}")
+    node.imported = (0, len(node.edges))
     held = [] if static else held_names(graph, path)
     node.edges += [("held " + held_name, graph.value(namespace.globals[held_name])) for held_name in held]
     name = f"top level of {graph.files.relative(path)}"

@@ -37,6 +37,8 @@ _TYPING = frozenset(
 )
 _STREAMS = (io.TextIOBase, io.BufferedWriter, io.FileIO)
 _HOLD_ONE_FUNCTION = (types.MethodType, functools._lru_cache_wrapper)
+_CACHE = (functools._lru_cache_wrapper, functools.cached_property)
+"""What these have kept of earlier calls is no part of them."""
 
 
 def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
@@ -70,6 +72,7 @@ def _fill_data(graph: Graph, node: Node, obj: Any, named: bool) -> None:
         fill_opaque(graph, node, obj)
         return
     edges = _packages(graph, obj)
+    node.hides = is_kind(obj, _CACHE)
     if isinstance(taken, bytes):
         node.put(combine("value", taken), edges, data=True)
         return
@@ -99,7 +102,7 @@ def fill_opaque(graph: Graph, node: Node, obj: Any) -> None:
     """Something that cannot be looked into: its class counts, the code it holds, later the statements that build it."""
     held = [(f"held{k}", graph.value(code)) for k, code in enumerate(held_code(obj))]
     node.put(combine("opaque"), [("class", graph.value(type(obj))), *held], data=True)
-    node.opaque = True
+    node.opaque = node.hides = True
 
 
 def _fill_typing(graph: Graph, node: Node, obj: Any) -> None:

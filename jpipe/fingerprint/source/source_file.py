@@ -13,6 +13,7 @@ from jpipe.fingerprint.source.make_template import block_digest, class_template,
 from jpipe.fingerprint.source.outline import ENTRIES, Acted, Entry, Outline, outline_of
 from jpipe.fingerprint.source.plain_module import Act, acts_of, imports_anywhere
 from jpipe.fingerprint.source.scopes import children
+from jpipe.fingerprint.source.skeleton import Skeleton, skeleton_of
 from jpipe.fingerprint.source.template import ClassTemplate, Template
 
 _DEEP = 100_000
@@ -94,6 +95,15 @@ class SourceFile:
         found = self._template(("statement", number), lambda: statement_template(self._tree().body[number]))
         assert found is not None
         return found
+
+    def skeleton(self, number: int | None = None) -> Skeleton:
+        """A top-level statement, or all of the file, with the bodies of functions apart."""
+
+        def work_out() -> tuple[Any, ...]:
+            body = self._tree().body
+            return tuple(skeleton_of(body if number is None else [body[number]]))
+
+        return Skeleton(*self._ask(("skeleton", number), work_out))
 
     @property
     def digest(self) -> bytes:

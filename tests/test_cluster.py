@@ -158,11 +158,11 @@ def cluster() -> Iterator[Cluster]:
             process.wait()
 
 
-def values(study: Project, *words: str) -> list[Any]:
-    """What the pipeline gives, from the cache."""
-    shown = study.command("show", "--json", *words)
-    assert shown.exit_code == 0, shown.stderr
-    return json.loads(shown.stdout)["items"] if "items" in shown.stdout else json.loads(shown.stdout)
+def shown(study: Project, step: str) -> list[Any]:
+    """The results of a step, from the cache."""
+    answer = study.command("show", step, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    return [row["value"] for row in json.loads(answer.stdout)["items"]]
 
 
 def right(study: Project) -> Any:
@@ -198,6 +198,156 @@ def test_workers_that_differ_are_named_and_the_values_are_right(
         assert line not in ran.stderr or remedy in ran.stderr
     assert "is not used" in ran.stderr and "ran in the main process" not in ran.stderr
     for step, wanted in {"read": "right", "variable": "one"}.items():
-        assert {row["value"] for row in values(study, step)} == {wanted}
+        assert set(shown(study, step)) == {wanted}
     assert study.command("show", "draw", "--json").stdout == right(study)
     assert study.run("-j1").counts[0] == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_lives_on_after_an_edit_computes_with_the_new_code(study: Project, cluster: Cluster) -> None:
+    """Also where somebody else's task had imported the old one there."""
+    from distributed import Client
+
+    cluster.worker("only", threads=2)
+    cluster.wait()
+    look = f"import sys; sys.path.insert(0, {str(study.root)!r}); import helpers, pipeline"
+    with Client(cluster.address, set_as_default=False) as client:
+        client.run(exec, look)
+    for factor in (10, 11, 12):
+        study.write({"helpers.py": HELPERS.replace("10", str(factor))})
+        assert study.run(*cluster.options(), "--set", "n=3", "draw").counts[0] == 3
+        assert [value[2] for value in shown(study, "draw")] == [0, factor, 2 * factor]
+
+
+@pytest.mark.slow
+def test_on_a_cluster_timeouts_hold_and_what_ends_its_process_is_named(project: Project, cluster: Cluster) -> None:
+    project.write(
+        """
+        import os
+        import time
+        from jpipe import map, pipeline, step
+
+        @step(timeout=2)
+        def waits(i: int) -> int:
+            time.sleep(60 if i == 2 else 0)
+            return i
+
+        @step(batch_size=4)
+        def dies(i: int) -> int:
+            if i == 5:
+                os.kill(os.getpid(), 9)
+            return i
+
+        @pipeline
+        def main():
+            return map(waits, range(4)), map(dies, range(8))
+        """
+    )
+    (project.root / "private").mkdir()
+    cluster.worker("one", threads=2)
+    cluster.wait()
+    begun = time.monotonic()
+    ran = project.run(*cluster.options(), "-k", "-v", env={"TMPDIR": str(project.root / "private")})
+    assert time.monotonic() - begun < 50
+    failed = {(one["step"], one["item"]) for one in ran.of("item_end") if one["outcome"] == "failed"}
+    assert failed == {("waits", 2), ("dies", 5)}, ran.stderr
+    assert "its timeout" in ran.stderr and "SIGKILL" in ran.stderr
+    assert ran.counts[0] == 3 + 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["worker", "scheduler"])
+def test_what_is_killed_never_hangs_a_run(study: Project, cluster: Cluster, who: str) -> None:
+    cluster.worker("one")
+    cluster.worker("two")
+    cluster.wait()
+    study.edit("pipeline.py", "time.sleep(0.05)\n    return round", "time.sleep(0.5)\n    return round")
+    going = study.start("run", *cluster.options(), "--json", "-v", "--set", "n=40", "draw")
+    assert going.stdout is not None
+    for line in going.stdout:
+        if '"item_end"' in line:
+            break
+    cluster.processes["one" if who == "worker" else "scheduler"].kill()
+    begun = time.monotonic()
+    out, err = going.communicate(timeout=120)
+    if who == "worker":
+        assert going.returncode == 0, err
+        again = study.run("-j1", "--set", "n=40", "draw")
+        assert again.counts == (0, 40)
+    else:
+        assert going.returncode == 1 and time.monotonic() - begun < 30, err
+        assert "the scheduler of the cluster does not answer any more" in err + out
+        kept = study.plan("--set", "n=40", "draw")["fresh"]
+        assert 1 <= kept < 40
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can hide a folder from a process"
+)
+def test_workers_that_do_not_see_the_cache_are_sent_code_and_values(study: Project, cluster: Cluster) -> None:
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("mounts cannot be unshared here")
+    (study.root / "cache").mkdir()
+    hidden = (
+        "import subprocess, ctypes, os; os.chdir('/'); ctypes.CDLL(None).unshare(0x20000);"
+        "subprocess.run(['mount', '--make-rprivate', '/'], check=True);"
+        f"subprocess.run(['mount', '-t', 'tmpfs', 'none', {str(study.root)!r}], check=True)"
+    )
+    cluster.worker("one", before=hidden)
+    cluster.worker("two", before=hidden)
+    cluster.wait()
+    ran = study.run(*cluster.options(), json=False)
+    assert ran.exit_code == 0 and ran.stderr.count("does not see the cache") == 1, ran.stderr
+    assert "data.txt" in ran.stderr and "ran in the main process because" in ran.stderr
+    assert set(shown(study, "read")) == {"right"}
+    assert study.command("show", "draw", "--json").stdout == right(study)
+    assert shown(study, "total") == [300_000 * 15]
+    assert study.run("-j1").counts[0] == 0
+    assert study.command("cache", "verify").exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_cluster_that_joblib_is_told_of_serves_a_run_from_python(study: Project, cluster: Cluster) -> None:
+    cluster.worker("one")
+    cluster.wait()
+    script = f"""
+        import joblib
+        from distributed import Client
+        from pipeline import main
+
+        if __name__ == "__main__":
+            with Client("{cluster.address}"), joblib.parallel_config("dask"):
+                run = main.run()
+            print(run[3])
+        """
+    study.write({"script.py": script})
+    done = study.python("script.py")
+    assert (done.exit_code, done.stdout.split()[-1:]) == (0, ["4500000"]), done.stderr
+    assert study.run("-j1").counts[0] == 0
+
+
+ENGINES = {
+    "loky": ["--backend", "loky"],
+    "threading": ["--backend", "threading"],
+    "dask": ["--backend", "dask", "-j3"],
+    "ray": ["--backend", "ray", "-j2"],
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_gives_the_same_values_and_counts(study: Project, engine: str) -> None:
+    for module in {"dask": ["distributed"], "ray": ["ray"]}.get(engine, []):
+        pytest.importorskip(module)
+    alone = study.run("-j1", "--cache-dir", "alone")
+    there = study.run(*ENGINES[engine], "--cache-dir", "there")
+    assert (there.ran, there.counts) == (alone.ran, alone.counts)
+    steps = ["variable", "read", "total"] + (["draw"] if engine != "threading" else [])
+    for name in steps:
+        one, other = (
+            study.command("show", name, "--json", "--cache-dir", place).stdout for place in ("alone", "there")
+        )
+        assert one == other and one
+    study.edit("helpers.py", "10", "20")
+    assert study.run(*ENGINES[engine], "--cache-dir", "there").ran == {"draw": 6}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jpipe.errors import UsageError, did_you_mean
@@ -15,6 +16,8 @@ __all__ = ["Contact", "known_backend", "reached"]
 OWN = frozenset({"loky", "multiprocessing", "preloaded", "sequential", "threading"})
 """Those that need nothing but joblib and jpipe."""
 CLUSTERS = frozenset({"dask", "ray"})
+ANSWER = 15.0
+"""How long to wait for the workers of a cluster to say that they are fit, and for data to reach one, seconds."""
 GONE_AFTER = 4.0
 """Seconds without a connection to its scheduler after which a cluster counts as gone."""
 
@@ -86,7 +89,7 @@ def _dask(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitSta
     local = {} if address else {"dashboard_address": None}
     try:
         client = distributed.Client(  # type: ignore[no-untyped-call]
-            **given, **local, set_as_default=False, timeout=10
+            **given, **local, set_as_default=False, timeout=10, direct_to_workers=True
         )
     except (OSError, ValueError) as error:
         message = f"no dask scheduler answers at {address}" if address else "no dask cluster could be started here"
@@ -116,6 +119,7 @@ class Contact:
         self._client = getattr(backend, "client", None)
         self._lost_at: float | None = None
         self._excluded: set[str] = set()
+        self._shared: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     @property
     def is_cluster(self) -> bool:
@@ -127,7 +131,9 @@ class Contact:
         if self._client is None or not hasattr(self._client, "run"):
             return {}
         with contextlib.suppress(Exception):
-            answers = self._client.run(check, on_error="return")
+            # As `Client.run` does it, which would wait for ever for a worker that hangs.
+            client = self._client
+            answers = client.sync(client._run, check, on_error="return", callback_timeout=ANSWER)
             errors = {address: answer for address, answer in answers.items() if isinstance(answer, BaseException)}
             for address in errors:
                 self.exclude(backend, address)
@@ -155,6 +161,26 @@ class Contact:
         with contextlib.suppress(Exception):
             return [address for address in self._client.ncores() if address not in self._excluded]  # type: ignore[union-attr]
         return []
+
+    def shared(self, parts: Sequence[Any]) -> list[Any]:
+        """Large parts of tasks, as what goes into the task: put on a worker once, from where the others get them.
+
+        joblib's own way of doing that waits for ever where the worker is lost meanwhile, or cannot load the part. What
+        cannot be put there goes along with the task, in a tuple, of which joblib does nothing of the kind.
+        """
+        return [self._put(part) or (part,) for part in parts]
+
+    def forget_shared(self) -> None:
+        """Put all parts anew: something was lost."""
+        self._shared.clear()
+
+    def _put(self, part: Any) -> Any:
+        known = self._shared.get(part)
+        if known is None and self._client is not None and self.is_cluster:
+            with contextlib.suppress(Exception):
+                workers = self._left() if self._excluded else None
+                known = self._shared[part] = self._client.scatter(part, workers=workers, hash=False, timeout=ANSWER)
+        return known
 
     def is_gone(self) -> bool:
         """Whether nothing was heard of the scheduler for a while."""

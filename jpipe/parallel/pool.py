@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -145,6 +145,10 @@ class Pool:
         if self.unfit and not self._contact.has_workers():
             self.n_jobs = 1
 
+    def forget_parts(self) -> None:
+        """Parts of tasks may be lost: they are sent anew."""
+        self._contact.forget_shared()
+
     def exclude(self, worker: str) -> bool:
         """Give no more to a worker of a cluster; return whether others are left to give it to."""
         return self.is_open and self._contact.exclude(self._backend, worker)
@@ -157,8 +161,10 @@ class Pool:
         """Leave workers that cannot be reached: to say goodbye would wait for an answer."""
         self._parallel = None
 
-    def submit(self, task: Callable[[], Any], done: Done) -> None:
-        """Run `task()` in a worker; `done` is called in another thread when it finished, failed or was lost.
+    def submit(self, task: Callable[..., Any], done: Done, parts: Sequence[Any] = ()) -> None:
+        """Run ``task(*parts)`` in a worker; `done` is called in another thread when it finished, failed or was lost.
+
+        Parts that many tasks have in common go to a worker once, where the backend can do that.
 
         Raises
         ------
@@ -176,7 +182,8 @@ class Pool:
             else:
                 done(result, None)
 
-        calls: list[Any] = [(_in_worker, (_starter() if self._has_children else None, task), {})]
+        sent = self._contact.shared(parts) if parts else ()
+        calls: list[Any] = [(_in_worker, (_starter() if self._has_children else None, task, *sent), {})]
         batch = BatchedCalls(calls, backend.get_nested_backend(), self._mark_context, {})
         try:
             with blocked():
@@ -264,10 +271,10 @@ class Pool:
             manager.set_current_context(self._parallel._id)
 
 
-def _in_worker(main: int | None, task: Callable[[], Any]) -> Any:
+def _in_worker(main: int | None, task: Callable[..., Any], *parts: Any) -> Any:
     if main is not None:
         belong_to(main)
-    return task()
+    return task(*(part[0] if type(part) is tuple else part for part in parts))
 
 
 def _starter() -> int:

@@ -93,12 +93,13 @@ class StepQueue:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Chunk:
-    """Items that are with a worker: of `pool`, or in this process where that is None."""
+    """Items that are with a worker, of `pool`, or in this process where that is None; `needs`: where arguments are."""
 
     queue: StepQueue
     items: list[Item]
     work: Work
     pool: Any = None
+    needs: tuple[Where, ...] = ()
 
     @property
     def is_away(self) -> bool:
@@ -149,6 +150,7 @@ class ChunkBuilder:
         self._shared: dict[int, Payload | None] = {}
         self._spilled: dict[int, tuple[Any, Any]] = {}
         self._needed: list[Where] = []
+        self._shared_needs: dict[int, list[Where]] = {}
 
     def build(self, queue: StepQueue, items: list[Item]) -> Chunk:
         """The chunk of these items."""
@@ -178,7 +180,7 @@ class ChunkBuilder:
             is_own=self._is_owner,
             tells_result=len(items) == 1 and not items[0][0].call.is_mapped,
         )
-        return Chunk(queue, items, work)
+        return Chunk(queue, items, work, needs=tuple(needed))
 
     @functools.cached_property
     def _sources(self) -> tuple[SourceStamp, ...]:
@@ -250,13 +252,17 @@ class ChunkBuilder:
         number, call = state.call.number, state.call
         if number not in self._shared:
             constants = {n: v for n, v in call.arguments.items() if n not in call.over} if call.is_mapped else {}
+            before = len(self._needed)
             self._shared[number] = self._payload(constants) if constants else None
+            self._shared_needs[number] = self._needed[before:]
+        else:
+            self._needed += self._shared_needs[number]
         return self._shared[number]
 
     def _payload(self, arguments: dict[str, Any]) -> Payload:
         resolved = {name: self._resolved(value) for name, value in arguments.items()}
         if self._spilled:
-            resolved = {n: self._spilled[id(v)][1] if id(v) in self._spilled else v for n, v in resolved.items()}
+            resolved = {n: self._spill(v) if id(v) in self._spilled else v for n, v in resolved.items()}
         payload = payload_of(resolved)
         if isinstance(payload, bytes) and len(payload) > SPILLED:
             return payload_of({name: self._spill(value) for name, value in resolved.items()})
@@ -292,6 +298,7 @@ class ChunkBuilder:
                 return value
             stored = self._store.put(value)
             known = self._spilled[id(value)] = value, Reference(stored.where)
+        self._needed.append(known[1].where)
         return known[1]
 
 

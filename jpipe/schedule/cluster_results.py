@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jpipe.decide.record_lookup import RecordLookup
 from jpipe.model.events import Notice, Observer
 from jpipe.schedule.chunks import Chunk
-from jpipe.store import Store
+from jpipe.store import MissingEntry, Store
 from jpipe.worker.messages import Receipt
+from jpipe.worker.parcels import file_results
 
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
 
 __all__ = ["ClusterResults"]
+
+_UNSEEN = "the worker {worker} does not see the cache {root}: code and values travel through the cluster from now on"
 
 
 class ClusterResults:
@@ -28,12 +32,16 @@ class ClusterResults:
         Knows the files of the project.
     emit
         Takes the events.
+    send_values
+        Has code and values sent along from now on; False if they were before.
     """
 
-    def __init__(self, store: Store, lookup: RecordLookup, emit: Observer) -> None:
+    def __init__(self, store: Store, lookup: RecordLookup, emit: Observer, send_values: Callable[[], bool]) -> None:
         self._store = store
         self._lookup = lookup
         self._emit = emit
+        self._send_values = send_values
+        self._sends_values = False
         self._told: set[tuple[str, str]] = set()
         self._done_here: Counter[str] = Counter()
 
@@ -45,14 +53,25 @@ class ClusterResults:
             other = next((read.path for read in item.reads if not self._lookup.unchanged(read)), None)
             if other is not None and item.changed is None:
                 receipt.refuse(len(receipt.items), f"its {other} is not the one that is here")
+                receipt.is_unfit = not self._sends_values
                 return
+        try:
+            file_results(self._store, receipt)
+        except MissingEntry as error:
+            receipt.refuse(len(receipt.items), f"a result did not arrive as it was sent: {error}")
+            return
         receipt.publish(self._store)
 
     def refused(self, chunk: Chunk, receipt: Receipt) -> bool:
         """A worker cannot do a chunk: say why, once; return whether another one may."""
         why = next((item.error.message for item in receipt.items if item.error is not None), "")
+        if receipt.is_blind:
+            self._sends_values = True
+            if self._send_values():
+                self._emit(Notice(_UNSEEN.format(worker=receipt.worker, root=self._store.root)))
+            return True
         pool: Pool | None = chunk.pool
-        if pool is not None and not pool.is_local and receipt.worker:
+        if pool is not None and not pool.is_local and receipt.is_unfit:
             left = pool.exclude(receipt.worker)
             if (receipt.worker, why) not in self._told:
                 self._told.add((receipt.worker, why))
@@ -62,8 +81,9 @@ class ClusterResults:
         self._done_here[why] += 1
         return False
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, chunk: Chunk, error: BaseException) -> None:
         """A chunk could not be handed over, or its receipt not handed back."""
+        chunk.pool.forget_parts()
         self._done_here[f"{type(error).__name__}: {error}".splitlines()[0][:200]] += 1
 
     def tell(self) -> None:

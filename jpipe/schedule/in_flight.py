@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import time
@@ -76,7 +77,6 @@ class InFlight:
         self._completed: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
         self._folder: RunFolder | None = None
         self._looked = 0.0
-        self._cluster_tasks: ClusterTasks | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -125,19 +125,22 @@ class InFlight:
         self.begin(chunk)
         chunk.pool = pool
         completed = self._completed
-        task = Task(chunk.work) if pool.is_local else self._cluster_task(pool, chunk)
+        task, parts = (Task(chunk.work), ()) if pool.is_local else self._cluster.task(chunk.work, chunk.needs)
         try:
-            pool.submit(task, lambda receipt, error: completed.put((chunk, receipt, error)))
+            pool.submit(task, lambda receipt, error: completed.put((chunk, receipt, error)), parts)
         except WorkersLost as error:
             completed.put((chunk, None, error))
 
-    def _cluster_task(self, pool: Pool, chunk: Chunk) -> Callable[[], Receipt]:
-        """A chunk for workers that may be on other machines; those that differ are found before the first of a step."""
-        if self._cluster_tasks is None:
-            from jpipe.worker.cluster_task import ClusterTasks
+    @functools.cached_property
+    def _cluster(self) -> ClusterTasks:
+        from jpipe.worker.cluster_task import ClusterTasks
 
-            self._cluster_tasks = ClusterTasks()
-        return self._cluster_tasks.task(chunk.work)
+        return ClusterTasks()
+
+    def send_values(self) -> bool:
+        """Send code and values along from now on, to workers that see no cache; False if that was done before."""
+        before, self._cluster.sends_values = self._cluster.sends_values, True
+        return not before
 
     def begin(self, chunk: Chunk) -> None:
         """A chunk is running from now on."""

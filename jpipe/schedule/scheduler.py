@@ -113,7 +113,7 @@ class Scheduler:
         self._current = CurrentItem(store.root)
         self._write_behind = WriteBehind(store, counts)
         self._other_runs = ConcurrentRuns(store, pipeline_state, emit)
-        self._cluster_results = ClusterResults(store, pipeline_state.lookup, emit)
+        self._cluster_results = ClusterResults(store, pipeline_state.lookup, emit, in_flight.send_values)
         store.saving.quiet = True
 
     def run(self) -> Outcome:
@@ -203,7 +203,7 @@ class Scheduler:
         elif error is not None:
             # The chunk could not be handed over, or its receipt not handed back.
             if chunk.is_away:
-                self._cluster_results.failed(error)
+                self._cluster_results.failed(chunk, error)
             self._run_here_one_by_one(chunk)
 
     def _run_here_one_by_one(self, chunk: Chunk) -> None:

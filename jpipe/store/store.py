@@ -71,12 +71,15 @@ class Store:
         What bears a full disk and the like; a run has it keep its complaints to itself, and tells them as its own.
     remote
         The remote cache, where there is one: it does not go along to workers.
+    carried
+        The bytes of small values that are in packs of another cache, by their places there.
     """
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.saving = Saving(disk)
         self.remote: Remote | None = None
+        self.carried: dict[Where, bytes] = {}
         self._families: dict[bytes, Family] = {}
         self._pending: dict[str, None] = {}
         self._durable_folders: set[str] = set()
@@ -109,7 +112,7 @@ class Store:
         return cls(Disk.of(open_folder(folder, create=create, shared=key.shared), key))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.disk.folder, self.disk.key, self.saving.quiet)
+        return _reopened, (self.disk.folder, self.disk.key, self.saving.quiet, self.carried)
 
     @functools.cached_property
     def root(self) -> Path:
@@ -238,7 +241,7 @@ class Store:
             elif isinstance(where, BlobPlace):
                 builder.add(entry, None, where.id, now)
             elif isinstance(where, PackPlace):
-                builder.add(entry, self._payload(where), where.check, now)
+                builder.add(entry, self.payload(where), where.check, now)
         places = [entry.stored.where for entry in entries]
         paths = [path for entry in entries for path in entry.stored.paths]
         pack = self.saving(lambda: self._write_pack(builder), 4096) if builder.keys else None
@@ -366,7 +369,9 @@ class Store:
             return self.disk.blobs.load(where.id, mmap_mode)
         if isinstance(where, Held) and not where.is_encoded:
             return where.value
-        payload = reader.payload(where) if isinstance(where, PackPlace) else _bytes_in(where)
+        payload = self.carried.get(where) if self.carried else None
+        if payload is None:
+            payload = reader.payload(where) if isinstance(where, PackPlace) else _bytes_in(where)
         try:
             return unpack_inline(payload)
         except MemoryError:
@@ -374,14 +379,15 @@ class Store:
         except Exception as error:
             raise UnreadableEntry(f"the result cannot be unpickled: {type(error).__name__}: {error}") from error
 
-    def _payload(self, place: PackPlace) -> bytes:
+    def payload(self, place: PackPlace) -> bytes:
+        """The bytes of a small value."""
         with PayloadReader(self.disk, self.family) as reader:
             return reader.payload(place)
 
 
-def _reopened(folder: Folder, key: SigningKey, quiet: bool) -> Store:
+def _reopened(folder: Folder, key: SigningKey, quiet: bool, carried: dict[Where, bytes]) -> Store:
     store = Store(Disk.of(folder, key))
-    store.saving.quiet = quiet
+    store.saving.quiet, store.carried = quiet, carried
     return store
 
 

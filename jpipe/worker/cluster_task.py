@@ -12,24 +12,61 @@ import contextlib
 import dataclasses
 import functools
 import os
+import pickle
 import shutil
 import signal
 import sys
 import tempfile
 import time
+import weakref
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jpipe.parallel.status_board import Board, SlotState
-from jpipe.store import SigningKey, Store
+from jpipe.store import PackPlace, SigningKey, Store, Where
 from jpipe.store.open_folder import Disk
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.worker.cluster_process import ChildDied, child_of, give_back
 from jpipe.worker.messages import ItemReceipt, Receipt, StepWork, Work
+from jpipe.worker.parcels import Code, Part, code_of, moved, own_cache, parts_of, take_results, unpack, with_values
 from jpipe.worker.proof import Proof, difference_here, installed, make_proof, process_here
 from jpipe.worker.run_chunk import execute, refused
 from jpipe.worker.timeouts import ended_after
 
 __all__ = ["ClusterTask", "ClusterTasks", "name_here", "stands_in_the_way"]
+
+
+class Common(NamedTuple):
+    """What the chunks of a step have in common, on a worker.
+
+    Parameters
+    ----------
+    step, store
+        Of the work.
+    proof
+        What a worker has to have in common with the main process.
+    run
+        Tells the run from others.
+    code
+        For workers that do not see the cache: the user's modules.
+    """
+
+    step: StepWork
+    store: Store
+    proof: Proof
+    run: bytes
+    code: Code | None
+
+    def packed(self) -> bytes:
+        """As few bytes, because they go with every chunk."""
+        return zlib.compress(pickle.dumps(tuple(self), 5))
+
+
+@functools.lru_cache(maxsize=16)
+def _unpacked(packed: bytes) -> Common:
+    return Common(*pickle.loads(zlib.decompress(packed)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +75,47 @@ class ClusterTask:
 
     Parameters
     ----------
-    run
-        Tells the run from others.
+    work
+        The chunk, without what is in `common`.
+    common
+        `Common.packed`.
+    small
+        For workers that do not see the cache: small values by their places.
     """
 
     work: Work
-    proof: Proof
-    run: bytes
+    common: bytes
+    small: tuple[tuple[PackPlace, bytes], ...] = ()
 
-    def __call__(self) -> Receipt:
-        if self.proof.process == process_here():
-            receipt = execute(self.work)
-        elif differs := difference_here(self.proof) or stands_in_the_way(self.work.store):
-            receipt = refused(self.work, differs)
+    def __call__(self, *parts: Part) -> Receipt:
+        common = _unpacked(self.common)
+        work = dataclasses.replace(self.work, step=common.step, store=common.store)
+        if common.proof.process == process_here():
+            receipt = execute(work)
+        elif common.code is not None:
+            receipt = _away(work, common, common.code, with_values(own_cache(), parts, self.small))
+        elif unseen := stands_in_the_way(work.store):
+            receipt = refused(work, unseen)
+            receipt.is_blind = True
+        elif differs := difference_here(common.proof):
+            receipt = _unfit(work, differs)
         else:
-            receipt = _in_own_process(self.work, self.run)
+            receipt = _in_own_process(work, common.run)
         receipt.worker = name_here()
         return receipt
+
+
+def _away(work: Work, common: Common, code: Code, store: Store) -> Receipt:
+    if differs := difference_here(common.proof._replace(sources=())):
+        return _unfit(work, differs)
+    step = moved(work.step, code, unpack(code))
+    receipt = _in_own_process(dataclasses.replace(work, store=store, step=step), common.run)
+    failed = next((item.error for item in receipt.items if item.error is not None), None)
+    if failed is not None and failed.kind in ("raised", "missing"):
+        # Whether it is the step's own fault can only be told where all files are.
+        return refused(work, f"an item failed where the project is not: {failed.error_type}: {failed.message}")
+    take_results(store, receipt)
+    return receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +126,12 @@ class _Execute:
 
     def __call__(self) -> Receipt:
         return execute(self.work)
+
+
+def _unfit(work: Work, why: str) -> Receipt:
+    receipt = refused(work, why)
+    receipt.is_unfit = True
+    return receipt
 
 
 def _in_own_process(work: Work, run: bytes) -> Receipt:
@@ -151,25 +218,52 @@ def name_here() -> str:
 
 
 class ClusterTasks:
-    """Makes the tasks of one run."""
+    """Makes the tasks of one run.
+
+    Attributes
+    ----------
+    sends_values
+        Whether code and values go along, for workers that do not see the cache.
+    """
 
     def __init__(self) -> None:
+        self.sends_values = False
         self._run = os.urandom(8)
-        self._store: Store | None = None
-        self._steps: dict[int, tuple[StepWork, StepWork, Proof]] = {}
+        self._common: dict[tuple[int, bool], tuple[StepWork, bytes]] = {}
+        self._parts: weakref.WeakValueDictionary[bytes, Part] = weakref.WeakValueDictionary()
 
-    def task(self, work: Work) -> ClusterTask:
-        """The task of a chunk."""
-        known = self._steps.get(id(work.step))
+    def task(self, work: Work, needs: Iterable[Where]) -> tuple[ClusterTask, Sequence[Part]]:
+        """The task of a chunk, and what goes along; `needs` is where its arguments are."""
+        known = self._common.get((id(work.step), self.sends_values))
         if known is None:
-            step = _without_secrets(work.step)
-            known = self._steps[id(work.step)] = work.step, step, make_proof(step.sources, installed(step.packages))
-        if self._store is None:
-            folder = work.store.disk.folder
-            self._store = Store(Disk.of(folder, SigningKey(os.urandom(32), work.store.disk.key.shared)))
-            self._store.saving.quiet = True
-        _, step, proof = known
-        return ClusterTask(dataclasses.replace(work, store=self._store, step=step, is_own=True), proof, self._run)
+            # With the step, so that no other object can get its id.
+            known = self._common[id(work.step), self.sends_values] = work.step, self._common_of(work).packed()
+        # What all chunks of the step have in common is put back on the other side.
+        sent = dataclasses.replace(work, store=None, step=None, is_own=True)  # type: ignore[arg-type]
+        if not self.sends_values:
+            return ClusterTask(sent, known[1]), ()
+        blobs, small = parts_of(work.store, needs)
+        return ClusterTask(sent, known[1], tuple(small)), [self._part(work.store, blob) for blob in blobs]
+
+    def _common_of(self, work: Work) -> Common:
+        step = _without_secrets(work.step)
+        proof = make_proof(step.sources, installed(step.packages))
+        code = code_of(step.root, step.sources, step.function.folders) if self.sends_values else None
+        return Common(step, self._store_of(work.store), proof, self._run, code)
+
+    def _part(self, store: Store, blob: bytes) -> Part:
+        part = self._parts.get(blob)
+        if part is None:
+            with open(store.disk.blobs.path(blob), "rb") as file:
+                part = self._parts[blob] = Part(blob, file.read())
+        return part
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019 - there is one a run
+    def _store_of(self, store: Store) -> Store:
+        """The cache without the signing key."""
+        known = Store(Disk.of(store.disk.folder, SigningKey(os.urandom(32), store.disk.key.shared)))
+        known.saving.quiet = True
+        return known
 
 
 def _without_secrets(step: StepWork) -> StepWork:

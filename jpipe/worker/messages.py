@@ -241,6 +241,12 @@ class Receipt:
         Which of the user's code may have mattered to its items; None where that is unknown.
     worker
         What a worker on a cluster is called there.
+    blobs
+        The large results of one that does not see the cache, by their ids.
+    is_blind
+        Whether it was refused because it does not see the cache.
+    is_unfit
+        Whether it was refused because of what its worker is, and so will all others be.
     """
 
     chunk: int
@@ -253,6 +259,9 @@ class Receipt:
     complaints: list[str] = field(default_factory=list)
     executed: frozenset[Code] | None = None
     worker: str = ""
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    is_blind: bool = False
+    is_unfit: bool = False
 
     @property
     def is_refused(self) -> bool:

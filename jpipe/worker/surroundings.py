@@ -63,6 +63,11 @@ class Surroundings(NamedTuple):
         reached = {name: value for name, value in process.environment.items() if name in process.reached}
         return self._replace(host="", process=pickle.dumps(process._replace(environment=reached), 5))
 
+    def in_folder(self, folder: str) -> Surroundings:
+        """The same with another current folder, where the machine does not have this one."""
+        process: _Process = pickle.loads(self.process)
+        return self._replace(process=pickle.dumps(process._replace(folder=folder), 5))
+
 
 class _Process(NamedTuple):
     environment: Mapping[str, str]

@@ -50,7 +50,7 @@ def _says_nothing(change: Change) -> bool:
 def functions_that_did_not_run(parts: Iterable[Part], executed: Executed) -> list[Part]:
     """The functions among the parts that did not run."""
     ran: dict[str, list[str]] = {}
-    for file, name in executed.items | executed.earlier:
+    for file, name in executed.items | executed.earlier | executed.left:
         ran.setdefault(file, []).append("." + name)
     helpers = (part for part in parts if part.kind is PartKind.HELPER)
     return [part for part in helpers if not part.name.endswith(tuple(ran.get(part.file or "", ())))]

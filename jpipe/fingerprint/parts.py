@@ -39,10 +39,13 @@ class Executed(NamedTuple):
         While the items ran.
     earlier : frozenset of (str, str)
         Before them in the main process: while modules were imported and the pipeline was laid out.
+    left : frozenset of (str, str)
+        In items of other steps, before or beside them in the same process, where something of that was left behind.
     """
 
     items: frozenset[Code]
     earlier: frozenset[Code] = frozenset()
+    left: frozenset[Code] = frozenset()
 
 
 class Pruned(NamedTuple):

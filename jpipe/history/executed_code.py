@@ -2,8 +2,8 @@
 
 One note for each step, by the digest of its name::
 
-    {"sets": {...: [["pipeline.py", "score"], ...]}, "entries": [{"family": ..., "items": ..., "earlier": ...,
-     "pruned": ..., "keys": ..., "since": ..., "has_more": ...}]}
+    {"sets": {...: [["pipeline.py", "score"], ...]}, "entries": [{"family": ..., "pruned": ..., "items": ...,
+     "earlier": ..., "left": ..., "keys": ..., "since": ..., "has_more": ...}]}
 
 `sets` are lists of code by a digest of theirs: entries share them. There is one for each version of
 the code; what it says holds for all of its `keys`, the first bytes of the keys of items, one after the other.
@@ -68,7 +68,7 @@ def executions(store: Store, step: str) -> list[Execution]:
         return [
             Execution(
                 bytes.fromhex(entry["family"]),
-                Executed(sets[entry["items"]], sets[entry["earlier"]]),
+                Executed(*(sets[entry[which]] for which in Executed._fields)),
                 bytes.fromhex(entry["pruned"]),
                 _keys_from(entry["keys"]),
                 float(entry["since"]),
@@ -99,7 +99,11 @@ def _write(store: Store, step: str, entries: Sequence[Execution]) -> None:
             sets[name] = listed
             names.append(name)
         keys = base64.b64encode(b"".join(sorted(entry.keys))).decode()
-        row = {"family": entry.family.hex(), "items": names[0], "earlier": names[1], "pruned": entry.pruned.hex()}
+        row = {
+            "family": entry.family.hex(),
+            "pruned": entry.pruned.hex(),
+            **dict(zip(Executed._fields, names, strict=True)),
+        }
         rows.append({**row, "keys": keys, "since": entry.since, "has_more": entry.has_more})
     value = json.dumps({"sets": sets, "entries": rows}, separators=(",", ":"))
     store.write_note(NoteKind.EXECUTED, _name(step), value.encode("utf-8", "surrogatepass"))

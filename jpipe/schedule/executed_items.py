@@ -28,12 +28,15 @@ class _Ran:
         A call of the step.
     code
         What ran.
+    left
+        What ran in other items of the same processes, where these may have left something behind.
     keys
         The keys of the items.
     """
 
     state: CallState
     code: set[Code] = field(default_factory=set)
+    left: set[Code] = field(default_factory=set)
     keys: set[bytes] = field(default_factory=set)
 
 
@@ -61,7 +64,9 @@ class ExecutedItems:
         for item in receipt.items:
             state, index = chunk.items[item.position]
             ran = self._ran.setdefault(state.fingerprint.digest, _Ran(state))
-            ran.code |= receipt.executed
+            own, left = receipt.executed
+            ran.code |= own
+            ran.left |= left
             key = state.keys[index]
             if item.stored is not None and not item.found and item.changed is None and key is not None:
                 ran.keys.add(key)
@@ -73,7 +78,8 @@ class ExecutedItems:
             if not ran.keys:
                 continue
             step, fingerprint = ran.state.call.step.name, ran.state.fingerprint
-            executed, keys = Executed(self._listed(ran.code), self._listed(self._earlier)), prefixes(ran.keys)
+            executed = Executed(self._listed(ran.code), self._listed(self._earlier), self._listed(ran.left))
+            keys = prefixes(ran.keys)
             since = 0.0
             for known in executions(store, step):
                 if known.family == family and is_same(fingerprint, known):

@@ -93,8 +93,8 @@ class ChunkTrace:
         _forget_sources()
         tracer.restart()
 
-    def end(self, is_elsewhere: bool, reads_sources: bool) -> frozenset[Code] | None:
-        """What may have mattered to the items; None where that is unknown.
+    def end(self, is_elsewhere: bool, reads_sources: bool) -> tuple[frozenset[Code], frozenset[Code]] | None:
+        """What ran in the items, and what ran before or beside them that may have mattered; None where that is unknown.
 
         Parameters
         ----------
@@ -116,7 +116,9 @@ class ChunkTrace:
             return None
         # What an earlier step left behind, this one may have found, in place of running what made it; and of chunks
         # that run at once it is not known which of them ran what.
-        return frozenset(found if is_alone and not _process.is_changed else _process.ran)
+        if is_alone and not _process.is_changed:
+            return frozenset(found), frozenset()
+        return frozenset(found if is_alone else _process.ran), frozenset(_process.ran)
 
 
 def reads_sources(opened: Iterable[str]) -> bool:

@@ -77,7 +77,7 @@ class Answer(NamedTuple):
     values: dict[str, str]
     digests: dict[str, bytes]
     pruned: dict[str, Any]
-    executed: dict[str, tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]] | None]
+    executed: dict[str, Any]
 
 
 # mutations
@@ -264,10 +264,10 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
     for name, one in found.items() if known is not None else ():
         executed = known.executed.get(name)
         if executed is not None:
-            pruned = one.pruned(Executed(*executed))
+            pruned = one.pruned(executed)
             answer.pruned[name] = pruned and tuple(pruned)
             if look is not None:
-                look(name, fingerprinter, one, Executed(*executed))
+                look(name, fingerprinter, one, executed)
     if known is None:
         fingerprinter.save()
     for name, function in steps.items():
@@ -277,7 +277,7 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
         answer.values[name] = _called(function)
         ran = trace.end(False, reads_sources(opened))
         if known is None:
-            answer.executed[name] = None if ran is None else (_listed(ran, root), earlier)
+            answer.executed[name] = ran and Executed(_listed(ran[0], root), earlier, _listed(ran[1], root))
     return answer
 
 

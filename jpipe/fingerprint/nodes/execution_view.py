@@ -57,8 +57,9 @@ class ExecutionView:
         self.nodes: dict[int, Node] = {}
         self.known = reached(graph.nodes, roots)
         self.codes = {number: code for number in self.known if (code := _code_of(graph, number)) is not None}
-        self._items = executed.items
-        self._ran = executed.items | executed.earlier
+        # What another step left behind, this one may have found in place of running what made it.
+        self._items = executed.items | executed.left
+        self._ran = self._items | executed.earlier
         self._bodies: dict[str, set[str]] = {}
         """By file: the functions that ran, each under the name of the outermost around it."""
         for file, name in self._ran:

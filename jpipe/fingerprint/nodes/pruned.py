@@ -48,8 +48,9 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
         None where nothing can be left out: code that ran reads source text or code objects.
     """
     view = ExecutionView(graph, [root], executed)
-    tops = [number for number, code in view.codes.items() if code in executed.items]
-    tops += _classes_of(graph, view.known, executed.items)
+    ran = executed.items | executed.left
+    tops = [number for number, code in view.codes.items() if code in ran]
+    tops += _classes_of(graph, view.known, ran)
     view.follow([root, *tops])
     outside = _outside(view, executed.items)
     defining = list(map(graph.subject, outside))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jpipe.worker.module_state import state_of_modules
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Project
 
 traced = pytest.mark.skipif(sys.version_info < (3, 12), reason="what runs is told from Python 3.12 on")
@@ -204,9 +210,28 @@ MEMOS = {
 }
 
 
-@traced
 @pytest.mark.parametrize("memo", MEMOS)
-@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_is_left_behind_in_modules_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memo: str) -> None:
+    for name, text in {"keeper": "KNOWN = {}\n", "memo": textwrap.dedent(MEMOS[memo])}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    kept = importlib.import_module("memo")
+    try:
+        before = state_of_modules()
+        assert state_of_modules() == before
+        kept.memo(2)
+        assert state_of_modules() != before
+    finally:
+        for name in ("memo", "keeper"):
+            sys.modules.pop(name, None)
+
+
+EVERYDAY = ("lru_cache", "late import")
+
+
+@traced
+@pytest.mark.parametrize("memo", [pytest.param(m, marks=[] if m in EVERYDAY else [pytest.mark.slow]) for m in MEMOS])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_what_an_earlier_step_left_behind_counts_for_those_that_find_it(project: Project, memo: str, jobs: str) -> None:
     project.write(
         {
@@ -240,126 +265,120 @@ def test_what_an_earlier_step_left_behind_counts_for_those_that_find_it(project:
     assert value_of(project) == "10"
 
 
-UNSEEN = {
-    "a pool": """
-        from concurrent.futures import ProcessPoolExecutor
-        import helper
-        def work(x):
-            with ProcessPoolExecutor(1) as pool:
-                return list(pool.map(helper.inner, [x]))[0]
-    """,
-    "a fork": """
-        import os
-        import helper
-        def work(x):
-            reader, writer = os.pipe()
-            if os.fork() == 0:
-                os.write(writer, str(helper.inner(x)).encode())
-                os._exit(0)
-            os.wait()
-            return int(os.read(reader, 100))
-    """,
+WAYS = {
     "a thread": """
         import threading
-        import helper
+        import {helper}
         def work(x):
             found = []
-            thread = threading.Thread(target=lambda: found.append(helper.inner(x)))
+            thread = threading.Thread(target=lambda: found.append({helper}.inner(x)))
             thread.start()
             thread.join()
             return found[0]
     """,
     "a computed name": """
-        import helper
+        import {helper}
         def work(x):
-            return getattr(helper, "in" + "ner")(x)
+            return getattr({helper}, "in" + "ner")(x)
     """,
     "evaluated text": """
-        import helper
+        import {helper}
         def work(x):
-            return eval("helper.inn" + "er(x)")
+            return eval("{helper}.inn" + "er(x)")
     """,
     "a computed import": """
         import importlib
         def work(x):
-            return importlib.import_module("hel" + "per").inner(x)
+            return importlib.import_module("hel" + "{helper}"[3:]).inner(x)
     """,
     "a late import": """
         def work(x):
-            from helper import inner
+            from {helper} import inner
             return inner(x)
     """,
     "a library": """
         import functools, json
-        import helper
+        import {helper}
         def work(x):
-            return json.loads("1.5", parse_float=lambda text: helper.inner(x))
+            return json.loads("1.5", parse_float=lambda text: {helper}.inner(x))
     """,
     "a function that a library keeps": """
-        import helper
+        import {helper}
         from joblib import Memory
-        keeping = Memory("kept", verbose=0).cache(helper.inner)
+        keeping = Memory("{helper}", verbose=0).cache({helper}.inner)
         def work(x):
             return keeping(x)
     """,
     "a function whose text a library reads": """
-        import helper
+        import {helper}
         from joblib import Memory
         def work(x):
-            return Memory("kept", verbose=0).cache(helper.inner)(x)
+            return Memory("{helper}", verbose=0).cache({helper}.inner)(x)
     """,
     "a finaliser": """
-        import helper
+        import {helper}
         class Closing:
             def __init__(self, found):
                 self.found = found
             def __del__(self):
-                self.found.append(helper.inner(2))
+                self.found.append({helper}.inner(2))
         def work(x):
             found = []
             Closing(found)
             return found[0]
     """,
     "a generator": """
-        import helper
+        import {helper}
         def numbers():
             for x in range(10):
-                yield helper.inner(x)
+                yield {helper}.inner(x)
         NUMBERS = numbers()
         next(NUMBERS), next(NUMBERS)
         def work(x):
             return next(NUMBERS)
     """,
+    "a pool": """
+        from concurrent.futures import ProcessPoolExecutor
+        import {helper}
+        def work(x):
+            with ProcessPoolExecutor(1) as pool:
+                return list(pool.map({helper}.inner, [x]))[0]
+    """,
+    "a fork": """
+        import os
+        import {helper}
+        def work(x):
+            reader, writer = os.pipe()
+            if os.fork() == 0:
+                os.write(writer, str({helper}.inner(x)).encode())
+                os._exit(0)
+            os.wait()
+            return int(os.read(reader, 100))
+    """,
 }
+"""How code is reached that names do not lead to; after the last two nothing is told of a process."""
 
 
 @traced
-@pytest.mark.parametrize("way", UNSEEN)
-def test_code_that_ran_counts_however_it_was_reached(project: Project, way: str) -> None:
-    project.write(
-        {
-            **CONFIGURED,
-            "helper.py": "def inner(x):\n    return x * 2\n\n\ndef unused(x):\n    return x\n",
-            "work.py": UNSEEN[way],
-            "pipeline.py": """
-                from jpipe import pipeline, step
-                from work import work
+def test_code_that_ran_counts_however_it_was_reached(project: Project) -> None:
+    helper = "def inner(x):\n    return x * 2\n\n\ndef unused(x):\n    return x\n"
+    files, steps = dict(CONFIGURED), ["from jpipe import pipeline, step\n"]
+    for number, text in enumerate(WAYS.values()):
+        files |= {f"helper{number}.py": helper, f"work{number}.py": text.replace("{helper}", f"helper{number}")}
+        steps.append(f"import work{number}\n\n\n@step\ndef s{number}(x):\n    return work{number}.work(x)\n")
+    calls = ", ".join(f"s{number}(2)" for number in range(len(WAYS)))
+    project.write({**files, "pipeline.py": f"{''.join(steps)}\n\n@pipeline\ndef main():\n    return [{calls}]\n"})
 
+    def ran_after(old: str, new: str) -> set[str]:
+        for number in range(len(WAYS)):
+            project.edit(f"helper{number}.py", old, new)
+        ran = project.run("-j", "1").ran
+        return {way for number, way in enumerate(WAYS) if f"s{number}" in ran}
 
-                @step
-                def first(x):
-                    return work(x)
-
-
-                @pipeline
-                def main():
-                    return first(2)
-            """,
-        }
-    )
     project.run("-j", "1")
-    project.run("-j", "1", "--force", "first")  # what a library has kept, it need not run again
-    project.edit("helper.py", "x * 2", "x * 5")
-    project.edit("helper.py", "return x\n", "return -x\n")
-    assert project.run("-j", "1").ran == {"first": 1}
-    assert value_of(project) == "10"
+    project.run("-j", "1", "--force", "s*")  # what a library has kept, it need not run again
+    # Where text was read or work given away, all that is reachable counts, which is every file for that one.
+    assert ran_after("return x\n", "return -x\n") <= {"a computed import"}
+    assert ran_after("x * 2", "x * 5") == set(WAYS)
+    found = project.python("-c", "import pipeline; print(list(map(float, pipeline.main.run())))")
+    assert found.stdout.splitlines()[-1] == str([10.0] * len(WAYS))

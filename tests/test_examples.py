@@ -27,6 +27,7 @@ def test_the_digits_example_tells_the_whole_story(project: Project) -> None:
     assert project.run().counts == (0, 14)
 
     project.edit("pipeline.py", "cv=5", "cv=4")
+    the_plan_names_the_helper_that_was_edited_and_the_line(project)
     assert project.run().ran == {"score": 9, "table": 1}
     project.edit("pipeline.py", "cv=4", "cv=2 + 2")
     edited = project.run()
@@ -43,10 +44,7 @@ def test_the_digits_example_tells_the_whole_story(project: Project) -> None:
     assert more.counts == (5, 13)
 
 
-def test_the_plan_names_the_helper_that_was_edited_and_the_line(project: Project) -> None:
-    copied("digits", project)
-    project.run()
-    project.edit("pipeline.py", "cv=5", "cv=4")
+def the_plan_names_the_helper_that_was_edited_and_the_line(project: Project) -> None:
     steps = {step["step"]: step for step in project.plan()["steps"]}
     assert (steps["score"]["stale"], steps["table"]["pending"]) == (9, 1)
     assert (steps["digits"]["fresh"], steps["project"]["fresh"]) == (1, 3)

@@ -310,7 +310,7 @@ DECIDED = {
 }
 
 
-@pytest.mark.parametrize("jobs", ["-j1", "-j2"])
+@pytest.mark.parametrize("jobs", [pytest.param("-j1", marks=pytest.mark.slow), "-j2"])
 def test_whatever_a_decision_looked_at_is_a_condition_of_the_answer(project: Any, jobs: str) -> None:
     steps = "".join(
         f"@step{options}\ndef {name}({parameter}):\n    return look(x), '{name}'\n\n"

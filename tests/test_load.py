@@ -33,7 +33,11 @@ BROKEN: dict[str, tuple[str, int, list[str]]] = {
         3,
         ["pipeline.py raised RuntimeError: not today", "pipeline.py:2"],
     ),
-    "import that exits": ("import sys\nsys.exit(4)\n", 3, ["pipeline.py raised SystemExit: 4", "pipeline.py:2"]),
+    "import that exits": (
+        "import sys\nsys.exit(4)\n",
+        3,
+        ["pipeline.py ends the process when it is imported: SystemExit: 4", "pipeline.py:2"],
+    ),
     "module that is not there": (
         "import no_such_module_here\n",
         3,

@@ -111,10 +111,13 @@ def test_native_libraries_compute_in_workers_as_in_the_script(project: Project, 
         pytest.skip(f"{package} is not installed")
     imports, body = NATIVE[package]
     write(project, body, imports)
-    parallel, _ = result_of(project)
-    script = "import json; from pipeline import main; print(json.dumps(main()))"
-    plain = subprocess.run([sys.executable, "-c", script], cwd=project.root, capture_output=True, text=True, check=True)
-    assert parallel == pytest.approx(json.loads(plain.stdout))
+    ran = project.run("-j2")
+    assert ran.exit_code == 0, ran.stderr
+    code = "import json, jpipe; from pipeline import main, whole; print(json.dumps([jpipe.load(whole), main()]))"
+    told = project.python("-c", code)
+    assert told.exit_code == 0, told.stderr
+    parallel, plain = json.loads(told.stdout)
+    assert parallel == pytest.approx(plain)
 
 
 UNSAFE = {

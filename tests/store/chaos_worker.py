@@ -57,7 +57,7 @@ def work(store: Store, rng: random.Random, until: float) -> None:
             stored = store.put(truth(number), options=PutOptions(max_nbytes=300_000))
             published = store.publish(family.digest, [NewRecord(key(number), stored)])
             if rng.random() < 0.3:
-                store.sync(published)
+                store.sync(published.paths)
             value = truth(number)
             print("miss", flush=True)
         held.append((number, value))
@@ -112,5 +112,6 @@ def play(role: str, root: Path, seed: int, until: float, log: Path) -> int:
         status = 0
     except BaseException:
         traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(status)

@@ -59,6 +59,8 @@ FAILS = {
 RAISES = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}
 USUAL = ["before", "after", "half", "short", "ENOSPC", "EIO", "KeyboardInterrupt"]
 RARE = ["EDQUOT", "EROFS", "EACCES", "ESTALE", "EMFILE", "ENOMEM", "MemoryError"]
+SLOW = {"after", "short", "EIO"}
+"""Each is much like one of the others."""
 Work = Callable[[Path, int], None]
 STEP = 15
 """The usual test run takes every fifteenth call, starting at another one for each fault."""
@@ -284,7 +286,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.mark.parametrize("how", USUAL)
+@pytest.mark.parametrize("how", [pytest.param(how, marks=pytest.mark.slow) if how in SLOW else how for how in USUAL])
 def test_a_fault_at_any_call(folder: Path, how: str) -> None:
     assert sweep(folder, how, 1 + USUAL.index(how) % STEP, STEP) > 10
 

@@ -2,6 +2,12 @@
 
 The last run in which something ran leaves a word in the cache. Without one, a file that says ``for`` or ``map`` is
 taken for one that has several items.
+
+Until a step was timed, its items do not begin in the main process while the workers start, although that would save a
+short first run most of its time (four items that take no time: 0.2 s of processor time at one job, 0.6 s at two, of
+which 0.25 s are the imports of the process that workers are forked from and 0.2 s joblib in the main process). How long
+such an item takes is not known before it has ended, and until then nobody would give the workers more to do; and where
+it ends its process, the run would end with it instead of one item.
 """
 
 from __future__ import annotations

@@ -95,6 +95,37 @@ def test_logging_is_kept_with_items_and_those_that_warned_are_found(make: str, b
     assert project.run("-j2").ran == {}, "where a log goes has no part in a result"
 
 
+def test_a_file_may_wrap_the_streams_for_itself(project: Project) -> None:
+    project.write("""
+        import io, sys
+
+        sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
+        sys.stderr = io.TextIOWrapper(sys.stderr.buffer, encoding="utf-8", write_through=True)
+        sys.stdout.flush()
+        print("imported", sys.stdout.isatty(), sys.stderr.fileno() > 0, file=sys.stderr)
+        kept = sys.stderr
+
+        from jpipe import pipeline, step
+
+        @step
+        def fit(n):
+            print("in", n)
+            print("kept", n, file=kept)
+            return n
+
+        @pipeline
+        def main():
+            print("laid out", file=kept)
+            return [fit(n) for n in range(3)]
+    """)
+    for words in (["-j1"], ["-j2", "-f", "fit"]):
+        run = project.run(*words, json=False)
+        assert (run.exit_code, "3 ran" in run.stderr, run.stdout) == (0, True, ""), run.stderr
+        assert run.stderr.count("imported") >= 1 and "laid out" in run.stderr and "kept" not in run.stderr
+        text = project.command("log", "fit").stdout
+        assert all(f"{word} {n}" in text for word in ("in", "kept") for n in range(3)), text
+
+
 def test_a_count_tells_of_what_was_only_printed(project: Project) -> None:
     project.write("""
         from jpipe import pipeline, step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from typing import TYPE_CHECKING
@@ -113,3 +114,35 @@ def test_options_that_exclude_each_other_are_refused(options: dict[str, object])
             step(**second)(abs).options(**first)  # type: ignore[arg-type]
     assert step(compress=3)(abs).options(mmap_mode=None).declared.compress == 3
     assert step(mmap_mode="r")(abs).options(compress=0).declared.mmap_mode == "r"
+
+
+KILLED = """
+import os, signal, sys
+import jpipe
+from jpipe import pipeline, step
+from jpipe.schedule import in_flight
+
+@step
+def b(n):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@pipeline
+def main():
+    return [b(n) for n in range(2)]
+
+if __name__ == "__main__":
+    in_flight.killed_for_memory = lambda: 0
+    for memory in (1 << 60, 1 << 20):
+        in_flight.machine_memory = lambda: memory
+        run = jpipe.run(main, n_jobs=2, keep_going=True)
+        print([failure.message for failure in run.failures][:1])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal")
+def test_a_killed_worker_was_out_of_memory_only_near_the_limit(project: Project) -> None:
+    project.write({"script.py": KILLED})
+    done = project.python("script.py")
+    without, with_guess = done.stdout.splitlines()
+    assert "was killed" in without and "out of memory" not in without, done.stdout
+    assert "most likely out of memory" in with_guess, done.stdout

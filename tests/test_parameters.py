@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import sys
 import typing
 from collections.abc import Sequence
 from decimal import Decimal
@@ -250,6 +251,16 @@ def test_lists_of_numbers_become_arrays(annotation: Any, text: str, dtype: str) 
     assert (found.tolist(), found.dtype.kind) == ([1, 2], dtype)
     again = parse(taking(None, np.array([3.0]), annotated=False), {"x": text})["x"]
     assert again.tolist() == [1, 2]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no type statement")
+def test_a_named_type_is_what_it_names() -> None:
+    names: dict[str, Any] = {}
+    exec("type Ks = list[int]\ntype Pairs[T] = dict[str, T]", names)
+    assert parse(taking(names["Ks"]), {"x": "1,2"})["x"] == [1, 2]
+    assert parse(taking(names["Pairs"][Colour]), {"x": "{a = 'RED'}"})["x"] == {"a": Colour.RED}
+    with pytest.raises(UsageError, match="x=a: expected Ks"):
+        parse(taking(names["Ks"]), {"x": "a"})
 
 
 def test_annotations_that_name_what_is_not_there_are_passed_over() -> None:

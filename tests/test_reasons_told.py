@@ -75,3 +75,24 @@ def test_what_changed_in_a_table_is_told_by_its_keys(project: Project) -> None:
     project.run("-j1")
     changed = told(project, "--set", "options={x = 1, deep = {y = 3}, new = true}")["use"]
     assert changed == [("parameter", "options['deep']['y'] 2 → 3, options['new'] (none) → True")]
+
+
+def test_a_result_that_was_removed_to_make_room_is_told_from_one_that_never_was(project: Project) -> None:
+    project.write("""
+        from jpipe import pipeline, step
+
+        @step
+        def block(n: int) -> bytes:
+            return bytes([n]) * 200_000
+
+        @pipeline
+        def main(n: int = 1):
+            return block(n)
+    """)
+    for n in range(6):
+        assert project.run("--set", f"n={n}", "-j1", env={"JPIPE_CACHE_SIZE": "700k"}).exit_code == 0
+    assert told(project, "--set", "n=0")["block"] == [("pruned", None)]
+    assert told(project, "--set", "n=9")["block"] == [("parameter", "5 → 9")]
+    assert told(project, "--set", "n=5") == {}, "what the last runs reached stays"
+    assert project.run("--set", "n=0", "-j1").ran == {"block": 1}
+    assert told(project, "--set", "n=0") == {}

@@ -52,7 +52,7 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
 
         session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
         unseen, obstacles, nested = _unseen(session), obstacles_of(session), _nested(session)
-        handed_on = _paths_as_text(session)
+        handed_on = [] if session.is_new else _paths_as_text(session)  # without a cache there are no results to look at
     if as_json:
         document = {**_document(mistakes, unseen, handed_on), "no_instant_answer": obstacles, "nested": nested}
         click.echo(json.dumps(document, indent=2))

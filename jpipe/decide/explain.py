@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import re
@@ -20,6 +21,7 @@ from jpipe.history.last_run import MOST_CALLS, EarlierCall, History, LastRun
 from jpipe.model.outcomes import Verdict
 from jpipe.model.reasons import Reason
 from jpipe.store import Record
+from jpipe.store.care.pruned_keys import pruned_mark, pruned_marks
 from jpipe.system.notebook_cells import cell_name
 
 __all__ = ["Explainer", "place_of", "texts_of"]
@@ -130,11 +132,18 @@ class Explainer:
             return own._replace(foreign=True)
         if key in self._last_run.failed:
             return own._replace(failed=True)
+        if self._removed and pruned_mark(state.fingerprint.digest, key) in self._removed:
+            return own._replace(pruned=True)
         arguments = state.arguments_of(index)
         for family in self._families(state):
             if family != state.fingerprint.digest and self._has_run(family, state, index):
                 return own._replace(earlier=True, changes=self._changes(state, family))
         return self._compared(own, state, index, arguments)
+
+    @functools.cached_property
+    def _removed(self) -> frozenset[bytes]:
+        """What was removed from the cache to make room."""
+        return pruned_marks(self._lookup.store.disk)
 
     def _families(self, state: CallState) -> list[bytes]:
         """The fingerprints that the step had, newest first."""

@@ -121,6 +121,8 @@ class Evidence(NamedTuple):
         The step says that its results are not kept.
     missing
         A record is there, its result is not.
+    pruned
+        A record was there, and was removed to make room.
     foreign
         A record is there, signed with another key than this user's.
     expired_after
@@ -140,6 +142,7 @@ class Evidence(NamedTuple):
     files: tuple[Read, ...] = ()
     not_kept: bool = False
     missing: bool = False
+    pruned: bool = False
     foreign: bool = False
     expired_after: float | None = None
     failed: bool = False
@@ -165,7 +168,7 @@ def _about(evidence: Evidence, kind: ReasonKind, detail: str | None = None) -> R
 
 def _never_ran(evidence: Evidence) -> list[Reason]:
     known = evidence.earlier or evidence.files or evidence.missing or evidence.expired_after is not None
-    if known or evidence.foreign or evidence.failed or evidence.forced:
+    if known or evidence.pruned or evidence.foreign or evidence.failed or evidence.forced:
         return []
     return [_about(evidence, ReasonKind.NEVER_RAN)]
 
@@ -221,6 +224,10 @@ def _result_missing(evidence: Evidence) -> list[Reason]:
     return [_about(evidence, ReasonKind.RESULT_MISSING)] if evidence.missing else []
 
 
+def _pruned(evidence: Evidence) -> list[Reason]:
+    return [_about(evidence, ReasonKind.PRUNED)] if evidence.pruned else []
+
+
 def _foreign(evidence: Evidence) -> list[Reason]:
     return [_about(evidence, ReasonKind.FOREIGN)] if evidence.foreign else []
 
@@ -251,6 +258,7 @@ _RULES: tuple[Callable[[Evidence], list[Reason]], ...] = (
     _environment,
     _not_kept,
     _result_missing,
+    _pruned,
     _foreign,
     _expired,
     _failed,

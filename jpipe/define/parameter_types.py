@@ -102,6 +102,7 @@ def _short(annotation: Any) -> str:
 
 def _prepared(annotation: Any) -> Any:
     """The annotation with everything in it taken from text that pydantic would refuse, guess or pass over."""
+    annotation = _resolved(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Literal, collections.abc.Callable):
         return annotation
@@ -127,6 +128,15 @@ def _prepared(annotation: Any) -> Any:
         )
     prepare = _preparation(annotation)
     return annotation if prepare is None else _after(annotation, prepare)
+
+
+def _resolved(annotation: Any) -> Any:
+    """What a ``type`` statement names, as `numpy.typing.NDArray` does from Python 3.12 on."""
+    alias = getattr(typing, "TypeAliasType", ())
+    origin = typing.get_origin(annotation)
+    if isinstance(annotation, alias):
+        return _resolved(annotation.__value__)
+    return _resolved(origin.__value__[typing.get_args(annotation)]) if isinstance(origin, alias) else annotation
 
 
 def _after(annotation: Any, prepare: Callable[[Any], Any]) -> Any:

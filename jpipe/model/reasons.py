@@ -23,6 +23,7 @@ class ReasonKind(str, Enum):
     ENVIRONMENT = "environment"
     NOT_KEPT = "not kept"
     RESULT_MISSING = "result missing"
+    PRUNED = "pruned"
     FOREIGN = "signed with another key"
     EXPIRED = "expired"
     FAILED = "failed last time"
@@ -87,6 +88,7 @@ class Reason(NamedTuple):
             ReasonKind.ENVIRONMENT: f"environment variable {self.object} changed",
             ReasonKind.NOT_KEPT: "its results are not kept (cache=False)",
             ReasonKind.RESULT_MISSING: "its result is missing from the cache",
+            ReasonKind.PRUNED: "its result was removed from the cache to make room",
             ReasonKind.FOREIGN: "its result is signed with another key",
             ReasonKind.EXPIRED: "its result expired",
             ReasonKind.FAILED: "it failed last time",

@@ -204,12 +204,12 @@ def _remedy(failure: Failure, commands: Commands) -> list[Line]:
     if failure.error_type in ("bdb.BdbQuit", "EOFError") and failure.worker:
         here = commands.text("run", failure.step, *_item(failure), "-j", "1")
         return [line("  a worker has no terminal to ask or debug in", f": {here}  runs it in this one" if here else "")]
-    if failure.error_type == "FileNotFoundError" and (found := _RELATIVE.search(failure.message)):
+    if failure.error_type == "FileNotFoundError" and (found := re.search(_RELATIVE, failure.message)):
         return [line("  ", text) for text in _missing(failure, found[1])]
     return []
 
 
-_RELATIVE = re.compile(r"^(?:\[Errno 2\] No such file or directory: )?'?((?![/'])(?!\w:)[^']+?)'?(?: not found\.?)?$")
+_RELATIVE = r"^(?:\[Errno 2\] No such file or directory: )?'?((?![/'])(?!\w:)[^']+?)'?(?: not found\.?)?$"
 """What `open`, pandas and numpy say of a relative path that leads nowhere."""
 
 

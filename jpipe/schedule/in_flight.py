@@ -226,6 +226,7 @@ class InFlight:
         timeout = blame.chunk.queue.options.timeout
         slot = blame.slot
         pid = slot.pid if slot is not None else 0
+        peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
         words = last_words(self.folder.path, pid)
         frames = tuple((file, line, name, is_users(file)) for file, line, name in words.frames)
         if blame.kind == "timeout" and timeout is not None:
@@ -234,17 +235,16 @@ class InFlight:
             error = ErrorRecord("timeout", "ItemTimeoutError", message, frames=frames)
         else:
             seconds = max(0.0, time.monotonic() - slot.started) if slot is not None else 0.0
-            starved = "SIGKILL" in blame.detail and self._is_out_of_memory()
+            starved = "SIGKILL" in blame.detail and self._is_out_of_memory(peak)
             message = words.crash or f"its worker process was killed{OUT_OF_MEMORY if starved else ''}"
             error = ErrorRecord("killed", "WorkerLostError", message, frames=frames)
-        peak = max(self._watchdog.memory.get(pid, 0), slot.peak_memory if slot is not None else 0)
         worker = self.folder.number_of(pid) if pid else 0
         item = ItemReceipt(blame.position, error=error, seconds=seconds, output=as_seen(words.text), peak_memory=peak)
         return item, worker
 
-    def _is_out_of_memory(self) -> bool:
-        """Whether a worker that was just killed most likely took memory that there was not."""
-        total = sum(self._watchdog.memory.values())
+    def _is_out_of_memory(self, peak: int) -> bool:
+        """Whether a worker that was just killed, and had so much, most likely took memory that there was not."""
+        total = max(peak, sum(self._watchdog.memory.values()))
         return killed_for_memory() > self._killed_before or (total > 0 and 2 * total >= machine_memory())
 
     def _abandon(self, pool: Pool) -> None:

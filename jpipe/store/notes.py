@@ -36,6 +36,8 @@ class NoteKind(StrEnum):
     """Files that several items wrote."""
     REMOTE = "remote"
     """What of a family is at a remote address; named by both."""
+    PRUNED = "pruned"
+    """Which records were removed to make room; there is one."""
     PIPELINE = "pipelines"
     """What is known of a pipeline between its runs; named by the pipeline."""
 

@@ -99,6 +99,8 @@ class _Stream(io.TextIOWrapper):
         self._name = name
         self._number = 2 if name == "stderr" else 1
         self.real: TextIO | None = None
+        self.outside: TextIO | None = None
+        """What it stood for while something was imported."""
 
     def write(self, text: str) -> int:
         """Keep some text for the item that runs in this thread, or pass it on."""
@@ -146,6 +148,8 @@ class _Stream(io.TextIOWrapper):
 
     def _passed_to(self) -> TextIO | None:
         stream = self.real or getattr(sys, self._name)
+        if getattr(stream, "buffer", None) is self.buffer:  # the user's file wrapped this one, as for an encoding
+            return self.outside
         return None if stream is self else stream
 
 
@@ -244,15 +248,12 @@ def standing_in() -> Iterator[None]:
     if _captures or _streams[0].real is not None or before[0] is None or before[1] is None:
         yield
         return
-    _streams[0].real, _streams[1].real = before
+    _streams[0].real, _streams[1].real = _streams[0].outside, _streams[1].outside = before
     sys.stdout, sys.stderr = _streams
     try:
         yield
     finally:
-        if sys.stdout is _streams[0]:
-            sys.stdout = before[0]
-        if sys.stderr is _streams[1]:
-            sys.stderr = before[1]
+        sys.stdout, sys.stderr = before  # also where the file put wrappers of its own there, for an encoding
         _streams[0].real = _streams[1].real = None
 
 

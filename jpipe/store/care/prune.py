@@ -7,12 +7,14 @@ beside pipelines. What is younger than a day, or was used since the oldest livin
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from jpipe.store.care.merge_packs import rewrite
+from jpipe.store.care.pruned_keys import note_pruned
 from jpipe.store.care.removal import IN_FLIGHT, blob_references, remove_blobs, unlink
 from jpipe.store.care.roots import Reached, living_since, reached
 from jpipe.store.care.usage import PackFile, pack_files
@@ -94,11 +96,13 @@ class _Prune:
         self.total = sum(pack.size for pack in self.packs) + sum(self.blobs.values())
         self.at_first = self.total
         self.removed_packs = self.removed_blobs = 0
+        self.gone: list[tuple[bytes, bytes]] = []
 
     def run(self) -> Pruned:
         self._orphans()
         if self.total > self.limit:
             self._least_recently_used()
+            note_pruned(self.disk, self.gone)
         _tidy(self.disk, self.before)
         return Pruned(self.at_first - self.total, self.removed_packs, self.removed_blobs, self.total)
 
@@ -135,6 +139,7 @@ class _Prune:
             return
         self.removed_packs += 1
         self.total -= pack.size
+        self.gone += [(pack.family, key) for key in _keys(pack)]
         self._release(Counter(pack.blobs))
 
     def _thin_out(self, pack: PackFile) -> None:
@@ -146,9 +151,11 @@ class _Prune:
             for entry, key in enumerate(segment.keys())
             if (row := segment.row(entry)).offset is None and not reached_keys.has(family, key)
         )
+        keys = [key for key in _keys(pack) if not reached_keys.has(family, key)]
         with contextlib.suppress(OSError):  # no room for the new pack
             if rewrite(self.disk, family, pack.name, lambda s, e: reached_keys.has(family, s.key(e))):
                 self._release(gone)
+                self.gone += [(family, key) for key in keys]
 
     def _release(self, gone: Counter[bytes]) -> None:
         self.references -= gone
@@ -175,6 +182,10 @@ def _blob_sizes(disk: Disk) -> tuple[dict[bytes, int], dict[bytes, float]]:
 
 def _count(pack: PackFile) -> int:
     return sum(segment.count for segment in pack.segments or ())
+
+
+def _keys(pack: PackFile) -> Iterator[bytes]:
+    return itertools.chain.from_iterable(segment.keys() for segment in pack.segments or ())
 
 
 def _wanted(pack: PackFile, keep: Reached) -> int:

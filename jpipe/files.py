@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 __all__ = ["File", "FileDigests", "Read"]
 
-Kind = Literal["file", "folder", "missing", "kinds", "status", "link", "here", "root"]
+Kind = Literal["file", "folder", "missing", "kinds", "status", "link", "here", "root", "code"]
 RUN_FOLDER = "jpipe-run-"
 """What the names of the folders begin with that runs keep in the folder for temporary files."""
 
@@ -67,7 +67,8 @@ class Read(NamedTuple):
     kind
         What was looked at: the content of a file; the names in a folder, or names and kinds of what is in it; that
         nothing is there; the status of a path; the target of a link. ``here``: the folder that relative paths belong
-        to. ``root``: the project root, which the result holds.
+        to. ``root``: the project root, which the result holds. ``code``: a module that was imported under a computed
+        name, with all that it imports; the project root stands for all of its files, ``package:NAME`` for a package.
     size, mtime_ns, ctime_ns
         The stat then: bytes, and nanoseconds since 1970. 0 when missing.
     digest
@@ -94,9 +95,14 @@ class FileDigests:
         The project root; paths below it are kept relative to it.
     cache
         The cache folder, which is no part of any listing.
+    code
+        Digests what importing a file runs, for reads of that kind: without it none of them counts.
     """
 
-    def __init__(self, root: Path, cache: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, cache: str | os.PathLike[str] | None = None, code: Callable[[str], bytes] | None = None
+    ) -> None:
+        self.code_of = code
         self.root = os.path.abspath(root)
         self._cache = None if cache is None else os.path.abspath(cache)
         self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
@@ -157,6 +163,12 @@ class FileDigests:
         """Where a link leads now."""
         full = self.full(path)
         return Read(self.short(full, relative=relative), "link", 0, 0, 0, _target(full))
+
+    def code(self, path: str) -> Read:
+        """What importing a file runs now; `path` may be the project root, or ``package:NAME``."""
+        full = self.full(path)
+        digest = b"" if self.code_of is None else self.code_of(full)
+        return Read("." if full == self.root else self.short(full), "code", 0, 0, 0, digest)
 
     def here(self, folder: str) -> Read:
         """The folder that relative paths belong to."""
@@ -271,6 +283,7 @@ def _same_folder(one: str, other: str) -> bool:
 _BY_TEXT: dict[str, Callable[[FileDigests, str, Read], bool]] = {
     "status": lambda files, full, read: status_of(full, read.digest.partition(b":")[0].decode()) == read.digest,
     "link": lambda files, full, read: _target(full) == read.digest,
+    "code": lambda files, full, read: files.code_of is not None and files.code_of(full) == read.digest,
     "here": lambda files, full, read: _same_folder(full, os.getcwd()),
     "root": lambda files, full, read: read.path == files.root.replace(os.sep, "/"),
 }

@@ -140,3 +140,96 @@ def test_time_grows_with_the_size_of_a_module_and_no_faster() -> None:
     seconds(50)
     small = min(seconds(250) for _ in range(3))
     assert seconds(2000) < 8 * small * 3
+
+
+COMPUTED = {
+    "import_module": "importlib.import_module('plug_' + x).f()",
+    "taken by its name": "0 + import_module('plug_' + x).f()",
+    "relative": "importlib.import_module('.' + x, 'plugs').f()",
+    "called": "__import__('plug_' + x).f()",
+    "called with parts": "__import__('plugs', fromlist=[x]).__dict__[x].f()",
+    "in a helper": "helper('plug_' + x).f()",
+    "in another module": "loading.load('plug_' + x).f()",
+    "kept in a dict": "loading.kept('plug_' + x).f()",
+    "kept by a cache": "loading.cached('plug_' + x).f()",
+    "in a thread": "ThreadPoolExecutor(1).submit(importlib.import_module, 'plug_' + x).result().f()",
+    "in a loop": "[importlib.import_module(name).f() for name in ('plug_' + x, 'math') if name != 'math'][0]",
+    "if there is one": "(importlib.import_module('plug_' + x) if importlib.util.find_spec('plug_' + x) else None).f()",
+}
+COMPUTED_HEAD = """
+import importlib, importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+import loading
+from jpipe import pipeline, step
+
+def helper(name):
+    found = importlib.import_module(name)
+    return found
+
+def other():
+    return 1
+
+"""
+LOADING = """
+import functools, importlib
+
+def load(name):
+    return importlib.import_module(name)
+
+_known = {}
+
+def kept(name):
+    if name not in _known:
+        _known[name] = importlib.import_module(name)
+    return _known[name]
+
+@functools.lru_cache
+def cached(name):
+    return load(name)
+"""
+OPTIONAL = """
+@step
+def optional():
+    try:
+        return importlib.import_module("plug_" + "later").f()
+    except ImportError:
+        return 0
+"""
+
+
+@pytest.mark.parametrize("jobs", [["-j1"], ["-j2"], ["-j2", "--backend", "threading"]], ids=" ".join)
+def test_what_is_imported_under_a_computed_name_counts_and_nothing_else(project: Project, jobs: list[str]) -> None:
+    steps = "".join(f"@step\ndef s{i}(x):\n    return {text}\n\n" for i, text in enumerate(COMPUTED.values()))
+    calls = ", ".join(f"s{i}('one'), s{i}('two')" for i in range(len(COMPUTED)))
+    main = f"@pipeline\ndef main():\n    return [{calls}, optional()]\n"
+    plugs = {
+        "plug_one.py": "from deeper import VALUE\n\ndef f():\n    return VALUE\n",
+        "deeper.py": "VALUE = 1\n",
+        "plug_two.py": "def f():\n    import lazier\n    return lazier.VALUE\n",
+        "lazier.py": "VALUE = 2\n",
+        "plugs/__init__.py": "",
+        "plugs/one.py": "from deeper import VALUE\n\ndef f():\n    return VALUE\n",
+        "plugs/two.py": "def f():\n    return 2\n",
+    }
+    project.write({"pipeline.py": "", "loading.py": LOADING, **plugs})
+    (project.root / "pipeline.py").write_text(COMPUTED_HEAD + OPTIONAL + "\n" + steps + main)
+    count = len(COMPUTED)
+    assert project.run(*jobs).counts == (2 * count + 1, 0)
+    (project.root / "scratch.py").write_text("X = 1\n")
+    project.edit("pipeline.py", "def other():\n    return 1", "def other():\n    return 2")
+    project.edit("deeper.py", "VALUE = 1", "# a comment\nVALUE = 1")
+    assert project.run(*jobs).ran == {}
+    project.edit("deeper.py", "VALUE = 1", "VALUE = 10")
+    ran = project.run(*jobs).ran
+    assert ran.keys() == {f"s{i}" for i in range(count)}, "those that import plug_one"
+    kept = {f"s{i}" for i, name in enumerate(COMPUTED) if name.startswith("kept")}
+    assert {name for name, items in ran.items() if items > 1} <= kept, "of what a process keeps, all items may have it"
+    project.edit("lazier.py", "VALUE = 2", "VALUE = 20")
+    by_name = [i for i, text in enumerate(COMPUTED.values()) if "plugs" not in text]
+    assert project.run(*jobs).ran.keys() == {f"s{i}" for i in by_name}, "those that import plug_two"
+    shown = project.command("show", "s0").stdout
+    assert "10" in shown and "20" in shown
+    (project.root / "plug_later.py").write_text("def f():\n    return 3\n")
+    assert project.run(*jobs).ran == {"optional": 1}
+    assert project.run(*jobs).ran == {}

@@ -75,7 +75,10 @@ class Session:
     @functools.cached_property
     def files(self) -> FileDigests:
         """Digests of the project's files."""
-        return FileDigests(self.root, self._folder)
+        return FileDigests(self.root, self._folder, self._code_of_import)
+
+    def _code_of_import(self, path: str) -> bytes:
+        return self.fingerprinter.of_import(path)
 
     @functools.cached_property
     def fingerprinter(self) -> Fingerprinter:

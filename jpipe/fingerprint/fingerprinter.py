@@ -16,7 +16,7 @@ from jpipe.fingerprint.describe import CODE, describe, source_text
 from jpipe.fingerprint.hashing import FORMAT, combine
 from jpipe.fingerprint.identity import identity_node
 from jpipe.fingerprint.nodes.fill import complete
-from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
+from jpipe.fingerprint.nodes.graph import Edge, Graph, ImportClosure, Node, Origin, WholeProject
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.nodes.pruned import pruned_digest
 from jpipe.fingerprint.packages import STANDARD, Packages, Policy, policy
@@ -115,6 +115,17 @@ class Fingerprinter:
         if obj is None:
             return GONE
         return self.of_object(obj)
+
+    def of_import(self, path: str) -> bytes:
+        """Digest of all that importing a file may run, of all files of the project for its root, or of a package."""
+        graph, merkle = self._graph(policy(None))
+        what, _, package = os.path.basename(path).partition(":")
+        if what == "package" and package:
+            return combine("package", self._packages.version(package))
+        whole = os.path.realpath(path) == self._files.root
+        number = graph.subject(WholeProject() if whole else ImportClosure(path))
+        complete(graph)
+        return merkle.digest(number)
 
     def variables(self) -> list[tuple[str, str, Any]]:
         """The data that all fingerprints so far reached by name: (module, qualified name in it, value)."""

@@ -141,7 +141,7 @@ _STATE_REMEDY = (
 REMEDIES = {
     BlindSpot.COMPUTED_ATTRIBUTE: "name what it can reach with @step(depends=...)",
     BlindSpot.EVALUATED: "name what the text uses with @step(depends=...), or use @step(version=...)",
-    BlindSpot.COMPUTED_IMPORT: "the whole project counts; use @step(version=...) with @step(depends=...)",
+    BlindSpot.COMPUTED_IMPORT: "what an item imports so counts for it; name more with @step(depends=...)",
     BlindSpot.COMPUTED_VARIABLE: "name the variables with @step(env=...)",
     BlindSpot.GLOBAL_ASSIGNED: _STATE_REMEDY,
     BlindSpot.GLOBAL_CHANGED: _STATE_REMEDY,

@@ -224,6 +224,7 @@ class ChunkBuilder:
             is_random=state.fingerprint.is_random,
             owns_arrays=resizes_arrays(queue.step),
             traces=self._session.follows_code(queue.step),
+            calls_imports=any(spot.what == BlindSpot.COMPUTED_IMPORT for spot in state.fingerprint.unseen),
             packages=tuple((p.name, str(p.text)) for p in state.fingerprint.parts if p.kind is PartKind.PACKAGE),
         )
 

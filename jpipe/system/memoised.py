@@ -40,6 +40,8 @@ class Remembered(NamedTuple):
         The object that does, where it may be gone by now.
     grown
         Containers that may do, with their lengths then: one that is as long afterwards does not.
+    is_code
+        Whether it is a module that was imported under a computed name.
     """
 
     path: str
@@ -48,6 +50,7 @@ class Remembered(NamedTuple):
     marks: frozenset[int]
     holder: weakref.ref[Any] | None
     grown: tuple[tuple[Any, int], ...] = ()
+    is_code: bool = False
 
 
 _known: dict[tuple[str, frozenset[int]], Remembered] = {}
@@ -63,7 +66,7 @@ def remembered(reached: frozenset[int]) -> Iterator[Remembered]:
             yield one
 
 
-def remember(path: str, seen: tuple[int, int] | None, relative: bool, frame: Any) -> None:
+def remember(path: str, seen: tuple[int, int] | None, relative: bool, frame: Any, *, is_code: bool = False) -> None:
     """Note a read where the code that made it may remember what it read."""
     marks: dict[int, None] = {}
     holder: Any = None
@@ -94,7 +97,13 @@ def remember(path: str, seen: tuple[int, int] | None, relative: bool, frame: Any
     if marks:
         certain = None if is_certain else _reference(holder)
         known = Remembered(
-            path, seen, relative, frozenset(marks), certain, () if is_certain or certain is not None else tuple(grown)
+            path,
+            seen,
+            relative,
+            frozenset(marks),
+            certain,
+            () if is_certain or certain is not None else tuple(grown),
+            is_code,
         )
         _known.setdefault((path, known.marks), known)
 

@@ -6,10 +6,13 @@ import os
 import stat as stats
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jpipe.files import FileDigests, Read
+from jpipe.system.computed_imports import candidates, file_of
 from jpipe.system.input_files import Boundary
-from jpipe.system.memoised import remembered
+from jpipe.system.memoised import remember, remembered
+from jpipe.system.ownership import Owner, owner_of, top_level
 from jpipe.system.watched_os import plain_getcwd, plain_stat
 
 __all__ = ["Watch"]
@@ -48,13 +51,16 @@ class Watch:
         Whether the folder mattered that was current at its beginning, `folder`.
     effects
         Connections and other processes, which leave no file to look at.
+    imported
+        Files of the user's that were imported under computed names, ``package:NAME`` for packages, and with a ``?``
+        before them places where a module was looked for in vain.
     is_busy
         Whether it looks itself, which does not count.
     """
 
     __slots__ = (
-        "_files", "effects", "folder", "is_busy", "is_planning", "listed", "looks", "opened", "relative", "seen",
-        "updated", "uses_folder", "written",
+        "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened", "relative",
+        "seen", "updated", "uses_folder", "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -71,6 +77,7 @@ class Watch:
         self.uses_folder = False
         self.folder = _current()
         self.effects: dict[str, None] = {}
+        self.imported: dict[str, None] = {}
 
     def read(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading; of a folder that counts only when it is listed."""
@@ -81,6 +88,9 @@ class Watch:
     def inherit(self, reached: frozenset[int]) -> None:
         """What earlier items of this process read counts, where code that this one reaches may remember it."""
         for one in remembered(reached):
+            if one.is_code:
+                self.imported[one.path] = None
+                continue
             self._named(one.path, one.relative)
             self.uses_folder |= one.relative
             self.opened.setdefault(one.path, one.seen)
@@ -118,6 +128,31 @@ class Watch:
             self.looks.setdefault(path, "l")
         self._keep("link", path, lambda files: files.link(path, relative=path in self.relative))
 
+    def import_called(self, name: str, module: Any, frame: Any) -> None:
+        """A module was imported by a call; None where there is none."""
+        if self.is_busy:
+            return
+        file = None if module is None else file_of(module)
+        if file is not None:
+            found = [os.path.abspath(file)]
+        else:
+            found = [f"?{path}" for path in candidates(name)]
+            if module is not None and owner_of(str(getattr(module, "__file__", ""))) is Owner.PACKAGE:
+                found.append(f"package:{top_level(name)}")
+        for path in found:
+            self.imported[path] = None
+            remember(path, None, False, frame, is_code=True)
+
+    def imports(self, digests: FileDigests, *, elsewhere: bool) -> tuple[Read, ...]:
+        """What was imported by calls; where other processes did so too, that may be any file of the project."""
+        self.is_busy = True
+        try:
+            paths = [digests.root] if elsewhere else []
+            reads = [digests.code(path) for path in [*paths, *self.imported] if not path.startswith("?")]
+            return (*reads, *(digests.read(path[1:]) for path in self.imported if path.startswith("?")))
+        finally:
+            self.is_busy = False
+
     def take(self, inner: Watch) -> None:
         """What a watch inside this one has seen counts for this one too."""
         if inner.is_planning:
@@ -128,6 +163,7 @@ class Watch:
                 known.setdefault(path, seen)
         self.written.update(inner.written)
         self.relative |= inner.relative
+        self.imported |= inner.imported
         self.uses_folder |= inner.uses_folder
 
     def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:

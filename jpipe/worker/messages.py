@@ -62,6 +62,8 @@ class StepWork(NamedTuple):
         Whether arrays have to own their memory when they arrive.
     traces
         Whether to follow which code its items run.
+    calls_imports
+        Whether it imports modules by calling for them under computed names.
     packages
         (name, version) of the installed packages that its code reaches.
     """
@@ -83,6 +85,7 @@ class StepWork(NamedTuple):
     is_random: bool = True
     owns_arrays: bool = False
     traces: bool = False
+    calls_imports: bool = False
     packages: tuple[tuple[str, str], ...] = ()
 
 
@@ -158,7 +161,7 @@ class Work:
         family = store.family(self.step.family)
         if not family.refresh():
             return None
-        digests = digests_below(self.step.root, self.store.disk.folder.root)
+        digests = digests_below(self.step.root, store)
         found = []
         for position, item in enumerate(self.items):
             records = [r for r in family.find(item.key) if all(map(digests.unchanged, r.reads))]

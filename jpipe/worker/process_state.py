@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jpipe.files import FileDigests
+from jpipe.files import FileDigests, Read
 from jpipe.store import Store
 from jpipe.system.input_files import Boundary
 from jpipe.worker.descriptors import Descriptors
 
-__all__ = ["boundary_of", "code_below", "digests_below", "forget_code", "native_streams"]
+__all__ = ["boundary_of", "code_below", "digests_below", "forget_code", "is_older", "native_streams"]
 
 _folders: dict[tuple[str, str], FileDigests] = {}
 _boundaries: dict[tuple[str, str], Boundary] = {}
@@ -33,6 +33,11 @@ class OwnCode:
             self._fingerprinter = Fingerprinter(Path(self._root), self._store.parsed, key=self._store.disk.key.secret)
         return self._fingerprinter
 
+    def of_import(self, path: str) -> bytes:
+        """As in `Fingerprinter`, as the files are now: a worker may outlive an edit."""
+        self._fingerprinter = None
+        return self._loaded().of_import(path)  # type: ignore[no-any-return]
+
     def of_object(self, obj: Any) -> bytes:
         """As in `Fingerprinter`."""
         return self._loaded().of_object(obj)  # type: ignore[no-any-return]
@@ -51,11 +56,22 @@ def forget_code() -> None:
     _own_code.clear()
 
 
-def digests_below(root: str, cache: str) -> FileDigests:
-    """The digests of files, for a project root and a cache folder."""
+_imported: dict[str, bytes] = {}
+"""By the file of a module that was imported under a computed name: what importing it ran here, the first time."""
+
+
+def is_older(read: Read) -> bool:
+    """Whether a module was imported in this process before it, or what it imports, was edited."""
+    return read.kind == "code" and _imported.setdefault(read.path, read.digest) != read.digest
+
+
+def digests_below(root: str, store: Store) -> FileDigests:
+    """The digests of files, for a project root and a cache."""
+    cache = store.disk.folder.root
     known = _folders.get((root, cache))
     if known is None:
-        known = _folders[root, cache] = FileDigests(Path(root), cache)
+        known = FileDigests(Path(root), cache, lambda path: code_below(root, store).of_import(path))
+        _folders[root, cache] = known
     return known
 
 

@@ -9,6 +9,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -24,7 +25,8 @@ from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.status_board import own_slot
 from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
 from jpipe.system.audit import watching
-from jpipe.system.error_record import record_error
+from jpipe.system.computed_imports import telling_imports
+from jpipe.system.error_record import ErrorRecord, record_error
 from jpipe.system.memory import forget_peak, peak_memory
 from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
@@ -34,7 +36,7 @@ from jpipe.worker.executed_code import reads_sources
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import with_own_memory
-from jpipe.worker.process_state import boundary_of, code_below, digests_below, native_streams
+from jpipe.worker.process_state import boundary_of, code_below, digests_below, is_older, native_streams
 from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
 from jpipe.worker.terminal_text import as_seen
@@ -60,7 +62,7 @@ class Execution:
         self.source = ValueSource(work.store, work.step.mmap_mode)
         self.slot = own_slot(work.slots)
         self.native = _native(work) if work.capture else None
-        self.files = digests_below(work.step.root, work.store.disk.folder.root)
+        self.files = digests_below(work.step.root, work.store)
         self.boundary = boundary_of(work.step.root, work.store.disk.folder.root)
         self.is_elsewhere = False
         """Whether an item started a process or made a connection."""
@@ -84,7 +86,7 @@ class Execution:
         if self.slot is not None:
             self.slot.begin(self.work.number, position, time.monotonic(), peak_memory())
         try:
-            with watching(self.files) as watch:
+            with watching(self.files) as watch, self._telling_imports(watch):
                 watch.inherit(self.work.step.reached)
                 try:
                     value = self._call(item, watch)
@@ -113,6 +115,9 @@ class Execution:
             receipt.peak_memory = peak_memory()
             self.slot.end(receipt.peak_memory)
         return receipt
+
+    def _telling_imports(self, watch: Watch) -> AbstractContextManager[None]:
+        return telling_imports(watch.import_called, everywhere=self.work.step.calls_imports)
 
     def _call(self, item: ItemWork, watch: Watch) -> Any:
         inputs = inputs_of(self.work, item, self.source)
@@ -158,6 +163,15 @@ class Execution:
             receipt.stored = _held(value)
             return
         reads, receipt.changed = watch.reads(self.files, self.boundary, started_ns)
+        if self.work.step.calls_imports or watch.imported:
+            imports = watch.imports(self.files, elsewhere=self.work.step.calls_imports and bool(watch.effects))
+            older = next(filter(is_older, imports), None)
+            if older is not None and not self.work.in_main:
+                receipt.error = ErrorRecord(
+                    "differs", "WorkerDiffers", f"{older.path} was edited since it was imported"
+                )
+                return
+            reads, receipt.changed = reads + imports, receipt.changed or (older and older.path)
         written = {self.files.full(os.path.abspath(path)) for path in outputs}
         reads = tuple(read for read in reads if self.files.full(read.path) not in written)
         receipt.reads = reads + tuple(self.files.read(path, written=True) for path in sorted(written))

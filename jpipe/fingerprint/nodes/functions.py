@@ -8,7 +8,7 @@ import types
 from typing import Any
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.graph import LEAVES, Constant, Edge, Effects, Graph, Node, Origin, WholeProject
+from jpipe.fingerprint.nodes.graph import LEAVES, Constant, Edge, Effects, Graph, Node, Origin
 from jpipe.fingerprint.nodes.hidden_variables import hidden_variables
 from jpipe.fingerprint.nodes.import_effects import effect_files
 from jpipe.fingerprint.nodes.references import (
@@ -199,8 +199,6 @@ def template_edges(graph: Graph, namespace: Namespace, template: Template) -> li
             edges.append(("own module", graph.value(module)))
     if traits & Trait.QUERIES:
         edges += _mentioned_values(graph, namespace, template)
-    if traits & Trait.COMPUTED_IMPORT:
-        edges.append(("project", graph.subject(WholeProject())))
     return edges
 
 

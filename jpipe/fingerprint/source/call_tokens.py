@@ -78,7 +78,7 @@ class CodeWriter(Writer):
         if called not in ("import_module", "__import__"):
             return
         module = text_of(node.args[0]) if node.args else None
-        if module is None:
+        if module is None or (called == "__import__" and not _has_constant_parts(node)):
             self.traits |= Trait.COMPUTED_IMPORT
             self.see_not(BlindSpot.COMPUTED_IMPORT, ast.unparse(node), node)
         elif not module.startswith("."):
@@ -166,3 +166,12 @@ def _may_open_files(called: str, node: ast.Call) -> bool:
         text = text_of(node.args[0])
         return text is not None and _FILE_IN_SQL.search(text) is not None
     return called.startswith(_READERS)
+
+
+def _has_constant_parts(node: ast.Call) -> bool:
+    """Whether the parts that `__import__` is to import, if it is given any, stand in the text."""
+    given = node.args[3:4] or [keyword.value for keyword in node.keywords if keyword.arg == "fromlist"]
+    return all(
+        isinstance(parts, (ast.List, ast.Tuple)) and all(text_of(part) is not None for part in parts.elts)
+        for parts in given
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Project
 
 PIPELINE = """
@@ -122,3 +124,50 @@ def test_a_value_that_is_never_the_same_is_named_with_the_remedy(project: Projec
         assert "result['model'][0]" in said and "hash=" in said, said
     why = project.command("plan", "--why").stdout + project.command("plan", "--why").stderr
     assert "space['C']" in why and "hash=" in why, why
+
+
+FIGURES = """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from jpipe import pipeline, step
+
+
+    def lines(ax): ax.plot([1, 2], label="a"); ax.legend(); ax.set_xlabel("x")
+    def bars(ax): ax.bar(["a", "b"], [1, 2]); ax.figure.suptitle("t")
+    def points(ax): ax.figure.colorbar(ax.scatter([1, 2], [3, 4], c=[1, 2]))
+    def picture(ax): ax.imshow(np.eye(3)); ax.figure.tight_layout()
+    def drawn(ax): ax.hist([1, 2, 2]); ax.figure.canvas.draw()
+
+
+    @step
+    def plot(kind: str):
+        for _ in range(len(kind) % 3):
+            plt.figure()  # how many pyplot has made before is not content
+        figure, ax = plt.subplots()
+        globals()[kind](ax)
+        return figure
+
+
+    @step
+    def count(figures: list) -> int:
+        return sum(len(figure.axes) for figure in figures)
+
+
+    @pipeline
+    def main():
+        return count([plot(kind) for kind in ("lines", "bars", "points", "picture", "drawn")])
+"""
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j2"])
+def test_figures_are_kept_and_count_by_what_they_show(project: Project, jobs: str) -> None:
+    project.write(FIGURES)
+    first = project.run(jobs)
+    assert (first.ran, "another one in each process" in first.stderr) == ({"plot": 5, "count": 1}, False)
+    assert project.run(jobs).ran == {}
+    project.edit("pipeline.py", "plt.figure()  #", "plt.figure(num=None)  #")
+    assert project.run(jobs).ran == {"plot": 5}, "made anew they are the same figures"

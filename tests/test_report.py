@@ -313,6 +313,36 @@ def test_a_run_from_python_writes_its_page(project: Project, tmp_path: Path) -> 
     assert "k=2" in second.text
 
 
+PLOTTED = """
+    from jpipe import pipeline, step
+
+    @step
+    def plot(height: int):
+        from matplotlib.figure import Figure
+        figure = Figure(figsize=(3, 2))
+        figure.subplots().plot([0, height, 1])
+        return figure
+
+    @pipeline
+    def main():
+        return plot(2)
+"""
+
+
+def test_figures_that_an_edit_changed_stand_beside_each_other(project: Project) -> None:
+    project.write(PLOTTED)
+    project.run()
+    project.edit("pipeline.py", "[0, height, 1]", "[0, height, 3]")
+    project.command("run", "--report", "page.html")
+    page = Page((project.root / "page.html").read_text("utf-8"))
+    shown = [attrs["alt"] for tag, attrs in page.elements if tag == "img"]
+    assert [text for text in shown if text and text.endswith((", before", ", after"))] == [
+        "plot[height=2], before",
+        "plot[height=2], after",
+    ]
+    assert "pictures" not in project.command("diff", "--json").stdout
+
+
 @pytest.mark.parametrize("form", ["svg", "png", "html", "mmd", "dot", "json"])
 def test_the_graph_is_written_in_every_form(project: Project, form: str) -> None:
     project.write("""

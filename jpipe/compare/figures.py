@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from jpipe.compare.model import Change
 
-__all__ = ["compare_figures", "is_figure", "pixels_of"]
-
-
-def is_figure(value: Any) -> bool:
-    """Whether it is a figure of matplotlib, which is not loaded for the question."""
-    module = sys.modules.get("matplotlib.figure")
-    return module is not None and isinstance(value, module.Figure)
+__all__ = ["compare_figures", "pixels_of"]
 
 
 def compare_figures(old: Any, new: Any, where: str) -> Iterator[Change]:
@@ -24,11 +17,12 @@ def compare_figures(old: Any, new: Any, where: str) -> Iterator[Change]:
     one, other = pixels_of(old), pixels_of(new)
     if one.shape != other.shape:
         before, after = (f"{pixels.shape[1]} × {pixels.shape[0]}" for pixels in (one, other))
-        yield Change(where, "figure", before, after, detail="pixels")
+        yield Change(where, "figure", before, after, detail="pixels", pictures=(old, new))
         return
     share = float(np.any(one != other, axis=-1).mean())
     if share:
-        yield Change(where, "figure", "figure", "figure", detail=f"{share * 100:.2g} % of the pixels differ")
+        detail = f"{share * 100:.2g} % of the pixels differ"
+        yield Change(where, "figure", "figure", "figure", detail=detail, pictures=(old, new))
 
 
 def pixels_of(figure: Any) -> Any:

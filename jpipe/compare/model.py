@@ -47,6 +47,8 @@ class Change(NamedTuple):
         What else there is to say: where an array differs most, in how many of its elements.
     diff
         Lines of a unified diff, of text that has several lines.
+    pictures
+        Both figures, where figures differ, for pages that can show them.
     """
 
     where: str
@@ -57,10 +59,12 @@ class Change(NamedTuple):
     relative: float | None = None
     detail: str = ""
     diff: str = ""
+    pictures: tuple[Any, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The change as ``diff --json`` prints it; a difference that is infinite or NaN, which JSON lacks, is null."""
         row = self._asdict()
+        del row["pictures"]
         for name in ("absolute", "relative"):
             value = row[name]
             row[name] = value if value is not None and math.isfinite(value) else None

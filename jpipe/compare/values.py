@@ -11,6 +11,7 @@ from typing import Any
 from jpipe.compare import arrays, figures, text
 from jpipe.compare.model import EXACT, Change, Tolerance, short
 from jpipe.compare.tables import compare_tables, is_table, table_of
+from jpipe.digest.figures import is_figure
 
 __all__ = ["MOST_CHANGES", "differences"]
 
@@ -70,7 +71,7 @@ class _Walk:
             yield from compare_tables(table_of(old), table_of(new), where, self.walk)
         elif arrays.is_array(old) and arrays.is_array(new):
             yield from arrays.compare_arrays(old, new, where, self._tolerance, self.walk)
-        elif figures.is_figure(old) and figures.is_figure(new):
+        elif is_figure(old) and is_figure(new):
             yield from figures.compare_figures(old, new, where)
         elif type(old) is not type(new):
             yield Change(where, "type", short(old), short(new), detail=_types(old, new))

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from jpipe.digest import plain, references, standard
 from jpipe.digest.arrays import numpy_rule
 from jpipe.digest.arrow import arrow_rule
+from jpipe.digest.figures import matplotlib_rule
 from jpipe.digest.frames import pandas_rule
 from jpipe.digest.generators import generator_rule
 from jpipe.digest.instances import reduce_enum, reduce_instance
@@ -65,6 +66,7 @@ _PACKAGES: dict[str, Callable[[type, type], Rule | None]] = {
     "torch": torch_rule,
     "joblib": wrapper_rule,
     "numba": wrapper_rule,
+    "matplotlib": matplotlib_rule,
 }
 
 _found: WeakKeyDictionary[type, Rule] = WeakKeyDictionary()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jpipe.digest.buffers import buffer
 from jpipe.digest.canonical import Node, Refused, Tag, field
+from jpipe.system.ownership import owns_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +25,19 @@ __all__ = ["RULES", "standard_rule"]
 
 
 def _reduce_partial(value: functools.partial[Any], _encoder: Encoder) -> Node:
+    keywords: dict[str, Any] = value.keywords
+    function = getattr(value.func, "__func__", value.func)
+    if not (isinstance(function, types.FunctionType) and owns_function(function)):
+        # A library that binds an `object()` (matplotlib does, in every figure) wants something that is nothing else.
+        keywords = {name: _NOBODY if type(one) is object else one for name, one in keywords.items()}
     return Node(
         Tag.KIND + field("partial"),
-        [value.func, value.args, value.keywords, vars(value)],
+        [value.func, value.args, keywords, vars(value)],
         name=lambda i: (".func", ".args", ".keywords", "")[i],
     )
+
+
+_NOBODY = Node(Tag.KIND + field("object"), ())
 
 
 def _reduce_bytearray(value: bytearray, _encoder: Encoder) -> bytes:

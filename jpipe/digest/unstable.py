@@ -8,6 +8,7 @@ from typing import Any
 
 from jpipe.digest.addresses import addresses_in
 from jpipe.digest.canonical import SCALARS
+from jpipe.digest.figures import is_figure
 from jpipe.digest.value import digest
 
 __all__ = ["REMEDY", "unstable_part"]
@@ -33,6 +34,8 @@ def unstable_part(
         What the value is called.
     """
     try:
+        if is_figure(value):
+            return None  # a copy of one that was drawn lacks what drawing left in it; made anew it has the same digest
         copy = pickle.loads(pickle.dumps(value, 5)) if copy is None else copy
         if _same(value, copy, hashers):
             return _kept_address(value, name, tuple(hashers or ()))
@@ -45,7 +48,7 @@ def _find(value: Any, copy: Any, hashers: Any, path: str, depth: int) -> str | N
     """The innermost part that differs; an address that is told by what lies there does not count."""
     is_explained = False
     for step, part, other in _parts(value, copy) if depth else ():
-        if part is _ADDRESS:
+        if part is _ADDRESS or is_figure(part):
             is_explained = True
         elif not _same(part, other, hashers):
             is_explained = True
@@ -62,7 +65,7 @@ def _kept_address(value: Any, name: str, hashed: tuple[type, ...]) -> str | None
     waiting = [(name, value)]
     while waiting and len(things) < _MOST:
         path, thing = waiting.pop()
-        if id(thing) in things or isinstance(thing, hashed):
+        if id(thing) in things or isinstance(thing, hashed) or is_figure(thing):
             continue
         things[id(thing)] = thing
         things.setdefault(id(type(thing)), type(thing))

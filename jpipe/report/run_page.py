@@ -17,6 +17,7 @@ from jpipe.report.graph_model import clustered
 from jpipe.report.graph_svg import graph_svg, legible
 from jpipe.report.page import diff_html, lines_html, page, scrolling
 from jpipe.report.run_document import RunDocument, StepRow, critical_path
+from jpipe.report.side_by_side import figures_html
 from jpipe.report.timeline import lanes_of, timeline_svg
 
 __all__ = ["run_page"]
@@ -200,7 +201,7 @@ def _numbers(differences: ResultDifferences) -> str:
     for name, old, new in differences.runs.parameters:
         parts.append(f"<p>parameter {legible(name)}: {legible(str(old))} → {legible(str(new))}</p>")
     told = [step for step in differences.steps if step.differs]
-    parts += [lines_html(step_lines(step)) for step in told]
+    parts += [lines_html(step_lines(step)) + figures_html(step) for step in told]
     same = sum(step.unchanged for step in differences.steps)
     unread = sum(step.unread for step in differences.steps)
     command = f"jpipe diff --run {one.number} {other.number}"

@@ -17,6 +17,7 @@ from jpipe.render.humanize import ago, took
 from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_svg import legible
 from jpipe.report.page import lines_html, page, scrolling
+from jpipe.report.side_by_side import figures_html
 from jpipe.report.write_report import report_html
 from jpipe.store import Store
 
@@ -155,7 +156,7 @@ class Site:
         rows = self._rows()
         pair = find_run(rows, one), find_run(rows, other)
         found = differences_between(self._store, self._folder, rows, pair)
-        inside = lines_html(difference_lines(found, self._commands))
+        inside = lines_html(difference_lines(found, self._commands)) + "".join(map(figures_html, found.steps))
         header = f'<h1>Run #{pair[0].number} against run #{pair[1].number}</h1><p><a href="/">all runs</a></p>'
         return page("differences", header, [("differences", "Differences", inside)])
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from jpipe.compare.arrays import is_array
-from jpipe.compare.figures import is_figure
 from jpipe.compare.tables import Table, is_table, table_of
+from jpipe.digest.figures import is_figure
 from jpipe.model.value_summary import summary_of
 from jpipe.render.humanize import size
 from jpipe.render.value_text import value_text
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import histogram_svg, image_tag, png_bytes, sparkline_svg
 
-__all__ = ["is_scalar", "pixels_of_array", "thumbnail"]
+__all__ = ["figure_tag", "is_scalar", "pixels_of_array", "thumbnail"]
 
 _MOST_TEXT = 600
 _MOST_ROWS, _MOST_COLUMNS = 6, 8
@@ -49,7 +49,7 @@ def is_scalar(value: Any) -> bool:
 
 def _drawn(value: Any) -> str:
     if is_figure(value):
-        return _figure(value)
+        return figure_tag(value)
     if is_table(value):
         return _table(value)
     if is_array(value):
@@ -71,12 +71,13 @@ def _is_large(value: Any) -> bool:
     return is_array(value) or is_table(value) or is_figure(value)
 
 
-def _figure(figure: Any) -> str:
+def figure_tag(figure: Any, alternative: str = "a figure") -> str:
+    """A figure of matplotlib as a picture; `alternative` is escaped already."""
     for dots in (60, 40, 25):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dots)
         if buffer.tell() <= _MOST_PNG:
-            return image_tag(buffer.getvalue(), "a figure")
+            return image_tag(buffer.getvalue(), alternative)
     return _text("a figure too large to be shown here")
 
 

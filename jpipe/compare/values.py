@@ -11,7 +11,7 @@ from typing import Any
 from jpipe.compare import arrays, figures, text
 from jpipe.compare.model import EXACT, Change, Tolerance, short
 from jpipe.compare.tables import compare_tables, is_table, table_of
-from jpipe.digest.figures import is_figure
+from jpipe.system.figures import is_figure
 
 __all__ = ["MOST_CHANGES", "differences"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jpipe.digest.engine import Encoder
 
-__all__ = ["is_figure", "matplotlib_rule"]
+__all__ = ["matplotlib_rule"]
 
 _CLASSES = (
     ("matplotlib.cbook", "CallbackRegistry"),
@@ -22,12 +22,6 @@ _CLASSES = (
 _PASSING = frozenset({"_cid_gen", "_parents", "_number", "number"})
 """The number that the next callback gets, which goes on whenever a figure is pickled; the addresses of those who are to
 be told when a transform changes, which are found from the other end as well; which figure of pyplot's it is."""
-
-
-def is_figure(value: Any) -> bool:
-    """Whether it is a figure of matplotlib, which is not loaded for the question."""
-    module = sys.modules.get("matplotlib.figure")
-    return module is not None and isinstance(value, module.Figure)
 
 
 def matplotlib_rule(kind: type, _base: type) -> Callable[[Any, Encoder], bytes | Node] | None:

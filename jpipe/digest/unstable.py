@@ -8,8 +8,8 @@ from typing import Any
 
 from jpipe.digest.addresses import addresses_in
 from jpipe.digest.canonical import SCALARS
-from jpipe.digest.figures import is_figure
 from jpipe.digest.value import digest
+from jpipe.system.figures import is_figure
 
 __all__ = ["REMEDY", "unstable_part"]
 

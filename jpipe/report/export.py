@@ -11,11 +11,11 @@ from typing import Any
 
 from jpipe.compare.arrays import is_array
 from jpipe.compare.tables import is_table
-from jpipe.digest.figures import is_figure
 from jpipe.errors import UsageError
 from jpipe.render.value_text import plain_value, value_text
 from jpipe.report.picture import png_bytes
 from jpipe.report.thumbnails import pixels_of_array
+from jpipe.system.figures import is_figure
 
 __all__ = ["ENDINGS", "export"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from jpipe.compare.arrays import is_array
 from jpipe.compare.tables import Table, is_table, table_of
-from jpipe.digest.figures import is_figure
 from jpipe.model.value_summary import summary_of
 from jpipe.render.humanize import size
 from jpipe.render.value_text import value_text
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import histogram_svg, image_tag, png_bytes, sparkline_svg
+from jpipe.system.figures import is_figure
 
 __all__ = ["figure_tag", "is_scalar", "pixels_of_array", "thumbnail"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -351,3 +352,44 @@ def test_every_engine_gives_the_same_values_and_counts(study: Project, engine: s
         assert one == other and one
     study.edit("helpers.py", "10", "20")
     assert study.run(*ENGINES[engine], "--cache-dir", "there").ran == {"draw": 6}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("package", ["dask_jobqueue", "submitit"])
+def test_the_recipes_for_batch_systems_run_with_their_local_ones(project: Project, package: str) -> None:
+    pytest.importorskip(package)
+    project.write(
+        """
+        from jpipe import map, pipeline, step
+
+        @step
+        def fit(i: int) -> int:
+            return i * i
+
+        @step
+        def total(xs) -> int:
+            return sum(xs)
+
+        @pipeline
+        def main(n: int = 8):
+            return total(map(fit, range(n)))
+        """
+    )
+    page = Path(__file__).parents[1] / "docs" / "how-to" / "use-a-batch-system.md"
+    (recipe,) = (
+        text for text in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL) if package in text
+    )
+    local = {
+        "from dask_jobqueue import SLURMCluster": "from dask_jobqueue.local import LocalCluster",
+        'SLURMCluster(cores=8, processes=8, memory="32GB", walltime="04:00:00")': 'LocalCluster(cores=1, memory="1GB")',
+        "scale(jobs=4)": "scale(jobs=2)",
+        "wait_for_workers(8)": "wait_for_workers(2)",
+        'cluster="slurm"': 'cluster="local"',
+        "cpus_per_task=16": "cpus_per_task=2",
+        "n_jobs=16": "n_jobs=2",
+    }
+    for there, here in local.items():
+        recipe = recipe.replace(there, here)
+    project.write({"batch.py": recipe})
+    done = project.python("batch.py")
+    assert done.stdout.split()[-1].strip("[]") == "140", done.stderr

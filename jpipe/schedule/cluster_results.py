@@ -60,6 +60,8 @@ class ClusterResults:
         except MissingEntry as error:
             receipt.refuse(len(receipt.items), f"a result did not arrive as it was sent: {error}")
             return
+        # Small results wait to be filed with those of other chunks.
+        receipt.together = True
         receipt.publish(self._store)
 
     def refused(self, chunk: Chunk, receipt: Receipt) -> bool:

@@ -198,6 +198,8 @@ class InFlight:
     def give_up_unreachable(self) -> list[Chunk]:
         """The chunks that were in pools whose workers cannot be reached any more."""
         gone = [pool for pool in self._pools.values() if pool.is_open and pool.is_gone()]
+        if not gone:
+            return []
         chunks = [chunk for chunk in self._running.values() if chunk.pool in gone]
         for chunk in chunks:
             self.over(chunk)

@@ -11,7 +11,6 @@ from jpipe.model.events import Notice, Observer
 from jpipe.schedule.chunks import Chunk
 from jpipe.store import MissingEntry, Store
 from jpipe.worker.messages import Receipt
-from jpipe.worker.parcels import file_results
 
 if TYPE_CHECKING:
     from jpipe.parallel.pool import Pool
@@ -55,11 +54,14 @@ class ClusterResults:
                 receipt.refuse(len(receipt.items), f"its {other} is not the one that is here")
                 receipt.is_unfit = not self._sends_values
                 return
-        try:
-            file_results(self._store, receipt)
-        except MissingEntry as error:
-            receipt.refuse(len(receipt.items), f"a result did not arrive as it was sent: {error}")
-            return
+        if receipt.blobs:
+            from jpipe.worker.parcels import file_results
+
+            try:
+                file_results(self._store, receipt)
+            except MissingEntry as error:
+                receipt.refuse(len(receipt.items), f"a result did not arrive as it was sent: {error}")
+                return
         # Small results wait to be filed with those of other chunks.
         receipt.together = True
         receipt.publish(self._store)

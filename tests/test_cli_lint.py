@@ -7,6 +7,7 @@ import pytest
 import jpipe
 from jpipe import pipeline, step
 from jpipe.cli.lint import findings
+from jpipe.define.nested_steps import steps_inside
 
 
 @step
@@ -164,3 +165,18 @@ def test_a_function_without_source_has_no_findings() -> None:
     exec("def typed():\n    a = fit(1)\n    return a + 1\n", names)
     assert findings(pipeline(names["typed"])) == []
     assert findings(pipeline(lambda: fit(1) + 1)) == []
+
+
+@step
+def calls_a_step(x):
+    return [fit(one) for one in x]
+
+
+@step
+def has_attributes_named_like_steps(x):
+    return x.fit(1), x.load, f"{x.fit:.3f}"
+
+
+def test_only_names_are_calls_of_other_steps_not_attributes() -> None:
+    assert steps_inside(calls_a_step) == ("fit",)
+    assert steps_inside(has_attributes_named_like_steps) == ()

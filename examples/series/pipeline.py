@@ -64,7 +64,7 @@ def figure(table: pd.DataFrame, path: str) -> File:
 
 @pipeline
 def main(
-    first: int = 1850, last: int = 1995, every: int = 5, path: str = str(Path(__file__).with_name("errors.png"))
+    first: int = 1850, last: int = 1995, every: int = 5, path: str = str(Path(__file__).with_name("figure.svg"))
 ) -> tuple[pd.DataFrame, File]:
     spots = series()
     years = range(first, last + 1, every)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -33,8 +34,8 @@ def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The names that code asks for, with that of the functions in it."""
-    yield from code.co_names
+    """The global names that code asks for, with that of the functions in it; `co_names` has attributes too."""
+    yield from (one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
     yield from code.co_freevars
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

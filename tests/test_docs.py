@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,6 +236,39 @@ def test_the_readmes_first_example_runs(project: Project) -> None:
     project.write(example)
     assert project.run().ran == {"sample": 8, "spread": 1}
     assert project.run().counts == (0, 9)
+
+
+CHANGING = (
+    (r"\b\d+(\.\d+)?(ms|s|min|h)\b", "TIME"),
+    (r" · saved about TIME", ""),
+    (r"\bjust now\b|\b\d+ (s|min) ago\b", "THEN"),
+    (r" · about TIME on \d+ workers", ""),
+)
+"""What differs from run to run in what commands print."""
+
+
+def steady(printed: str) -> list[str]:
+    for pattern, word in CHANGING:
+        printed = re.sub(pattern, word, printed)
+    return [line.rstrip() for line in printed.splitlines() if line.strip()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it edits with sed")
+def test_the_readmes_story_prints_what_it_shows(project: Project) -> None:
+    story = (ROOT / "README.md").read_text("utf-8").partition("## The story")[2].partition("## What it does")[0]
+    shutil.copytree(ROOT / "examples" / "digits", project.root / "examples" / "digits")
+    typed = [
+        part for block in blocks(story, "console") for part in re.split(r"^\$ ", block, flags=re.MULTILINE) if part
+    ]
+    assert len(typed) == 13
+    for part in typed:
+        command, _, shown = part.partition("\n")
+        words = shlex.split(command)
+        if words[0] == "jpipe":
+            done = project.command(*words[1:], env={"COLUMNS": "100", "JPIPE_PROGRESS": "off"})
+            assert (done.exit_code, steady(done.stderr + done.stdout)) == (0, steady(shown)), command
+        else:
+            subprocess.run(words, cwd=project.root, check=True)
 
 
 def whole_pipelines() -> Iterator[tuple[str, str]]:

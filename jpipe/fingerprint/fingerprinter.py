@@ -95,7 +95,8 @@ class Fingerprinter:
             digest,
             lambda: describe(graph, merkle, root),
             lambda: _draws(graph, function),
-            lambda executed: pruned_digest(graph, root, executed, lambda node: source_text(graph, node)),
+            # Several versions of the code that are asked about mostly ran the same.
+            functools.cache(lambda ran: pruned_digest(graph, root, ran, lambda node: source_text(graph, node))),
         )
 
     def of_object(self, obj: Any) -> bytes:

@@ -19,6 +19,9 @@ CEILING = 400
 LONGER: dict[str, str] = {}
 """Modules above the ceiling, and the one idea that each of them holds."""
 
+LONGEST = 60
+"""Lines of a function."""
+
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
@@ -50,6 +53,33 @@ def test_no_module_grows_past_the_ceiling_unnoticed() -> None:
     longer = {relative(module) for module in MODULES if module.read_text("utf-8").count("\n") > CEILING}
     assert longer - set(LONGER) == set(), f"above {CEILING} lines: split it, or say in LONGER which one idea it holds"
     assert set(LONGER) - longer == set(), "no longer above the ceiling: take it out of LONGER"
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    """Docstrings aside, which are long where a public function has many parameters."""
+    longer = {}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                told = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                lines = (node.end_lineno or 0) - node.lineno + 1 - told
+                if lines > LONGEST:
+                    longer[f"{relative(module)}:{node.name}"] = lines
+    assert longer == {}
+
+
+def test_each_module_names_what_it_defines_for_others() -> None:
+    """`__all__` holds no name that is not there."""
+    for module in MODULES:
+        tree = ast.parse(module.read_text("utf-8"))
+        bound = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import)
+                 for alias in node.names}  # fmt: skip
+        bound |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        named = [node.value for node in tree.body if isinstance(node, ast.Assign)
+                 and ast.unparse(node.targets[0]) == "__all__" and isinstance(node.value, ast.List)]  # fmt: skip
+        for listed in named:
+            assert {ast.literal_eval(item) for item in listed.elts} - bound == set() or "__getattr__" in bound, module
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

@@ -82,3 +82,26 @@ def test_the_cases_tell_tools_apart() -> None:
     assert not any(j.stale for j in judged["always"])
     assert sum(bool(j.needless) for j in judged["always"]) > 250
     assert sum(bool(j.stale) for j in judged["never"]) > 350
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("helper_other_module_from_import", "stale"),
+        ("docstring_changed_step", "needless"),
+        ("fstring_spec_changed", "right"),
+    ],
+)
+def test_other_tools_are_judged_by_the_same_cases(case: str, said: str) -> None:
+    """joblib's Memory is installed here anyhow."""
+    assert suite._in_a_word(suite.judge(suite.peers()["joblib"], CASES[case])) == said
+
+
+def test_a_tool_whose_steps_are_not_seen_to_run_is_an_error() -> None:
+    deaf = suite.peers()["joblib"]
+    deaf = type(deaf)(deaf.name, deaf.script.replace("watched(", "("), deaf.python)
+    assert "of a new project it ran only []" in str(suite.judge(deaf, CASES["fstring_spec_changed"]).error)
+
+
+def test_the_cases_of_the_table_are_there() -> None:
+    assert suite.EVERYDAY.keys() <= CASES.keys()

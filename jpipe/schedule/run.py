@@ -196,13 +196,7 @@ def _attempt(
     tell_nested(session, pipeline_state, emit)
     selection.refuse_if_nothing()
 
-    def tell_pool(pool: Pool) -> None:
-        for worker, why in pool.unfit.items():
-            emit(Notice(f"the worker {worker} is not used: {why}"))
-        if request.detailed and pool.fell_back:
-            emit(Notice(f"workers are started anew, not forked: {pool.fell_back}"))
-
-    in_flight = InFlight(pools, tell_pool, emit)
+    in_flight = InFlight(pools, lambda pool: _tell_pool(pool, request, emit), emit)
     scheduler = Scheduler(
         session.store,
         request,
@@ -220,6 +214,13 @@ def _attempt(
         # The next run begins its workers early where this one needed them.
         note_pool(session.store.root, Path(session.pipeline.file), in_flight.has_pools)
     return FinishedRun(name, outcome, pipeline_state, counts, known.item_results)
+
+
+def _tell_pool(pool: Pool, request: RunRequest, emit: Observer) -> None:
+    for worker, why in pool.unfit.items():
+        emit(Notice(f"the worker {worker} is not used: {why}"))
+    if request.detailed and pool.fell_back:
+        emit(Notice(f"workers are started anew, not forked: {pool.fell_back}"))
 
 
 def _preload(session: PipelineSession) -> Preload:

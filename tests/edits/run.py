@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from peers import in_order, peers  # noqa: E402
+
 FILES = ("cases.json", "more.json", "added.json")
 PROJECT = {"pyproject.toml": "[project]\nname = 'case'\nversion = '0'\n"}
 _STEP = re.compile(
@@ -152,21 +155,6 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def in_order(needs: dict[str, list[str]]) -> list[str]:
-    """The steps, each after those that it needs."""
-    done: list[str] = []
-
-    def visit(name: str) -> None:
-        if name not in done:
-            for need in needs[name]:
-                visit(need)
-            done.append(name)
-
-    for name in needs:
-        visit(name)
-    return done
-
-
 @dataclass
 class Judgement:
     """What a tool did wrong in one case."""
@@ -196,6 +184,8 @@ def judge(tool: Tool, case: Case) -> Judgement:
             for number, version in enumerate(case.versions):
                 _write(root, {**tool.files(version), **PROJECT}, _FIRST_CLOCK + 10 * number)
                 ran = tool.run(root, cache, version, _environment(root, version))
+                if not number and ran != set(version.steps):
+                    raise RuntimeError(f"of a new project it ran only {sorted(ran)}")
                 if number:
                     verdict.stale += sorted((version.must_run & set(version.steps)) - ran)
                     verdict.needless += sorted(ran - version.must_run - version.may_run)
@@ -229,14 +219,58 @@ def judge_all(tool: Tool, chosen: list[Case], workers: int) -> Iterator[Judgemen
         yield from pool.map(lambda case: judge(tool, case), chosen)
 
 
+EVERYDAY = {
+    "fstring_spec_changed": "body of a step",
+    "h_deep_chain": "helper of a helper",
+    "helper_other_module_from_import": "helper imported from a module",
+    "h_chain_modules": "helper of an imported helper",
+    "constant_changed": "constant in the same file",
+    "module_attr_constant_changed": "constant in another module",
+    "class_attribute_changed": "attribute of a class",
+    "method_changed_via_instance": "method of an instance",
+    "default_literal_changed": "default of a parameter",
+    "comment_above_everything": "comment at the top",
+    "docstring_changed_step": "docstring of a step",
+    "unused_helper_same_module": "a function that nobody calls",
+    "body_changed_same_output_cutoff": "an edit that gives an equal result",
+    "revert_hits_cache": "an edit of a helper, and its undo",
+}
+"""The rows of the table for readers: cases of edits that everybody makes."""
+
+
+def table(tools: dict[str, Any], workers: int) -> Iterator[str]:
+    """A table in Markdown: what each tool did with each edit of every day."""
+    known = {case.name: case for case in cases()}
+    columns = {}
+    for name, tool in tools.items():
+        chosen = [known[case] for case in EVERYDAY]
+        columns[name] = [_in_a_word(judgement) for judgement in judge_all(tool, chosen, workers)]
+    yield f"| edit | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for row, words in enumerate(EVERYDAY.values()):
+        yield f"| {words} | {' | '.join(column[row] for column in columns.values())} |"
+
+
+def _in_a_word(judgement: Judgement) -> str:
+    faults = {"error": judgement.error, "stale": judgement.stale, "needless": judgement.needless}
+    return ", ".join(kind for kind, found in faults.items() if found) or "right"
+
+
 def main() -> int:
     """Print what was wrong, and a line of totals; 1 when anything decidable was."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--match", default="", help="a part of the name or of a tag")
-    parser.add_argument("--tool", default="jpipe", choices=TOOLS)
+    parser.add_argument("--tool", default="jpipe", choices=[*TOOLS, *peers()])
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has the other tools installed")
+    parser.add_argument("--table", action="store_true", help="jpipe and all others with the edits of every day")
     parser.add_argument("-j", type=int, default=2, help="cases at once")
     options = parser.parse_args()
-    judged = list(judge_all(TOOLS[options.tool], cases(options.match), options.j))
+    others = peers(options.python)
+    if options.table:
+        there = {name: peer for name, peer in others.items() if peer.version()}
+        print(*table({**there, "jpipe": TOOLS["jpipe"]}, options.j), sep="\n")
+        return 0
+    judged = list(judge_all({**TOOLS, **others}[options.tool], cases(options.match), options.j))
     for judgement in judged:
         if not judgement.exact:
             print(judgement)

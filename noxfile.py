@@ -236,6 +236,13 @@ def nightly(session: nox.Session) -> None:
     session.run("pytest", "-m", "nightly", *session.posargs, env={"HYPOTHESIS_PROFILE": "nightly"})
 
 
+@nox.session(python=PYTHONS[0], download_python="never")
+def mutants(session: nox.Session) -> None:
+    """Changes of jpipe's own code, one at a time, and whether a test notices; says which survived. An hour."""
+    session.install("-e", ".[test]")
+    session.run("python", "tests/mutants.py", *session.posargs)
+
+
 @nox.session
 def joblib_suite(session: nox.Session) -> None:
     """joblib's own tests of Memory, with jpipe's store behind it: of the newest joblib and of the lowest allowed."""

@@ -47,32 +47,67 @@ def p_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any
     ------
     Exception
         What the first item that failed has raised, with a note that names the item.
+
+    Examples
+    --------
+    >>> p_map(pow, [2, 3], [5, 2], num_cpus=2, disable=True)
+    [32, 9]
     """
     return list(_parallel(function, iterables, kwargs, ordered=True, whole=True))
 
 
 def p_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results in order; nothing runs before the first is asked for; see `jpipe.parallel.p_tqdm`."""
+    """A generator of the results in order; nothing runs before the first is asked for; see `jpipe.parallel.p_tqdm`.
+
+    Examples
+    --------
+    >>> list(p_imap(abs, [-1, 2], num_cpus=2, disable=True))
+    [1, 2]
+    """
     return _parallel(function, iterables, kwargs, ordered=True, whole=False)
 
 
 def p_umap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
-    """The list of the results in the order in which they were finished; see `jpipe.parallel.p_tqdm`."""
+    """The list of the results in the order in which they were finished; see `jpipe.parallel.p_tqdm`.
+
+    Examples
+    --------
+    >>> sorted(p_umap(abs, [-1, 2], num_cpus=2, disable=True))
+    [1, 2]
+    """
     return list(_parallel(function, iterables, kwargs, ordered=False, whole=True))
 
 
 def p_uimap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results as they are finished; see `jpipe.parallel.p_tqdm`."""
+    """A generator of the results as they are finished; see `jpipe.parallel.p_tqdm`.
+
+    Examples
+    --------
+    >>> sorted(p_uimap(abs, [-1, 2], num_cpus=2, disable=True))
+    [1, 2]
+    """
     return _parallel(function, iterables, kwargs, ordered=False, whole=False)
 
 
 def t_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
-    """The list of the results, computed one after the other in this process; see `jpipe.parallel.p_tqdm`."""
+    """The list of the results, computed one after the other in this process; see `jpipe.parallel.p_tqdm`.
+
+    Examples
+    --------
+    >>> t_map(abs, [-1, 2], disable=True)
+    [1, 2]
+    """
     return list(t_imap(function, *iterables, **kwargs))
 
 
 def t_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results, each computed in this process when asked for; see `jpipe.parallel.p_tqdm`."""
+    """A generator of the results, each computed in this process when asked for; see `jpipe.parallel.p_tqdm`.
+
+    Examples
+    --------
+    >>> next(t_imap(abs, [-1, 2], disable=True))
+    1
+    """
     kwargs.pop("num_cpus", None)
     return _with_bar(function, iterables, kwargs, n_jobs=1, ordered=True, whole=False)
 

@@ -46,6 +46,11 @@ def seed() -> int:
     `random` and `numpy.random` are seeded with it before each item, so only generators of one's own need it:
     ``numpy.random.default_rng(jpipe.seed())``. Items in threads share `random` and `numpy.random` while they run
     at the same time: there only such generators give the same results every time.
+
+    Examples
+    --------
+    >>> seed()  # outside a run
+    0
     """
     return getattr(_current, "seed", 0)
 

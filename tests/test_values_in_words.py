@@ -94,3 +94,8 @@ def test_a_path_is_shortened_where_that_reads_better(tmp_path: Path, monkeypatch
     assert short_path(str(tmp_path / "a" / "helper.py")) == os.path.join(os.pardir, "helper.py")
     assert short_path("/usr/lib/far.py") == "/usr/lib/far.py"
     assert place(str(tmp_path / "a" / "helper.py"), 3) == os.path.join(os.pardir, "helper.py:3")
+
+
+@pytest.mark.parametrize("value", [np.float64(0.25), np.int32(7), np.bool_(True)])
+def test_a_scalar_of_numpy_is_shown_as_the_number_that_it_is(value: Any) -> None:
+    assert outcome_of(value) == repr(value.item())

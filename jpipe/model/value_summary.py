@@ -37,7 +37,9 @@ def outcome_of(value: Any) -> str:
         return ""
     try:
         shape = getattr(value, "shape", None)
-        if isinstance(shape, tuple):
+        if shape == () and "ndarray" not in _kind(value):
+            value = value.item()  # a scalar of numpy
+        elif isinstance(shape, tuple):
             return " ".join([_kind(value), " × ".join(map(str, shape))]).strip()
         if isinstance(value, _SCALARS):
             text = repr(value[:_SHORT] if isinstance(value, (str, bytes)) else value)

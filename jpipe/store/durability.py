@@ -30,7 +30,7 @@ def sync_files(disk: Disk, paths: Iterable[str], durable_folders: set[str]) -> t
 
     Returns
     -------
-    Those of `paths` that the disk lost: they are gone from the cache, and what they held is a miss.
+    Those of `paths` that are not known to be on the disk. What it lost is gone from the cache: a miss from now on.
     """
     wanted = list(dict.fromkeys(paths))
     blobs = [path for path in wanted if _BLOB.fullmatch(path)]
@@ -50,9 +50,11 @@ def _sync_each(disk: Disk, paths: list[str], wait: Callable[[str], None], durabl
         except FileNotFoundError:
             if path.startswith("blobs/"):
                 lost.append(path)
-        except OSError:
+        except system.Unflushed:
             _drop(disk, path)
             lost.append(path)
+        except OSError:
+            lost.append(path)  # it could not be opened, by who may be out of descriptors: the file may be sound
     for folder in folders:
         _sync_names(disk, folder, durable_folders)
     return lost
@@ -62,7 +64,7 @@ def sync_file(path: str) -> None:
     """Wait until the bytes of a file are on the disk."""
     descriptor = system.open(path, system.READ)
     try:
-        system.fsync(descriptor)
+        system.flush(descriptor)
     finally:
         system.close_read(descriptor)
 

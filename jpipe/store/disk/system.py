@@ -62,6 +62,24 @@ def close_read(descriptor: int) -> None:
         return
 
 
+class Unflushed(OSError):
+    """The disk reports that it could not keep a file: what it holds is unknown, and asking again may answer "fine"."""
+
+
+def flush(descriptor: int) -> None:
+    """Wait until the bytes of a file are on the disk.
+
+    Raises
+    ------
+    Unflushed
+        If the disk reports a failure.
+    """
+    try:
+        fsync(descriptor)
+    except OSError as error:
+        raise Unflushed(error.errno, error.strerror) from error
+
+
 def sync_folder(path: str) -> None:
     """Wait until the names in a folder are on the disk, where the platform can do that."""
     if WINDOWS:

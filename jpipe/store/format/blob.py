@@ -181,8 +181,8 @@ class Blobs:
 
         Raises
         ------
-        OSError
-            If the disk reports a failure; what it holds is unknown then.
+        Unflushed
+            If the disk reports a failure; what it holds is unknown then. Other errors say nothing of it.
         """
         path = self.path(blob)
         descriptor = system.open(path, system.READ)
@@ -191,7 +191,7 @@ class Blobs:
             state = self._seals.state(path, blob, identity)
             if state == "durable":
                 return
-            system.fsync(descriptor)
+            system.flush(descriptor)
         finally:
             system.close_read(descriptor)
         if state == "unsynced" or self._checked.get(blob) == identity:

@@ -121,7 +121,8 @@ def test_one_file_for_two_values_is_an_error_and_stays_one(project: Project, bod
 
 
 def test_check_says_which_paths_are_handed_on_as_texts(project: Project) -> None:
-    project_of(project, *WRITES["open"], "return use(make(n))")
+    make, use = WRITES["open"]
+    project_of(project, make.format("o"), use, "return use(make(n))")
     assert "as a text" not in project.command("check").stdout
     project.run("-j1")
     said = project.command("check")

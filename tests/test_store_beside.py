@@ -352,7 +352,7 @@ def test_what_the_system_refuses_is_said_and_no_bug(
 
     monkeypatch.chdir(project.root)
     Store.open(project.cache)
-    monkeypatch.setattr("jpipe.cli.cache._by_step", refused)
+    monkeypatch.setattr("jpipe.cli.cache.by_step", refused)
     assert command_line.call(["cache", "list"]) == ExitCode.USAGE
     assert told in capsys.readouterr().err
 

@@ -32,7 +32,8 @@ def command_for(file: Path, jobs: int) -> list[str]:
     """The command line of a process that waits to run a pipeline file."""
     asked = json.dumps({"file": str(file.resolve()), "jobs": jobs, "parent": os.getpid(), "path": sys.path})
     code = "import sys, json; asked = json.loads(sys.argv[1]); sys.path[:] = asked.pop('path'); "
-    return [sys.executable, "-c", f"{code}from jpipe.cli.watch_process import main; main(**asked)", asked]
+    # -B: of two saves within a second Python would take the bytecode of the first for that of the second.
+    return [sys.executable, "-B", "-c", f"{code}from jpipe.cli.watch_process import main; main(**asked)", asked]
 
 
 def main(file: str, jobs: int, parent: int) -> None:
@@ -50,7 +51,7 @@ def main(file: str, jobs: int, parent: int) -> None:
         return
     if _installed() != installed:
         # A package was installed meanwhile: what is in memory may be another version than its files say.
-        os.execv(sys.executable, [sys.executable, "-m", "jpipe", "run", *json.loads(line)])
+        os.execv(sys.executable, [sys.executable, "-B", "-m", "jpipe", "run", *json.loads(line)])
     _listen()
     sys.argv[:] = ["jpipe", "run", *json.loads(line)]
     sys.path.insert(0, "")

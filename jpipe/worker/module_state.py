@@ -67,7 +67,7 @@ def _inside(obj: Any, kind: type) -> list[Any]:
     if issubclass(kind, type):
         return [item for pair in vars(obj).items() for item in pair] if owns_class(obj) else []
     if kind is functools._lru_cache_wrapper:
-        return [obj.cache_info()[1:], obj.__wrapped__]
+        return [*obj.cache_info()[1:], obj.__wrapped__]
     if kind in (property, functools.partial, types.MethodType, classmethod, staticmethod):
         names = ("fget", "fset", "fdel", "func", "args", "keywords", "__func__", "__self__")
         return [getattr(obj, name) for name in names if hasattr(obj, name)]

@@ -48,7 +48,7 @@ CALLS = st.builds(
 REASONS = st.builds(Reason, st.sampled_from(ReasonKind), NAMES, MAYBE, st.none() | WHOLE, MAYBE, MAYBE, MAYBE)
 STEPS = st.builds(
     StepPlan, NAMES, NAMES, WHOLE, COUNTS, COUNTS, COUNTS, COUNTS, several(st.tuples(REASONS, COUNTS)), NUMBERS,
-    NUMBERS, COUNTS, several(NAMES), several(NAMES), COUNTS)  # fmt: skip
+    NUMBERS, COUNTS, several(NAMES), several(NAMES), COUNTS, COUNTS)  # fmt: skip
 RUNS = st.builds(
     LastRun, NAMES, NUMBERS, st.dictionaries(NAMES, st.lists(CALLS, max_size=2), max_size=2),
     st.frozensets(DIGESTS, max_size=2), st.dictionaries(NAMES, NUMBERS, max_size=2))  # fmt: skip
@@ -65,7 +65,7 @@ KINDS: dict[str, tuple[Codec, st.SearchStrategy[Any]]] = {
                                                        several(NAMES)))),
     ),
     "who holds a lock": (locks.HOLDER, st.builds(Holder, NAMES, COUNTS, NUMBERS, NAMES)),
-    "a plan": (plan._PLAN, st.builds(Plan, NAMES, several(STEPS))),
+    "a plan": (plan._PLAN, st.builds(Plan, NAMES, several(STEPS), st.just(()))),
 }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class Handover:
         The short keys of the items that it may finish; None while that is not known.
     here
         The short keys of the items that the main thread is at itself.
+    has_interrupted
+        Whether an item in the main thread was interrupted, because it does not count any more.
     tell
         Called with those of its own items that other runs are at, once it is planned.
     """
@@ -41,6 +43,7 @@ class Handover:
         self.is_asked = False
         self.wanted: frozenset[bytes] | None = None
         self.here: frozenset[bytes] = frozenset()
+        self.has_interrupted = False
         self.tell: Callable[[Iterable[bytes]], None] | None = None
         self.wake: Callable[[], None] = lambda: None
 
@@ -50,7 +53,8 @@ class Handover:
         self.is_asked = True
         self.wake()
         if self.wanted is not None and self.here and self.here.isdisjoint(self.wanted):
-            # The main thread is in the user's code, which is interrupted as by Ctrl-C; nothing else is running then.
+            # The main thread is in the user's code, which is interrupted as by Ctrl-C.
+            self.has_interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager

@@ -270,6 +270,8 @@ class Scheduler:
                 receipt = run_work(chunk.work)
         finally:
             self._current.end()
+        if handover.has_interrupted:  # this item alone: the next run may wait for one that a worker is at
+            self._stopping, self._interrupts.asked = True, 0
         self._finished((chunk, receipt, None))
         if self._write_behind.is_due or self._other_runs.let_go(if_due=True):
             self._file()
@@ -325,6 +327,9 @@ class Scheduler:
             item.error = item.error._replace(kind="raised")
         place = chunk.items[item.position]
         if item.is_for_main and not chunk.work.in_main:
+            if handover.is_asked:
+                self._ready_queue.put_back(chunk.queue, [place])
+                return True
             self._run_here(self._build(chunk.queue, [place]))
             return True
         return self._ready_queue.failed(chunk.queue, place, stopping=self._stopping)
@@ -357,8 +362,6 @@ class Scheduler:
         if not self._ready_queue.failed(entry, place, stopping=self._stopping):
             item, worker = self._in_flight.receipt_of(blame)
             self._fail(entry, place, item, worker, blame.detail)
-
-    # -- filing --------------------------------------------------------------------------------------------------
 
     def _file(self) -> None:
         """File what waits, and let other runs see what this one has taken."""

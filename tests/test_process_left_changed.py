@@ -136,7 +136,8 @@ def test_what_a_program_writes_never_fills_the_disk(tmp_path: Path) -> None:
     watcher.join()
     said = kept.take()
     kept.close()
-    assert said.endswith("last\n") and said.startswith("… 62") and largest < 30 << 20, (said[:80], largest)
+    left_out = int(said.removeprefix("… ").split()[0])  # how much of the end is kept depends on who was faster
+    assert said.endswith("last\n") and 56 << 20 < left_out < 60 << 20 and largest < 30 << 20, (said[:80], largest)
     assert not [thread for thread in threading.enumerate() if thread.name == "jpipe-bounds"]
 
 

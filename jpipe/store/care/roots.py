@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from collections.abc import Iterable, Mapping
@@ -66,13 +67,37 @@ def mark_reached(disk: Disk, pipeline: bytes, run: bytes, families: Mapping[byte
                 system.unlink(entry.path)
 
 
+_NO_NOTE = {
+    errno.ENOENT,
+    errno.EINVAL,
+    errno.ELOOP,
+    errno.EMLINK,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENXIO,
+    errno.EFBIG,
+}
+"""Numbers of the errors of what is gone, or is no file that jpipe wrote: a link, a pipe, a folder, something huge."""
+
+
 def reached(disk: Disk) -> Reached:
-    """What the noted runs of all pipelines reached."""
+    """What the noted runs of all pipelines reached.
+
+    Raises
+    ------
+    OSError
+        If a note cannot be read now: to take it for none would have what it names pruned.
+    """
     found = Reached()
     for pipeline in system.scan(disk.folder.path("roots")):
         for run in system.scan(pipeline.path) if pipeline.is_folder else ():
-            with contextlib.suppress(OSError, struct.error):
+            try:
                 _read(disk, run.path, found)
+            except struct.error:
+                continue
+            except OSError as error:
+                if error.errno not in _NO_NOTE:
+                    raise
     return found
 
 

@@ -387,3 +387,42 @@ def test_a_million_tiny_results_take_few_files(store: Store) -> None:
     prune(store.disk, 0, grace=-1)
     assert time.perf_counter() - begun < 10
     assert store.size().packs == 0
+
+
+def failing_open(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Files with `part` in their path cannot be opened, as where a process is out of descriptors."""
+    open_file = system.open
+
+    def refused(path: str, *how: Any) -> int:
+        if part in path:
+            raise OSError(24, "too many open files", path)
+        return open_file(path, *how)
+
+    monkeypatch.setattr(system, "open", refused)
+
+
+def test_nothing_is_pruned_while_it_cannot_be_read_what_runs_reached(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, range(2))
+    store.mark_reached(b"p" * 16, b"r" * 16, {family(0): None, family(1): None})
+    with monkeypatch.context() as patched:
+        failing_open(patched, "/roots/")
+        with pytest.raises(OSError, match="too many open files"):
+            store.prune(0, grace=-1.0)
+    assert left(store) == {0, 1}
+
+
+def test_a_result_that_is_on_the_disk_stays_where_an_equal_one_cannot_be_flushed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, range(1))
+    assert store.sync() == ()
+    equal = store.publish(family(1), [NewRecord(family(1), store.put(np.full(MIB // 8, 0, float)))])
+    record = store.family(family(0)).find(family(0))[0]
+    assert isinstance(record.where, BlobPlace)
+    blob = store.disk.relative(store.disk.blobs.path(record.where.id))
+    with monkeypatch.context() as patched:
+        failing_open(patched, "/blobs/")
+        assert store.sync([blob, *equal.paths]) == (blob,)
+    assert store.load(record.where)[0] == 0.0

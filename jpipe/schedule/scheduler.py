@@ -118,8 +118,8 @@ class Scheduler:
 
     def run(self) -> Outcome:
         """Run everything; what finished is kept, whatever happens."""
-        # Items that run in threads of this process seed the generators of its user.
         handover.wake = self._in_flight.wake
+        # Items that run in threads of this process seed the generators of its user.
         with self._interrupts, preserved(), self._current:
             try:
                 self._work_through()

@@ -41,6 +41,8 @@ class Contender:
         What runs it; ``{program}`` stands for the file. Default: this Python.
     fixed
         Arguments that hold for this contender only.
+    text
+        What the program says, where that is no file.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Contender:
     needs: tuple[str, ...] = ()
     command: tuple[str, ...] = ("{program}",)
     fixed: Mapping[str, object] = field(default_factory=dict)
+    text: str = ""
 
     @property
     def is_pipeline(self) -> bool:
@@ -215,14 +218,14 @@ def _listed(seconds: Mapping[str, float]) -> str:
 
 
 def _one_round(workload: Workload, contender: Contender, result: Measured) -> None:
-    with _folder() as folder:
-        program = _installed(contender, folder)
+    with Folder() as folder:
+        program = install_program(contender, folder)
         for phase in workload.phases:
-            _edit(program, phase)
+            edit_program(program, phase)
             begin = time.perf_counter()
             done = _run(contender, program, phase)
             taken = time.perf_counter() - begin
-            problem = _problem(contender, phase, done)
+            problem = problem_of(contender, phase, done)
             if problem:
                 result.wrong[contender.name][phase.name] = problem
             if done.returncode != 0:
@@ -232,14 +235,14 @@ def _one_round(workload: Workload, contender: Contender, result: Measured) -> No
 
 
 def _peak(workload: Workload, contender: Contender) -> int:
-    with _folder() as folder:
-        program = _installed(contender, folder)
+    with Folder() as folder:
+        program = install_program(contender, folder)
         with Peak() as peak:
             _run(contender, program, workload.phases[0])
         return peak.nbytes
 
 
-class _folder:
+class Folder:
     """A folder that goes away, with all writes of its contender done before the next one begins."""
 
     def __enter__(self) -> Path:
@@ -252,16 +255,19 @@ class _folder:
             os.sync()
 
 
-def _installed(contender: Contender, folder: Path) -> Path:
+def install_program(contender: Contender, folder: Path) -> Path:
     """The program, copied into a project of its own."""
     (folder / "jpipe.toml").touch()
     program = folder / "program.py"
     if contender.program:
         shutil.copy(PROGRAMS / contender.program, program)
+    elif contender.text:
+        program.write_text(contender.text, "utf-8")
     return program
 
 
-def _edit(program: Path, phase: Phase) -> None:
+def edit_program(program: Path, phase: Phase) -> None:
+    """Edit the program as a phase says."""
     if phase.edit is None or not program.exists():
         return
     text = program.read_text("utf-8")
@@ -273,16 +279,20 @@ def _edit(program: Path, phase: Phase) -> None:
     os.utime(program, (later, later))
 
 
-def _run(contender: Contender, program: Path, phase: Phase) -> subprocess.CompletedProcess[str]:
+def command_of(contender: Contender, program: Path, phase: Phase) -> list[str]:
+    """What runs a phase of a contender."""
     arguments = [f"{name}={value}" for name, value in {**phase.arguments, **contender.fixed}.items()]
     if contender.is_pipeline:
         arguments = [word for argument in arguments for word in ("--set", argument)]
-    command = [part.format(program=program) for part in contender.command]
+    return [sys.executable, *(part.format(program=program) for part in contender.command), *arguments]
+
+
+def _run(contender: Contender, program: Path, phase: Phase) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            [sys.executable, *command, *arguments],
+            command_of(contender, program, phase),
             cwd=program.parent,
-            env=_environment(program.parent),
+            env=environment_of(program.parent),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -293,7 +303,7 @@ def _run(contender: Contender, program: Path, phase: Phase) -> subprocess.Comple
         return subprocess.CompletedProcess([], 1, "", f"gave up after {LIMIT:.0f} s")
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     """This environment without settings of jpipe, with this jpipe importable and caches of all tools in the folder.
 
     Where Python was told to keep no bytecode, a jpipe that runs from its sources would be compiled at every start.
@@ -304,7 +314,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, **{name: str(path) for name, path in own.items()}, "XDG_CACHE_HOME": str(folder / "caches")}
 
 
-def _problem(contender: Contender, phase: Phase, done: subprocess.CompletedProcess[str]) -> str:
+def problem_of(contender: Contender, phase: Phase, done: subprocess.CompletedProcess[str]) -> str:
+    """What is wrong with what a phase gave, or nothing."""
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         return f"failed: {lines[-1]}"

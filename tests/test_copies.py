@@ -67,6 +67,17 @@ PIPELINE = """
         return [takes(what, gives(what)) for what in FORMS]
 
     @step
+    def grown(array, *, others=(), **named):
+        array.resize(array.size + 1)
+        named.pop("more", np.zeros(1)).resize(7)
+        others.pop().resize(7) if others else None
+        return array.size
+
+    @pipeline
+    def unshared():
+        return grown(gives("large")), grown(gives("small"), others=[gives("small")], more=gives("large"))
+
+    @step
     def choice(k): return [MISSING, OTHER][k:k + 1]
 
     @pipeline
@@ -94,6 +105,8 @@ def test_values_arrive_as_they_were_given(project: Project) -> None:
                                 print(jobs, again, what, found, "right:", expected[what])
                     if jpipe.run(pipeline.told_apart, n_jobs=jobs, cache_dir=f"cache{jobs}").value != [True, False]:
                         print(jobs, "not told apart")
+                    if jpipe.run(pipeline.unshared, n_jobs=jobs, cache_dir=f"cache{jobs}").value != (200_001, 10):
+                        print(jobs, "others refer to what a step takes")
         """,
         }
     )

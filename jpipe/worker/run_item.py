@@ -35,7 +35,7 @@ from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.executed_code import reads_sources
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
-from jpipe.worker.own_memory import with_own_memory
+from jpipe.worker.own_memory import handing_over, with_own_memory
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, is_older, native_streams
 from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
@@ -120,10 +120,7 @@ class Execution:
         return telling_imports(watch.import_called, everywhere=self.work.step.calls_imports)
 
     def _call(self, item: ItemWork, watch: Watch) -> Any:
-        inputs = inputs_of(self.work, item, self.source)
-        args, kwargs = self.step.spread(with_own_memory(inputs) if self.work.step.owns_arrays else inputs)
-        if self.work.step.reads_in_c:
-            note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
+        call = self._ready(item, watch)
         draws_alone = False
         if self.work.in_main or not is_worker():
             # Its threads share the generators, in the user's process and in a worker of a cluster.
@@ -132,11 +129,22 @@ class Execution:
             seeded(item.seed)
         try:
             with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
-                value = self.step.function(*args, **kwargs)
+                value = call()
                 return _awaited(value) if _is_coroutine(value) else value
         finally:
             if draws_alone:
                 drawn()
+
+    def _ready(self, item: ItemWork, watch: Watch) -> Callable[[], Any]:
+        """The call of an item, with its inputs."""
+        inputs = inputs_of(self.work, item, self.source)
+        owns = self.work.step.owns_arrays
+        args, kwargs = self.step.spread(with_own_memory(inputs) if owns else inputs)
+        if self.work.step.reads_in_c:
+            note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
+        if owns:
+            return handing_over(self.step.function, args, kwargs)
+        return functools.partial(self.step.function, *args, **kwargs)
 
     def _keep(self, receipt: ItemReceipt, item: ItemWork, value: Any, watch: Watch, started_ns: int) -> None:
         step = self.work.step

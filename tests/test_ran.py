@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -387,3 +388,95 @@ def test_code_that_ran_counts_however_it_was_reached(project: Project) -> None:
     assert ran_after("x * 2", "x * 5") == set(WAYS)
     found = project.python("-c", "import pipeline; print(list(map(float, pipeline.main.run())))")
     assert found.stdout.splitlines()[-1] == str([10.0] * len(WAYS))
+
+
+TOLD = {
+    **CONFIGURED,
+    "helper.py": """
+        LIMIT = 100
+
+
+        def used(x):
+            return x * 2 if x < LIMIT else rare(x)
+
+
+        def rare(x, by=1):
+            return x + by
+
+
+        class Shape:
+            def area(self):
+                return 1
+
+            def edges(self):
+                return 4
+    """,
+    "pipeline.py": """
+        import helper
+        from jpipe import pipeline, step
+        from helper import Shape, used
+
+
+        @step
+        def score(v):
+            return used(v) + getattr(Shape(), "ar" + "ea")() + (Shape() != Shape())
+
+
+        @step
+        def data(v):
+            return v + eval("helper.LI" + "MIT")
+
+
+        @pipeline
+        def main():
+            return [score(1), data(1)]
+    """,
+}
+
+
+def told_of(project: Project, step: str) -> list[tuple[str, str | None]]:
+    rows = [row for row in project.plan()["steps"] if row["step"] == step]
+    return [(reason["object"], reason["detail"]) for row in rows for reason in row["reasons"]]
+
+
+@traced
+def test_reasons_say_that_it_ran_and_what_was_not_there_when_it_ran(project: Project) -> None:
+    project.write(TOLD)
+    project.run("-j", "1")
+    project.edit("helper.py", "return 4", "return 5")
+    project.edit("helper.py", "x + by", "x - by")
+    assert told_of(project, "score") == []
+    project.edit("helper.py", "x * 2", "x * 3")
+    assert told_of(project, "score") == [("helper.used", "it ran")]
+    project.edit("helper.py", "x * 3", "x * 2")
+    project.edit("helper.py", "by=1", "by=2")
+    assert told_of(project, "score") == [("helper.rare(by=)", "1 → 2")]
+    project.edit("helper.py", "by=2", "by=1, more=0")
+    assert [name for name, _ in told_of(project, "score")] == ["helper.rare"]
+    project.edit("helper.py", "by=1, more=0", "by=1")
+    project.edit("helper.py", "    def edges", "    def __eq__(self, other):\n        return True\n\n    def edges")
+    assert told_of(project, "score") == [("helper.Shape.__eq__", "helper.Shape had none when it ran")]
+    shown = project.command("plan", "--why").stdout
+    assert "helper.Shape.__eq__ was added (helper.Shape had none when it ran)" in shown
+    assert "def edges" not in shown and "by" not in shown.partition("↻ score")[2].partition("nothing else")[0]
+
+
+def test_explain_and_check_say_what_is_known_of_what_ran(project: Project) -> None:
+    project.write(TOLD)
+    project.run("-j", "1")
+    functions = json.loads(project.command("explain", "score", "--json").stdout)["functions"]
+    unseen = {(one["step"], one["what"]) for one in json.loads(project.command("check", "--json").stdout)["unseen"]}
+    shown = " ".join(project.command("explain", "score").stdout.split())
+    evaluated, computed = ("data", "evaluated text"), ("score", "attribute under a computed name")
+    if sys.version_info < (3, 12):
+        assert functions["why"] in shown and "3.12" in functions["why"] and not functions["is_known"]
+        assert {evaluated, computed} <= unseen
+        return
+    assert functions["ran"] == ["helper.used", "helper.Shape.area"] and functions["why"] is None
+    assert functions["idle"] == ["helper.rare", "helper.Shape.edges"]
+    assert "2 of 4: helper.used, helper.Shape.area not helper.rare, helper.Shape.edges" in shown
+    assert unseen == {evaluated}, "the function under a computed name was seen when it ran; data may be evaluated"
+    project.edit("pipeline.py", "used(v) +", "used(v) - 0 +")
+    project.python("-c", "import pipeline; pipeline.main.run()")
+    functions = json.loads(project.command("explain", "score", "--json").stdout)["functions"]
+    assert (functions["is_known"], functions["why"]) == (False, "modules of yours were imported before jpipe")

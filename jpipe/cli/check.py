@@ -114,9 +114,12 @@ def _has_all_parameters(call: Invocation) -> bool:
 
 
 def _unseen(session: PipelineSession) -> dict[str, tuple[Unseen, ...]]:
-    """By step, what its fingerprint cannot see."""
+    """By step, what its fingerprint cannot see, and where what runs counts, that does not show either."""
+    from jpipe.decide.executed_families import unseen_of
+
     steps = {one.step.name: one.step for one in session.layout.calls}
-    found = {name: session.fingerprint(step).unseen for name, step in steps.items()}
+    code = session.settings.code
+    found = {n: unseen_of(session.store, s, session.fingerprint(s), code) for n, s in steps.items()}
     return {name: unseen for name, unseen in found.items() if unseen}
 
 

@@ -13,7 +13,9 @@ from jpipe.cli.invocation import invocation
 from jpipe.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from jpipe.fingerprint import Fingerprint
+    from collections.abc import Iterable
+
+    from jpipe.fingerprint import Fingerprint, Unseen
     from jpipe.model.plan import StepPlan
 
 __all__ = ["command"]
@@ -30,7 +32,7 @@ def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **op
     call = invocation(words, flags.flags_of(options), given)
     if len(call.steps) != 1:
         raise UsageError("name the one step to explain", hint="jpipe explain STEP")
-    from jpipe.decide.executed_families import counted_functions
+    from jpipe.decide.executed_families import counted_functions, unseen_of
     from jpipe.decide.key_parts import key_parts, step_runs
     from jpipe.decide.make_plan import plan_of
     from jpipe.decide.pipeline_session import PipelineSession
@@ -47,27 +49,29 @@ def command(words: tuple[str, ...], item: int, given: Given, as_json: bool, **op
     past = step_runs(folder, [one for one in runs(folder) if one.pipeline == ready.identity], row.name)
     key = key_parts(ready, row.name, item)
     functions = counted_functions(ready.store, calls[0].step, fingerprint, ready.settings.code)
+    unseen = unseen_of(ready.store, calls[0].step, fingerprint, ready.settings.code)
     if as_json:
         counted = {"functions": functions.to_json()} if functions is not None else {}
         history = [{"run": one.run.run, "ran": one.ran, "failed": one.failed, "seconds": one.seconds} for one in past]
         click.echo(
-            json.dumps({**_document(row, fingerprint), **counted, "key": key.to_json(), "history": history}, indent=2)
+            json.dumps(
+                {**_document(row, fingerprint, unseen), **counted, "key": key.to_json(), "history": history}, indent=2
+            )
         )
         return ExitCode.OK
     from jpipe.render.step_details import explained
 
-    call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key, functions))
+    call.out.write(*explained(calls[0].step, calls, fingerprint, row, past, key, unseen, functions))
     return ExitCode.OK
 
 
-def _document(row: StepPlan, fingerprint: Fingerprint) -> dict[str, Any]:
+def _document(row: StepPlan, fingerprint: Fingerprint, unseen: Iterable[Unseen]) -> dict[str, Any]:
     watches = [
         {"kind": part.kind.value, "name": part.name, "file": part.file, "line": part.line, "via": part.via}
         for part in fingerprint.parts
     ]
-    unseen = [
-        {"what": one.what, "name": one.name, "file": one.file, "line": one.line, "remedy": one.remedy}
-        for one in fingerprint.unseen
+    blind = [
+        {"what": one.what, "name": one.name, "file": one.file, "line": one.line, "remedy": one.remedy} for one in unseen
     ]
-    known = {"fingerprint": fingerprint.digest.hex(), "watches": watches, "unseen": unseen}
+    known = {"fingerprint": fingerprint.digest.hex(), "watches": watches, "unseen": blind}
     return {"v": 1, **row.to_json(), **known, "environment": list(fingerprint.environment)}

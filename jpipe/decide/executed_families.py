@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from jpipe.define.step import Step
-from jpipe.fingerprint import Executed, Fingerprint, PartKind
-from jpipe.fingerprint.named_changes import functions_that_did_not_run
-from jpipe.history.executed_code import Execution, executions, has_more
+from jpipe.fingerprint import BlindSpot, Executed, Fingerprint, PartKind, Unseen
+from jpipe.fingerprint.changes_that_ran import functions_that_did_not_run
+from jpipe.history.executed_code import Execution, executions, has_more, why_untold
 from jpipe.store import Store
+from jpipe.system.code_tracer import TOO_OLD
 
-__all__ = ["CountedFunctions", "ExecutedFamilies", "counted_functions", "counts_what_ran", "is_same"]
+__all__ = ["CountedFunctions", "ExecutedFamilies", "counted_functions", "counts_what_ran", "is_same", "unseen_of"]
+
+_HELD = frozenset({BlindSpot.COMPUTED_ATTRIBUTE.value, BlindSpot.COMPUTED_IMPORT.value})
+"""What need not be told of where it is known what ran: what is found under a computed name counts then."""
 
 
 def counts_what_ran(step: Step[..., Any], code: str) -> bool:
@@ -30,15 +35,22 @@ class CountedFunctions(NamedTuple):
         Whether it is known which ran.
     ran, idle
         The names of those that ran, and of those that did not.
+    why
+        Why it is not known, of all items or of some.
     """
 
     is_known: bool
     ran: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+    why: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As ``explain --json`` prints it."""
-        return {"is_known": self.is_known, "ran": list(self.ran), "idle": list(self.idle)}
+        return {"is_known": self.is_known, "ran": list(self.ran), "idle": list(self.idle), "why": self.why}
+
+    def unseen(self, spots: Iterable[Unseen]) -> tuple[Unseen, ...]:
+        """Those of the places that a fingerprint cannot see behind that are not seen by what ran either."""
+        return tuple(spot for spot in spots if self.why is not None or spot.what not in _HELD)
 
 
 def counted_functions(store: Store, step: Step[..., Any], now: Fingerprint, code: str) -> CountedFunctions | None:
@@ -47,11 +59,19 @@ def counted_functions(store: Store, step: Step[..., Any], now: Fingerprint, code
         return None
     known = executions(store, step.name)
     last = next((entry for entry in known if entry.family == now.digest or is_same(now, entry)), None)
+    why = why_untold(store, step.name, now.digest)
     if last is None:
-        return CountedFunctions(False)
+        why = TOO_OLD if sys.version_info < (3, 12) else why
+        return CountedFunctions(False, why=why)
     idle = {part.name: None for part in functions_that_did_not_run(now.parts, last.executed)}
     helpers = {part.name: None for part in now.parts if part.kind is PartKind.HELPER}
-    return CountedFunctions(True, tuple(name for name in helpers if name not in idle), tuple(idle))
+    return CountedFunctions(True, tuple(name for name in helpers if name not in idle), tuple(idle), why)
+
+
+def unseen_of(store: Store, step: Step[..., Any], now: Fingerprint, code: str) -> tuple[Unseen, ...]:
+    """What of a step cannot be seen."""
+    functions = counted_functions(store, step, now, code) if now.unseen else None
+    return now.unseen if functions is None else functions.unseen(now.unseen)
 
 
 class ExecutedFamilies:

@@ -16,7 +16,8 @@ from jpipe.decide.rebuilder import ArgumentChange, Evidence, is_expired, reasons
 from jpipe.define.layout import Call, Output, contains_output, needs_of
 from jpipe.digest.unstable import REMEDY, unstable_part
 from jpipe.fingerprint import Change, Part
-from jpipe.fingerprint.named_changes import code_changes, parts_that_ran
+from jpipe.fingerprint.changes_that_ran import changes_of_what_ran
+from jpipe.fingerprint.named_changes import code_changes
 from jpipe.history.last_run import MOST_CALLS, EarlierCall, History, LastRun
 from jpipe.model.outcomes import Verdict
 from jpipe.model.reasons import Reason
@@ -244,9 +245,7 @@ class Explainer:
         step, now = state.call.step, state.fingerprint.parts
         executed = self._lookup.executed_with(state, family)
         if executed is not None:
-            changes = code_changes(
-                parts_that_ran(old, executed), parts_that_ran(now, executed), step.name, step.address[0]
-            )
+            changes = changes_of_what_ran(old, now, executed, step.name, step.address[0])
             if changes:
                 return changes
         return code_changes(old, now, step.name, step.address[0])

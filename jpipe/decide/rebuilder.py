@@ -286,6 +286,8 @@ def _of_parts(evidence: Evidence, kind: ReasonKind) -> list[Reason]:
 
 def _detail(change: Change) -> str | None:
     old, new = change.old_text, change.new_text
+    if change.note is not None:
+        return change.note
     if change.kind is ChangeKind.REBOUND:
         return f"{old} → {new}"
     if change.part not in _WITH_VALUE:

@@ -38,6 +38,8 @@ class Change(NamedTuple):
         Source, value or version before and after.
     diff : str or None
         Unified diff of source text.
+    note : str or None
+        What is known of it because it is known what ran.
     """
 
     kind: ChangeKind
@@ -49,6 +51,7 @@ class Change(NamedTuple):
     old_text: str | None
     new_text: str | None
     diff: str | None
+    note: str | None = None
 
 
 def difference(old: Sequence[Part], new: Sequence[Part]) -> list[Change]:

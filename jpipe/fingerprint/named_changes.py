@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Executed, Part, PartKind, difference
+from jpipe.fingerprint import BUILTIN, UNDEFINED, Change, ChangeKind, Part, PartKind, difference
 from jpipe.system.ownership import Owner, owner_of
 
-__all__ = ["code_changes", "code_file", "functions_that_did_not_run", "own_parts", "parts_that_ran"]
+__all__ = ["code_changes", "code_file", "own_parts"]
 
 _DEFINITION = re.compile(r"\s*(async\s+def|def|class)\b")
 _ONE_SIDED = (ChangeKind.ADDED, ChangeKind.REMOVED)
@@ -45,28 +45,6 @@ def _says_nothing(change: Change) -> bool:
     """The text is the same, and what it refers to is told by other changes."""
     told = change.new_text is not None and change.new_text == change.old_text
     return change.kind is ChangeKind.EDITED and change.diff is None and told
-
-
-def functions_that_did_not_run(parts: Iterable[Part], executed: Executed) -> list[Part]:
-    """The functions among the parts that did not run."""
-    ran: dict[str, list[str]] = {}
-    for file, name in executed.items | executed.earlier | executed.left:
-        ran.setdefault(file, []).append("." + name)
-    helpers = (part for part in parts if part.kind is PartKind.HELPER)
-    return [part for part in helpers if not part.name.endswith(tuple(ran.get(part.file or "", ())))]
-
-
-def parts_that_ran(parts: Sequence[Part], executed: Executed) -> list[Part]:
-    """The parts without the functions that did not run, and without what is reached through those alone."""
-    idle = {part.name for part in functions_that_did_not_run(parts, executed)}
-    kept: list[Part] = []
-    dropped: set[str] = set()
-    for part in parts:  # each after the one that it is reached from
-        if part.name in idle or part.via in dropped:
-            dropped.add(part.name)
-        else:
-            kept.append(part)
-    return kept
 
 
 def code_file(parts: Sequence[Part]) -> str | None:

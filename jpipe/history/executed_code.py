@@ -6,7 +6,8 @@ One note for each step, by the digest of its name::
      "earlier": ..., "left": ..., "keys": ..., "since": ..., "has_more": ...}]}
 
 `sets` are lists of code by a digest of theirs: entries share them. There is one for each version of
-the code; what it says holds for all of its `keys`, the first bytes of the keys of items, one after the other.
+the code; what it says holds for all of its `keys`, the first bytes of the keys of items, one after the other. Where it
+is not known what ran, `untold` says why: `{"family": ..., "why": ...}`, of the last run only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from blake3 import blake3
 from jpipe.fingerprint import Executed
 from jpipe.store import NoteKind, Store
 
-__all__ = ["Execution", "executions", "has_more", "note_execution", "prefixes"]
+__all__ = ["Execution", "executions", "has_more", "note_execution", "note_untold", "prefixes", "why_untold"]
 
 MOST = 20
 """Of so many versions of the code of a step it is kept."""
@@ -83,12 +84,34 @@ def executions(store: Store, step: str) -> list[Execution]:
 def note_execution(store: Store, step: str, new: Execution) -> None:
     """Write down what ran, in place of what was noted of the same code; nothing where it speaks of no items."""
     others = [entry for entry in executions(store, step) if entry.family != new.family]
-    _write(store, step, [*([new] if new.keys else []), *others][:MOST])
+    untold = _untold(store, step)
+    if untold is not None and untold["family"] == new.family.hex():
+        untold = None
+    _write(store, step, [*([new] if new.keys else []), *others][:MOST], untold)
     if new.has_more:
         store.write_note(NoteKind.MORE, new.family, b"")
 
 
-def _write(store: Store, step: str, entries: Sequence[Execution]) -> None:
+def note_untold(store: Store, step: str, family: bytes, why: str) -> None:
+    """Write down that of items of some code it is not known what ran, and why."""
+    _write(store, step, executions(store, step), {"family": family.hex(), "why": why})
+
+
+def why_untold(store: Store, step: str, family: bytes) -> str | None:
+    """Why it is not known what ran of some code in its last run; None where it is, or nothing was noted."""
+    untold = _untold(store, step)
+    return untold["why"] if untold is not None and untold["family"] == family.hex() else None
+
+
+def _untold(store: Store, step: str) -> dict[str, str] | None:
+    try:
+        untold = json.loads(store.read_note(NoteKind.EXECUTED, _name(step)) or b"null")["untold"]
+        return {"family": str(untold["family"]), "why": str(untold["why"])}
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def _write(store: Store, step: str, entries: Sequence[Execution], untold: dict[str, str] | None) -> None:
     sets: dict[str, list[list[str]]] = {}
     rows: list[dict[str, Any]] = []
     for entry in entries:
@@ -105,7 +128,7 @@ def _write(store: Store, step: str, entries: Sequence[Execution]) -> None:
             **dict(zip(Executed._fields, names, strict=True)),
         }
         rows.append({**row, "keys": keys, "since": entry.since, "has_more": entry.has_more})
-    value = json.dumps({"sets": sets, "entries": rows}, separators=(",", ":"))
+    value = json.dumps({"sets": sets, "entries": rows, "untold": untold}, separators=(",", ":"))
     store.write_note(NoteKind.EXECUTED, _name(step), value.encode("utf-8", "surrogatepass"))
 
 

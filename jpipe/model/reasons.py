@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-__all__ = ["Reason", "ReasonKind", "together"]
+__all__ = ["HAD_IT", "HAD_NONE", "IT_RAN", "Reason", "ReasonKind", "together"]
+
+IT_RAN, HAD_NONE, HAD_IT = "it ran", "had none when it ran", "had it when it ran"
+"""What details of helpers say or end with, where it is known what ran; the last two are of members of classes."""
 
 
 class ReasonKind(str, Enum):
@@ -94,6 +97,10 @@ class Reason(NamedTuple):
             ReasonKind.FAILED: "it failed last time",
             ReasonKind.FORCED: "forced",
         }[self.kind]
+        if self.kind is ReasonKind.HELPER and self.detail:
+            ends = {HAD_NONE: " was added", HAD_IT: " was removed"}
+            verb = next((verb for end, verb in ends.items() if self.detail.endswith(end)), None)
+            return f"{self.object}{verb}{place} ({self.detail})" if verb else f"{text} ({self.detail})"
         return f"{text}: {self.detail}" if self.detail else text
 
 

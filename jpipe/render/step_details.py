@@ -35,6 +35,7 @@ def explained(
     plan: StepPlan,
     past: Sequence[StepRun],
     key: KeyParts,
+    unseen: Sequence[Unseen],
     functions: CountedFunctions | None = None,
 ) -> list[Line]:
     """All that is known of a step.
@@ -53,6 +54,8 @@ def explained(
         The last runs in which it ran.
     key
         The key of one of its items.
+    unseen
+        What cannot be watched of it.
     functions
         Which functions count, where only those do that ran.
     """
@@ -61,7 +64,7 @@ def explained(
         *_labelled("called", _called(calls, plan)),
         *_labelled("watches", _watches(fingerprint)),
         *_labelled("ran", _functions(functions)),
-        *_labelled("blind to", unseen_lines(fingerprint.unseen)),
+        *_labelled("blind to", unseen_lines(unseen)),
         *_labelled("inputs", _inputs(calls)),
         *_labelled("results", [_results(plan)]),
         *_labelled("history", [_run(one) for one in past]),
@@ -74,13 +77,17 @@ def _functions(functions: CountedFunctions | None) -> list[Line]:
     """Of the functions that it reaches, those that ran, which count, and those that did not."""
     if functions is None:
         return []
+    why = f": {functions.why}" if functions.why is not None else ""
     if not functions.is_known:
-        return [line("which code it ran is not known, so all that it can reach counts")]
+        return [line(f"it is not known which code it ran, so all that it can reach counts{why}")]
+    some = [line(warn(f"of some items it is not known, so all that it can reach counts for these{why}"))] if why else []
     if not functions.idle:
-        return [line("all functions that it can reach")]
+        return [line("all functions that it can reach"), *some]
+    count = len(functions.ran) + len(functions.idle)
     return [
-        line(listed(functions.ran, 8) if functions.ran else "its own code alone"),
+        line(f"{len(functions.ran)} of {count}: {listed(functions.ran, 8)}" if functions.ran else "its own code alone"),
         line(dim(f"not {listed(functions.idle, 8)}: an edit there does not make it run again")),
+        *some,
     ]
 
 

@@ -55,7 +55,7 @@ class FinishedRun(NamedTuple):
 
 def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRun, tell: Observer) -> bool:
     """Do what is due when a run is over; return whether its results differ from those of the run before."""
-    done.item_results.executed.note(session.store, done.pipeline_state.states.values())
+    done.item_results.executed.note(session.store, done.pipeline_state.states.values(), session.settings.code)
     is_other = _remember(session, done.pipeline_state, done.item_results, done.name, done.outcome)
     if done.outcome is not Outcome.CACHED:
         states = done.pipeline_state.states.values()

@@ -12,11 +12,12 @@ from typing import Any
 
 from jpipe.system.ownership import is_kind, is_users, module_file
 
-__all__ = ["Code", "CodeTracer", "tracer"]
+__all__ = ["TOO_OLD", "Code", "CodeTracer", "tracer"]
 
 Code = tuple[str, str]
 """`(absolute file, qualified name)` of a code object."""
 _NAME = "jpipe"
+TOO_OLD = "this Python does not tell what runs: 3.12 and newer do"
 _TOOLS = (4, 3)
 """Numbers that `sys.monitoring` gives to no kind of tool."""
 
@@ -28,6 +29,8 @@ class CodeTracer:
     ----------
     is_active
         Whether it notes anything.
+    obstacle
+        Why it cannot, where it has tried to begin and does not.
     saw_imports
         Whether it was active before the first module of the user's was imported.
     everything
@@ -36,9 +39,11 @@ class CodeTracer:
 
     def __init__(self) -> None:
         self.is_active = False
+        self.obstacle: str | None = None
         self.saw_imports = False
         self.everything: set[Code] = set()
         self._seen: list[CodeType] = []
+        self._thrown: dict[int, CodeType] = {}
         self._own: dict[str, bool] = {}
 
     def start(self) -> bool:
@@ -48,19 +53,25 @@ class CodeTracer:
         monitoring: Any = getattr(sys, "monitoring", None)
         tool = None if monitoring is None else next((n for n in _TOOLS if monitoring.get_tool(n) is None), None)
         if tool is None:
+            self.obstacle = TOO_OLD if monitoring is None else "other tools take all that Python can tell of what runs"
             return False
-        append, disable = self._seen.append, monitoring.DISABLE
+        append, thrown, disable = self._seen.append, self._thrown, monitoring.DISABLE
 
         def began(code: CodeType, offset: int) -> Any:
             append(code)
             return disable
+
+        def thrown_into(code: CodeType, offset: int, error: BaseException) -> None:
+            thrown[id(code)] = code
 
         self.saw_imports = not any(map(_is_own, list(sys.modules.values())))
         monitoring.use_tool_id(tool, _NAME)
         events = monitoring.events
         for event in (events.PY_START, events.PY_RESUME):
             monitoring.register_callback(tool, event, began)
-        monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
+        # A generator that an error is thrown into, or that is closed, goes on too; Python tells of that each time.
+        monitoring.register_callback(tool, events.PY_THROW, thrown_into)
+        monitoring.set_events(tool, events.PY_START | events.PY_RESUME | events.PY_THROW)
         self.is_active = True
         return True
 
@@ -72,6 +83,8 @@ class CodeTracer:
 
     def take(self) -> set[Code]:
         """The user's code that was reported since the last question."""
+        while self._thrown:
+            self._seen.append(self._thrown.popitem()[1])
         count = len(self._seen)
         found: set[Code] = set()
         for code in self._seen[:count]:

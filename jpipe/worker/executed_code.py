@@ -14,7 +14,10 @@ from jpipe.system.code_tracer import Code, tracer
 from jpipe.system.ownership import is_users
 from jpipe.worker.module_state import ModuleState, state_of_modules
 
-__all__ = ["ChunkTrace", "reads_sources"]
+__all__ = ["ChunkTrace", "Ran", "reads_sources"]
+
+Ran = tuple[frozenset[Code], frozenset[Code]]
+"""What ran in items, and what ran before or beside them that may have mattered."""
 
 _ELSEWHERE = ("numba", "jax", "tensorflow", "torch._dynamo", "pytensor", "taichi", "ray", "pyspark", "distributed")
 """Packages that compile functions of the user's, or run them in other processes, where nothing is told of it."""
@@ -35,8 +38,8 @@ class _Process:
         What ran since the first item began.
     overlaps
         How often a chunk began while another was running.
-    is_lost
-        Whether steps have started processes that they may give work to, or done something else that nothing is told of.
+    lost
+        Why what runs is not told any more: what a step has done.
     has_read
         Whether steps have read source text of the user's.
     running
@@ -47,7 +50,7 @@ class _Process:
         self.first: ModuleState | None = None
         self.family: bytes | None = None
         self.is_changed = False
-        self.is_lost = False
+        self.lost: str | None = None
         self.has_read = False
         self.running = 0
         self.ran: set[Code] = set()
@@ -70,6 +73,7 @@ class ChunkTrace:
 
     def __init__(self, family: bytes, wanted: bool) -> None:
         self._family = family
+        self._is_wanted = wanted
         self._is_followed = wanted and tracer.start()
         self._children: set[int] = set()
         self._overlaps = 0
@@ -93,8 +97,8 @@ class ChunkTrace:
         _forget_sources()
         tracer.restart()
 
-    def end(self, is_elsewhere: bool, reads_sources: bool) -> tuple[frozenset[Code], frozenset[Code]] | None:
-        """What ran in the items, and what ran before or beside them that may have mattered; None where that is unknown.
+    def end(self, is_elsewhere: bool, reads_sources: bool) -> Ran | str | None:
+        """What ran, or why that is not known; None where nobody wanted to know.
 
         Parameters
         ----------
@@ -104,21 +108,29 @@ class ChunkTrace:
             Whether they read source text of the user's.
         """
         if not self._is_followed:
-            return None
+            return tracer.obstacle if self._is_wanted else None
         _process.running -= 1
         found = tracer.take()
         _process.ran |= found
-        _process.is_lost = _process.is_lost or is_elsewhere or not _children() <= self._children
+        if is_elsewhere or not _children() <= self._children:
+            _process.lost = _process.lost or "a step started processes or made connections"
         is_alone = _process.overlaps == self._overlaps
         _process.has_read = _process.has_read or reads_sources
         is_by_text = reads_sources or (_process.has_read and (_process.is_changed or not is_alone))
-        if _process.is_lost or is_by_text or any(name in sys.modules for name in _ELSEWHERE):
-            return None
+        if (why := self._obstacle(is_by_text)) is not None:
+            return why
         # What an earlier step left behind, this one may have found, in place of running what made it; and of chunks
         # that run at once it is not known which of them ran what.
         if is_alone and not _process.is_changed:
             return frozenset(found), frozenset()
         return frozenset(found if is_alone else _process.ran), frozenset(_process.ran)
+
+    def _obstacle(self, is_by_text: bool) -> str | None:
+        """Why it is not known what mattered."""
+        if _process.lost or is_by_text:
+            return _process.lost or "source text of yours was read while it ran"
+        package = next((name for name in _ELSEWHERE if name in sys.modules), None)
+        return None if package is None else f"{package} is loaded, which compiles functions or runs them elsewhere"
 
 
 def reads_sources(opened: Iterable[str]) -> bool:

@@ -241,8 +241,8 @@ class Receipt:
     complaints
         Why results are not in the cache, where they could not be written.
     executed
-        Which of the user's code ran in its items, and which in others whose doings they may have found; None where that
-        is unknown.
+        Which of the user's code ran in its items, and which in others whose doings they may have found; or why that is
+        not known; None where it was not asked for.
     worker
         What a worker on a cluster is called there.
     blobs
@@ -261,7 +261,7 @@ class Receipt:
     paths: list[str] = field(default_factory=list)
     together: bool = False
     complaints: list[str] = field(default_factory=list)
-    executed: tuple[frozenset[Code], frozenset[Code]] | None = None
+    executed: tuple[frozenset[Code], frozenset[Code]] | str | None = None
     worker: str = ""
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     is_blind: bool = False

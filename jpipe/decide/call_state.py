@@ -90,12 +90,14 @@ class CallState:
     accepted, accepted_whole
         The (fingerprint, key) of records of older code that answered because the user accepted them: by item, and for
         the call as a whole.
+    labels
+        What `item_labels.label_of` has called items: the screen, the journal and the record of the run ask for them.
     """
 
     __slots__ = (
         "accepted", "accepted_whole", "call", "codes", "contents", "count", "fingerprint", "fixed", "held",
-        "is_complete", "is_open", "keys", "nbytes", "needs", "open_items", "part_code", "parts", "places", "reads",
-        "record", "rules", "seconds", "sources", "status", "was_pending", "whole", "whole_key",
+        "is_complete", "is_open", "keys", "labels", "nbytes", "needs", "open_items", "part_code", "parts", "places",
+        "reads", "record", "rules", "seconds", "sources", "status", "was_pending", "whole", "whole_key",
     )  # fmt: skip
 
     # Written out: every command that plans waits for this class, and as a dataclass it takes 4 ms to define.
@@ -127,6 +129,7 @@ class CallState:
         self.is_complete = True
         self.accepted: dict[int, tuple[bytes, bytes]] = {}
         self.accepted_whole: tuple[bytes, bytes] | None = None
+        self.labels: dict[int, str] = {}
 
     @property
     def is_done(self) -> bool:
@@ -140,6 +143,8 @@ class CallState:
     def arguments_of(self, index: int) -> dict[str, bytes]:
         """The digests of an item's arguments, as far as they are known and count, in the order of the signature."""
         known = dict(self.fixed)
+        if not self.call.over:
+            return known
         for name in self.call.over:
             digest = self.sources[name][index]
             if digest is not None and name not in self.call.step.declared.ignore:
@@ -215,18 +220,18 @@ class CallState:
         """Mark an item that must run."""
         self._move(index, Status.STALE, Status.WAITING, Status.STALE)
 
-    def item_ran(self, index: int, stored: Stored, reads: Iterable[Read], seconds: float, *, is_kept: bool) -> None:
+    def item_ran(self, index: int, stored: Stored, reads: Sequence[Read], seconds: float, *, is_kept: bool) -> None:
         """Set the result of an item that ran; `is_kept` where it was recorded."""
         self._move(index, Status.RAN, Status.STALE)
         self._has(index, stored, reads, is_kept=is_kept)
         self.seconds += seconds
 
-    def item_shared(self, index: int, stored: Stored, reads: Iterable[Read], *, is_kept: bool) -> None:
+    def item_shared(self, index: int, stored: Stored, reads: Sequence[Read], *, is_kept: bool) -> None:
         """Give an item the result of an equal one that ran."""
         self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
         self._has(index, stored, reads, is_kept=is_kept)
 
-    def _has(self, index: int, stored: Stored, reads: Iterable[Read], *, is_kept: bool) -> None:
+    def _has(self, index: int, stored: Stored, reads: Sequence[Read], *, is_kept: bool) -> None:
         self.contents[index] = stored.content
         self.places[index] = stored.where
         self.nbytes += stored.nbytes
@@ -234,10 +239,10 @@ class CallState:
         self.is_complete &= is_kept
         if stored.code:
             self.codes[index] = stored.code
-        if self.call.is_mapped:
-            self.reads.update(dict.fromkeys(reads))
-        else:
+        if not self.call.is_mapped:
             self.parts, self.part_code = stored.parts, stored.part_code
+        elif reads:
+            self.reads.update(dict.fromkeys(reads))
 
     def item_was_own(self, index: int) -> None:
         """Count a recorded item as run: a worker of this run did it, and was lost before it could say so."""
@@ -250,6 +255,10 @@ class CallState:
     def item_unasked(self, index: int) -> None:
         """Mark a stale item that is not among those that may run."""
         self._move(index, Status.UNASKED, Status.STALE)
+
+    def name_item(self, index: int, label: str) -> None:
+        """Keep what an item is called."""
+        self.labels[index] = label
 
     def found_at(self, index: int, where: Where) -> None:
         """Set the place of a result that was answered by its digest alone."""

@@ -15,11 +15,17 @@ SCALARS = (int, float, str, bool, type(None))
 
 def label_of(state: CallState, index: int) -> str:
     """The label of an item: ``score[k=32, C=1.0]``, or ``resize[17]``."""
-    own = _scalars(state.call, index)
-    if not own and state.call.is_mapped:
+    if index not in state.labels:
+        state.name_item(index, _label(state.call, index))
+    return state.labels[index]
+
+
+def _label(call: Call, index: int) -> str:
+    own = _scalars(call, index)
+    if not own and call.is_mapped:
         own = {"": str(index)}
     inside = ", ".join(f"{name}={value}" if name else value for name, value in own.items())
-    return f"{state.call.step.name}[{inside}]" if inside else state.call.step.name
+    return f"{call.step.name}[{inside}]" if inside else call.step.name
 
 
 def _scalars(call: Call, index: int, depth: int = 3) -> dict[str, str]:

@@ -111,7 +111,8 @@ class PipelineState:
     def _enter(self, state: CallState) -> None:
         call = state.call
         needs = set()
-        for name, value in call.arguments.items():
+        is_pending = any(not self.states[number].is_done for number in call.needs)
+        for name, value in call.arguments.items() if is_pending else ():
             for output in needs_of(value):
                 if not self.states[output.call.number].is_done:
                     if name in call.over and streams(value):
@@ -120,7 +121,7 @@ class PipelineState:
                         needs.add(output.call.number)
         for number in needs:
             self._whole_waiters[number].append(state)
-        state.wait_for(needs, is_pending=not all(self.states[number].is_done for number in call.needs))
+        state.wait_for(needs, is_pending=is_pending)
         if not needs:
             self._open(state)
 

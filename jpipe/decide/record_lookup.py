@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.executed_families import ExecutedFamilies
@@ -107,18 +108,19 @@ class RecordLookup:
 
     def record_of(self, state: CallState, key: bytes) -> Record | None:
         """The record that answers for one item."""
-        return next(self._answers(state, [key], self._found(state, [key])))
+        return self._answer(state, key, self._found(state, [key])[0])
 
-    def answers(self, state: CallState, keys: Sequence[bytes]) -> Iterator[Record | tuple[bytes, int, float] | None]:
+    def answers(self, state: CallState, keys: Sequence[bytes]) -> Iterable[Record | tuple[bytes, int, float] | None]:
         """For each item the record that answers, or its digest, bytes and seconds where the rest need not be read."""
         found = self._found(state, keys)
         declared = state.call.step.declared
         is_forced = state.call.step.name in self.forced
         if not isinstance(found, Matches) or not state.call.is_mapped or declared.expires is not None or is_forced:
-            yield from self._answers(state, keys, found)
-            return
-        for position, plain in enumerate(found.plain()):
-            yield plain or next(self._answers(state, [keys[position]], [found[position]]))
+            return map(self._answer, repeat(state), keys, found)
+        return (
+            plain or self._answer(state, keys[position], found[position])
+            for position, plain in enumerate(found.plain())
+        )
 
     def older(self, state: CallState) -> Iterator[tuple[bytes, Callable[[bytes], bool]]]:
         """The older fingerprints whose records count for a call too, and for which keys each does."""
@@ -144,7 +146,7 @@ class RecordLookup:
             key = key_of(fingerprint)
             if not counts(key):
                 continue
-            record = next(self._answers(state, [key], self._found(state, [key], fingerprint)))
+            record = self._answer(state, key, self._found(state, [key], fingerprint)[0])
             if record is not None:
                 return record, (fingerprint, key)
         return None
@@ -194,7 +196,7 @@ class RecordLookup:
             return
         keys = unpack_keys(self.store.load(state.record.where))
         fingerprint, key = state.accepted_whole or (state.fingerprint.digest, state.whole_key)
-        records = [*self._answers(state, keys, self._found(state, keys, fingerprint))]
+        records = [*map(self._answer, repeat(state), keys, self._found(state, keys, fingerprint))]
         known = [record for record in records if record is not None]
         if len(known) < len(keys):
             if key is not None:
@@ -211,7 +213,7 @@ class RecordLookup:
         fingerprint, key = filed
         if key in self._distrusted:
             return None
-        record = next(self._answers(state, [key], self._found(state, [key], fingerprint)))
+        record = self._answer(state, key, self._found(state, [key], fingerprint)[0])
         return record if record is not None and self._items_last(state, record, fingerprint) else None
 
     def _items_last(self, state: CallState, whole: Record, fingerprint: bytes) -> bool:
@@ -219,7 +221,7 @@ class RecordLookup:
         if state.call.step.declared.expires is None:
             return True
         keys = unpack_keys(self.store.load(whole.where))
-        return None not in self._answers(state, keys, self._found(state, keys, fingerprint))
+        return None not in map(self._answer, repeat(state), keys, self._found(state, keys, fingerprint))
 
     # -- the store -----------------------------------------------------------------------------------------------
 
@@ -236,18 +238,12 @@ class RecordLookup:
             return [[record for record in family.find(key) if record.created >= since] for key in keys]
         return [family.find(keys[0])] if len(keys) == 1 else family.find_many(keys)
 
-    def _answers(
-        self, state: CallState, keys: Sequence[bytes], found: Sequence[Sequence[Record]]
-    ) -> Iterator[Record | None]:
-        """By key: the record that answers, of those that were found under it."""
-        declared = state.call.step.declared
-        is_forced = state.call.step.name in self.forced
-        for key, records in zip(keys, found, strict=True):
-            if not records:
-                yield None
-                continue
-            question = Question(key, is_forced, declared.expires, self.now)
-            yield decide(question, records, self.unchanged, self._is_there).record
+    def _answer(self, state: CallState, key: bytes, records: Sequence[Record]) -> Record | None:
+        """The record that answers for a key, of those that were found under it."""
+        if not records:
+            return None
+        question = Question(key, state.call.step.name in self.forced, state.call.step.declared.expires, self.now)
+        return decide(question, records, self.unchanged, self._is_there).record
 
     def _is_there(self, record: Record) -> bool:
         return self.store.has(record.where)

@@ -42,6 +42,8 @@ class Call:
         The user's line.
     needs
         Numbers of the calls whose results it takes, ascending.
+    is_mapped
+        Whether it stands for one item for each element of a list.
     """
 
     number: int
@@ -51,11 +53,10 @@ class Call:
     location: Location
     needs: tuple[int, ...]
     wants_parts: bool = False
+    is_mapped: bool = field(init=False)
 
-    @property
-    def is_mapped(self) -> bool:
-        """Whether it stands for one item for each element of a list."""
-        return bool(self.over)
+    def __post_init__(self) -> None:
+        self.is_mapped = bool(self.over)
 
 
 class Output:

@@ -33,13 +33,13 @@ def needs_process(step: Step[..., Any]) -> bool:
     """
     if step.declared.prefer == "threads":
         return False
-    risky, debugged = _judged(_function_behind(step.function))
+    risky, debugged = _judged(step)
     return not debugged and (risky or step.declared.timeout is not None)
 
 
 def opens_debugger(step: Step[..., Any]) -> bool:
     """Whether the code of a step calls a debugger: ``breakpoint()``, or ``set_trace()`` of one."""
-    return _judged(_function_behind(step.function))[1]
+    return _judged(step)[1]
 
 
 def resizes_arrays(step: Step[..., Any]) -> bool:
@@ -58,11 +58,11 @@ def _function_behind(called: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _judged(function: Any) -> tuple[bool, bool]:
-    """Whether its code could end the process, and whether it opens a debugger."""
+def _judged(step: Step[..., Any]) -> tuple[bool, bool]:
+    """Whether the code of a step could end the process, and whether it opens a debugger."""
     names: set[str] = set()
     risky = False
-    for known, namespace in _reached(function):
+    for known, namespace in _reached(_function_behind(step.function)):
         names |= known
         risky = risky or any(_is_native(namespace.get(name)) for name in known)
     return risky or not names.isdisjoint(_ENDS_PROCESS | _NATIVE), not names.isdisjoint(_DEBUGGER)

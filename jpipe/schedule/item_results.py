@@ -155,23 +155,24 @@ class ItemResults:
 
     def chunk_ended(self, chunk: Chunk, items: Sequence[ItemReceipt], failed: int, worker: int, seconds: float) -> None:
         """A chunk is over; `items` are those that ran to their end, of which `failed` have no tries left."""
-        ran = sum(item.stored is not None for item in items)
-        chunk.queue.pace.saw(seconds, ran)
         step = chunk.queue.step.name
-        self.pace[step] = chunk.queue.pace.seconds or 0.0
-        output = tuple((label_of(*chunk.items[item.position]), item.output) for item in items if item.output)
         detailed = self._detailed or self._told[step] < DETAILED
         self._told[step] += len(items)
-        if not chunk.work.in_main:
-            items = [item for item in items if not item.is_for_main]  # it was done again there, and told
-        tries = {item.position: self._tries(chunk, item) for item in items}
-        details = tuple(
-            self._detail(chunk, item, tries[item.position])
-            for item in items
-            if detailed or item.output or tries[item.position] > 1
-        )
-        retried = sum(item.stored is not None and tries[item.position] > 1 for item in items)
-        self._emit(ChunkEnded(step, ran, failed, worker, seconds, details, output, retried))
+        ran = retried = 0
+        details, output = [], []
+        for item in items:
+            ran += item.stored is not None
+            if item.output:
+                output.append((label_of(*chunk.items[item.position]), item.output))
+            if item.is_for_main and not chunk.work.in_main:
+                continue  # it was done again there, and told
+            tries = self._tries(chunk, item)
+            retried += item.stored is not None and tries > 1
+            if detailed or item.output or tries > 1:
+                details.append(self._detail(chunk, item, tries))
+        chunk.queue.pace.saw(seconds, ran)
+        self.pace[step] = chunk.queue.pace.seconds or 0.0
+        self._emit(ChunkEnded(step, ran, failed, worker, seconds, tuple(details), tuple(output), retried))
 
     def _tries(self, chunk: Chunk, item: ItemReceipt) -> int:
         """How often an item was tried."""

@@ -11,7 +11,6 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jpipe.system.ownership import (
@@ -38,8 +37,7 @@ _listeners: dict[int, Found] = {}
 """By thread; a thread that an item started is heard by all."""
 
 
-@contextmanager
-def telling_imports(found: Found, *, everywhere: bool) -> Iterator[None]:
+class telling_imports:
     """Tell of the imports of this thread, and of threads of unknown origin, under names that are not constants.
 
     Parameters
@@ -48,18 +46,25 @@ def telling_imports(found: Found, *, everywhere: bool) -> Iterator[None]:
         Whether the code is known to import so: then it is told of `__import__` too, which slows other imports, and of
         names that stand in the code that calls.
     """
-    thread = threading.get_ident()
-    with _lock:
-        before = _listeners.get(thread)
-        _listeners[thread] = found if everywhere else _unless_constant(found)
-        _begin(everywhere)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_before", "_everywhere", "_found", "_thread")
+
+    def __init__(self, found: Found, *, everywhere: bool) -> None:
+        self._found = found if everywhere else _unless_constant(found)
+        self._everywhere = everywhere
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
         with _lock:
-            _listeners.pop(thread)
-            if before is not None:
-                _listeners[thread] = before
+            self._before = _listeners.get(self._thread)
+            _listeners[self._thread] = self._found
+            _begin(self._everywhere)
+
+    def __exit__(self, *error: object) -> None:
+        with _lock:
+            _listeners.pop(self._thread)
+            if self._before is not None:
+                _listeners[self._thread] = self._before
             if not _listeners:
                 _end()
 

@@ -34,7 +34,10 @@ def names_folder(where: Any, store: Store, folder: str) -> bool:
     else:
         return False
     texts, parts = _patterns(folder)
-    return any(text in content for text in texts) or all(part in content for part in parts)
+    # Not `in`, which first asks whether what it is given is a number, and makes an error of it.
+    if max(map(content.find, texts)) >= 0:
+        return True
+    return min(map(content.find, parts)) >= 0
 
 
 @functools.lru_cache(maxsize=8)

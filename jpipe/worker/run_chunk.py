@@ -134,12 +134,13 @@ def execute(work: Work) -> Receipt:
 
 def _prepared(work: Work, receipt: Receipt) -> Callable[..., Any] | None:
     """The function, with what the keys were made of around it; where that is impossible, the receipt says so."""
+    is_elsewhere = _is_elsewhere(work)
     if differs := difference(work.step.surroundings, imported=False):
         receipt.refuse(len(work.items), differs)
         return None
     try:
         with silenced() if is_worker() else nullcontext():
-            if _is_elsewhere(work) and renewed(work.step.sources, knows_all=is_worker()):
+            if is_elsewhere and renewed(work.step.sources, knows_all=is_worker()):
                 forget_code()
             function = work.step.function.resolve()
     except BaseException as error:
@@ -148,7 +149,7 @@ def _prepared(work: Work, receipt: Receipt) -> Callable[..., Any] | None:
         else:
             receipt.items = [ItemReceipt(p, error=record_error(error)) for p in range(len(work.items))]
         return None
-    if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
+    if is_elsewhere and (edited := stale_sources(work.step.sources)):
         receipt.refuse(len(work.items), _edited(edited))
         return None
     if differs := difference(work.step.surroundings, imported=True):

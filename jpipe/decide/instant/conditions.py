@@ -171,9 +171,7 @@ def _store_files(session: PipelineSession, pipeline_state: PipelineState) -> Ite
         folder = disk.family_folder(family)
         yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
     for state in pipeline_state.states.values():
-        places = list(state.places) if state.places else []
-        if state.record is not None:
-            places.append(state.record.where)
+        places = state.places if state.record is None else [*state.places, state.record.where]
         for place in places:
             if isinstance(place, BlobPlace):
                 yield disk.blobs.path(place.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
@@ -11,11 +12,15 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jpipe.store import SigningKey, Store
 from jpipe.store.work_claims import WorkClaims
+
+if TYPE_CHECKING:
+    from conftest import Project
 
 KEY = SigningKey(b"k" * 32)
 FAMILY = b"f" * 32
@@ -138,3 +143,32 @@ def test_where_locks_cannot_be_had_everybody_computes(store: Store, monkeypatch:
 
     monkeypatch.setattr(system, "open", refuse)
     assert WorkClaims(store.disk).take(FAMILY, KEYS) == {}
+
+
+def test_what_a_run_beside_finished_and_left_is_not_computed_again(project: Project) -> None:
+    """Also where the run that needs it later has read the folder since for another of its items."""
+    project.write(
+        """
+        import time
+        from jpipe import map, pipeline, step
+
+        @step(batch_size=1)
+        def work(i):
+            time.sleep(0.1)
+            with open("computed.txt", "a") as file:
+                file.write(f"{i}\\n")
+            return i
+
+        @pipeline
+        def main(start: int = 0):
+            return map(work, range(start, 24))
+        """
+    )
+    long = project.start("run", "-j1", "--json")
+    while not (project.root / "computed.txt").exists():
+        time.sleep(0.01)
+    assert project.run("-j1", "--set", "start=18").counts == (6, 0)
+    out, err = long.communicate(timeout=60)
+    assert json.loads(out.splitlines()[-1])["ran"] == 18, err
+    computed = (project.root / "computed.txt").read_text().split()
+    assert sorted(map(int, computed)) == list(range(24))

@@ -7,13 +7,12 @@
 
 A journal holds no values of arguments or results, only their digests. Three things in it are in clear: the parameters
 of the pipeline and the labels of items, which are what the user typed; what items printed; and what a failure screen
-shows. Lines are only ever appended, each with one write, so a run that is killed leaves everything up to its last line.
+shows. Lines are only ever appended, whole, so a run that is killed leaves everything up to its last line.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import reprlib
 import sys
 import time
@@ -23,7 +22,8 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from jpipe.history.run_index import KEPT_RUNS, ROWS, append_row, json_line, open_to_append
+from jpipe.history.journal_lines import JournalLines
+from jpipe.history.run_index import KEPT_RUNS, ROWS, append_row
 from jpipe.model.events import (
     ChunkEnded,
     Event,
@@ -43,7 +43,6 @@ from jpipe.system import safe_paths as inside
 __all__ = ["SUFFIX", "FiledCall", "Journal", "Opening", "StepResult", "digest_of", "text_of"]
 
 SUFFIX = ".jsonl"
-_MOST_BYTES = 16 << 20
 _MOST_OUTPUT = 64 << 10
 _MOST_FAILURES = 200
 _MOST_DIFF = 4000
@@ -157,7 +156,7 @@ class Journal:
     def __init__(self, folder: str, opening: Opening) -> None:
         self._folder = folder
         self._opening = opening
-        self._file: _Lines | None = None
+        self._file: JournalLines | None = None
         self._steps: dict[str, _StepCounts] = {}
         self._failures = 0
         self._begun = time.perf_counter()
@@ -229,7 +228,7 @@ class Journal:
         told = sum(item.outcome is not Outcome.FAILED for item in event.items)
         if told < event.ran:
             row = {"step": event.step, "ran": event.ran - told, "worker": event.worker, "at": at}
-            self._write("chunk", {**row, "seconds": round(event.seconds, 6)})
+            self._write("chunk", {**row, "seconds": round(event.seconds, 6)}, may_wait=True)
 
     def _at(self) -> float:
         """Seconds since the run began: for the timeline of a report."""
@@ -252,12 +251,12 @@ class Journal:
         told = {"outcome": end.outcome.value, "seconds": round(end.seconds, 6), **counts}
         return {**told, "changed": list(changed)} if changed else told
 
-    def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False) -> None:
-        self._open().write(kind, row, always=always)
+    def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False, may_wait: bool = False) -> None:
+        self._open().write(kind, row, always=always, may_wait=may_wait)
 
-    def _open(self) -> _Lines:
+    def _open(self) -> JournalLines:
         if self._file is None:
-            self._file = _Lines(f"{self._folder}/{self._opening.run}{SUFFIX}")
+            self._file = JournalLines(f"{self._folder}/{self._opening.run}{SUFFIX}")
             self._file.write("run", {**self._opening.to_row(), **self._surroundings()}, always=True)
             for kind, row in self._early:
                 self._file.write(kind, row, always=True)
@@ -270,29 +269,6 @@ class Journal:
             return {}
         plan = {"jobs": start.jobs, "steps": dict(start.steps), "needs": {k: list(v) for k, v in start.needs.items()}}
         return {**plan, "python": sys.version.partition(" ")[0], "platform": sys.platform, "command": sys.argv}
-
-
-class _Lines:
-    """A file of JSON lines that stops growing at `_MOST_BYTES`, but for what must be said."""
-
-    def __init__(self, path: str) -> None:
-        self._descriptor: int | None = open_to_append(path)
-        self._size = 0
-
-    def write(self, kind: str, row: Mapping[str, Any], *, always: bool) -> None:
-        if self._descriptor is None or (self._size > _MOST_BYTES and not always):
-            return
-        line = json_line({"kind": kind, **row})
-        self._size += len(line)
-        try:
-            os.write(self._descriptor, line)
-        except OSError:
-            self.close()
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 def text_of(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 from jpipe.decide.call_state import CallState
 from jpipe.decide.pipeline_state import PipelineState
@@ -16,6 +17,8 @@ __all__ = ["POLL", "ConcurrentRuns"]
 
 POLL = 0.05
 """How often to look for what another run computes, seconds."""
+AHEAD = 20
+"""Of a step that has so many chunks with workers, as many items as a chunk has are taken together with the next one."""
 HELD = 0.05
 """How long other runs may have to wait for a look into the table, seconds."""
 
@@ -41,6 +44,8 @@ class ConcurrentRuns:
         self._waiting: list[tuple[StepQueue, Item]] = []
         self._announced: set[bytes] = set()
         self._looked = 0.0
+        self._ahead: set[bytes] = set()
+        self._shared: set[bytes] = set()
 
     @property
     def is_waiting(self) -> bool:
@@ -55,10 +60,8 @@ class ConcurrentRuns:
         if self._claims is None:
             self._claims = WorkClaims(self._store.disk, entry.step.name)
         family = state.fingerprint.digest
-        known = self._claims.holds(family)
-        others = self._claims.take(family, [_key(item) for item in items])
-        changed = not known and self._claims.has_news(family) and self._store.family(family).refresh()
-        if not others and not changed:
+        others = {} if self._are_taken(items) else self._take(entry, family, items)
+        if not others and family not in self._shared:
             return items
         own = []
         for position, item in enumerate(items):
@@ -73,6 +76,27 @@ class ConcurrentRuns:
                 own.append(item)
         self._pipeline_state.work_off()
         return own
+
+    def _are_taken(self, items: list[Item]) -> bool:
+        """Whether all of these were taken together with others before."""
+        keys = [_key(item) for item in items]
+        if not self._ahead.issuperset(keys):
+            return False
+        self._ahead.difference_update(keys)
+        return True
+
+    def _take(self, entry: StepQueue, family: bytes, items: list[Item]) -> dict[int, bytes]:
+        """Take items, and some of those behind them; say which of the first are another run's."""
+        assert self._claims is not None
+        known = self._claims.holds(family)
+        behind = islice(entry.ready, len(items) * entry.running // AHEAD)
+        keys = [_key(item) for item in [*items, *behind]]
+        others = self._claims.take(family, keys)
+        if not known and self._claims.has_news(family) and self._store.family(family).refresh():
+            self._shared.add(family)
+        first = len(items)
+        self._ahead.update(key for position, key in enumerate(keys[first:], first) if position not in others)
+        return {position: owner for position, owner in others.items() if position < first}
 
     def look(self) -> None:
         """Take what another run has finished; what it gave up goes back into the queue."""
@@ -92,6 +116,7 @@ class ConcurrentRuns:
         assert self._claims is not None
         others = self._claims.take(family, [_key(item) for _, item in entries])
         self._store.family(family).refresh()
+        self._shared.add(family)
         for position, (entry, item) in enumerate(entries):
             if self._pipeline_state.found(*item):
                 state, index = item

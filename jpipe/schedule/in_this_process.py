@@ -15,12 +15,14 @@ SHORT_RUN = 0.25
 
 def runs_here(entry: StepQueue, ready_queue: ReadyQueue, in_flight: InFlight) -> bool:
     """Whether this process does the next item of a step itself."""
+    if in_flight.running and in_flight.n_jobs > 1:
+        return False
     if needs_process(entry.step) or ready_queue.is_deadly(entry):
         return False
     if in_flight.n_jobs == 1:
         return True
     # One that killed its process before is not to kill this one.
-    if in_flight.running or in_flight.losses.happened or ready_queue.holds_failed():
+    if in_flight.losses.happened or ready_queue.holds_failed():
         return False
     if ready_queue.ready == 1 and ready_queue.pause is None:
         return True

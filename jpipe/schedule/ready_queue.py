@@ -69,9 +69,9 @@ class ReadyQueue:
             Whether it matters which of several is the first.
         """
         queues = [entry for entry in self._queues.values() if entry.ready and entry.room() and may_run(entry)]
-        if not queues:
-            return None
-        if len(queues) > 1 and ranked and self._remaining is None:
+        if len(queues) < 2:
+            return queues[0] if queues else None
+        if ranked and self._remaining is None:
             self._remaining = _remaining(self._calls, self._seconds)
             for entry in self._queues.values():
                 for number in {state.call.number for state, _ in entry.ready}:

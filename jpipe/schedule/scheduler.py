@@ -161,10 +161,10 @@ class Scheduler:
             self._recover()
             self._make_room()
             self._dispatch()
-            self._file()
+            self._file(if_due=self._in_flight.running > 0)
             pause = POLL if self._other_runs.is_waiting else self._ready_queue.pause
             if self._in_flight.running:
-                self._collect(POLL if self._other_runs.is_waiting else PATIENCE)
+                self._collect(min(POLL if self._other_runs.is_waiting else PATIENCE, self._write_behind.due_in))
             elif pause is not None and not self._stopping:
                 self._collect(pause)
             else:
@@ -347,6 +347,8 @@ class Scheduler:
     def _recover(self) -> None:
         """After a loss, when it is known who was at fault: blame, reopen, try again."""
         pools = self._in_flight.losses.pools
+        if not pools:
+            return
         report = self._in_flight.judge()
         if report is None:
             return
@@ -363,9 +365,10 @@ class Scheduler:
             item, worker = self._in_flight.receipt_of(blame)
             self._fail(entry, place, item, worker, blame.detail)
 
-    def _file(self) -> None:
+    def _file(self, *, if_due: bool = False) -> None:
         """File what waits, and let other runs see what this one has taken."""
-        self._write_behind.file()
+        if not if_due or self._write_behind.is_due:
+            self._write_behind.file()
         self._other_runs.let_go()
         self._write_behind.report()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -13,7 +14,9 @@ __all__ = ["WriteBehind"]
 
 MOST_RECORDS = 1000
 LONGEST_WAIT = 0.1
-"""How long a result of this process may wait for others to be filed with, seconds."""
+"""How long a result may wait here for others to be filed with, seconds."""
+SHARE = 20
+"""A result waits so many times as long as filing took the last time: that leaves the main thread its time."""
 
 
 class WriteBehind:
@@ -35,6 +38,7 @@ class WriteBehind:
         self._names: list[str] = []
         self._count = 0
         self._since = 0.0
+        self._wait = 0.0
 
     def add(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
         """Results of step `name` that are not filed yet."""
@@ -53,18 +57,25 @@ class WriteBehind:
     @property
     def is_due(self) -> bool:
         """Whether what was added should be filed now."""
-        return self._count >= MOST_RECORDS or bool(self._count and time.monotonic() - self._since > LONGEST_WAIT)
+        return self._count >= MOST_RECORDS or self.due_in <= 0.0
+
+    @property
+    def due_in(self) -> float:
+        """How long what was added may wait, seconds; for ever where that is nothing."""
+        return self._since + self._wait - time.monotonic() if self._count else math.inf
 
     def file(self) -> None:
         """File what was added."""
         if not self._count:
             return
+        begun = time.monotonic()
         records, self._records, self._count = self._records, {}, 0
         names, self._names = self._names, []
         paths: list[str] = []
         for family, entries in records.items():
             paths += self._store.publish(family, entries).paths
         self._syncer.add(tuple(names), tuple(paths))
+        self._wait = min(LONGEST_WAIT, SHARE * (time.monotonic() - begun))
 
     def report(self, *, wait: bool = False) -> None:
         """Report the steps all of whose results are on the disk by now; all results, where `wait`."""

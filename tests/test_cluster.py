@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -135,28 +136,36 @@ class Cluster:
                 time.sleep(0.1)
         raise AssertionError(f"{wanted - names.keys()} did not come")
 
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls) -> Iterator[Cluster]:
+        """A scheduler without workers; at the end all processes are killed."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        words = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"]
+        made = cls(f"tcp://127.0.0.1:{port}")
+        made.processes["scheduler"] = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "distributed.cli.dask_scheduler", *words],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield made
+        finally:
+            for process in made.processes.values():
+                process.kill()
+                process.wait()
+
     def options(self) -> list[str]:
+        """The flags of ``jpipe run``."""
         return ["--backend", "dask", "--backend-option", f"scheduler={self.address}"]
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     pytest.importorskip("distributed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"]
-    made = Cluster(f"tcp://127.0.0.1:{port}")
-    made.processes["scheduler"] = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "distributed.cli.dask_scheduler", *words],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
+    with Cluster.started() as made:
         yield made
-    finally:
-        for process in made.processes.values():
-            process.kill()
-            process.wait()
 
 
 def shown(study: Project, step: str) -> list[Any]:
@@ -326,32 +335,6 @@ def test_a_cluster_that_joblib_is_told_of_serves_a_run_from_python(study: Projec
     done = study.python("script.py")
     assert (done.exit_code, done.stdout.split()[-1:]) == (0, ["4500000"]), done.stderr
     assert study.run("-j1").counts[0] == 0
-
-
-ENGINES = {
-    "loky": ["--backend", "loky"],
-    "threading": ["--backend", "threading"],
-    "dask": ["--backend", "dask", "-j3"],
-    "ray": ["--backend", "ray", "-j2"],
-}
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_gives_the_same_values_and_counts(study: Project, engine: str) -> None:
-    for module in {"dask": ["distributed"], "ray": ["ray"]}.get(engine, []):
-        pytest.importorskip(module)
-    alone = study.run("-j1", "--cache-dir", "alone")
-    there = study.run(*ENGINES[engine], "--cache-dir", "there")
-    assert (there.ran, there.counts) == (alone.ran, alone.counts)
-    steps = ["variable", "read", "total"] + (["draw"] if engine != "threading" else [])
-    for name in steps:
-        one, other = (
-            study.command("show", name, "--json", "--cache-dir", place).stdout for place in ("alone", "there")
-        )
-        assert one == other and one
-    study.edit("helpers.py", "10", "20")
-    assert study.run(*ENGINES[engine], "--cache-dir", "there").ran == {"draw": 6}
 
 
 @pytest.mark.nightly

@@ -80,8 +80,11 @@ def test_what_a_killed_run_was_at_is_free_at_once(store: Store, arguments: tuple
     process.kill()
     process.wait()
     until = time.monotonic() + 2
-    while (taken := WorkClaims(store.disk).take(FAMILY, KEYS)) and time.monotonic() < until:
-        time.sleep(0.01)
+    taken = None
+    while taken != {} and time.monotonic() < until:
+        claims = WorkClaims(store.disk)
+        taken = claims.take(FAMILY, KEYS)
+        claims.release()
     assert taken == {}
     stop(process)
 
@@ -149,14 +152,16 @@ def test_what_a_run_beside_finished_and_left_is_not_computed_again(project: Proj
     """Also where the run that needs it later has read the folder since for another of its items."""
     project.write(
         """
+        import os
         import time
         from jpipe import map, pipeline, step
 
         @step(batch_size=1)
         def work(i):
-            time.sleep(0.1)
             with open("computed.txt", "a") as file:
                 file.write(f"{i}\\n")
+            while i == 9 and not os.path.exists("go on"):
+                time.sleep(0.01)
             return i
 
         @pipeline
@@ -168,6 +173,7 @@ def test_what_a_run_beside_finished_and_left_is_not_computed_again(project: Proj
     while not (project.root / "computed.txt").exists():
         time.sleep(0.01)
     assert project.run("-j1", "--set", "start=18").counts == (6, 0)
+    (project.root / "go on").touch()
     out, err = long.communicate(timeout=60)
     assert json.loads(out.splitlines()[-1])["ran"] == 18, err
     computed = (project.root / "computed.txt").read_text().split()

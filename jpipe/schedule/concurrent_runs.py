@@ -11,7 +11,7 @@ from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.ready_items import Item
 from jpipe.store import Store
-from jpipe.store.work_claims import WorkClaims
+from jpipe.store.work_claims import HELD, WorkClaims
 
 __all__ = ["POLL", "ConcurrentRuns"]
 
@@ -19,8 +19,6 @@ POLL = 0.05
 """How often to look for what another run computes, seconds."""
 AHEAD = 20
 """Of a step that has so many chunks with workers, as many items as a chunk has are taken together with the next one."""
-HELD = 0.05
-"""How long other runs may have to wait for a look into the table, seconds."""
 
 
 class ConcurrentRuns:
@@ -88,11 +86,10 @@ class ConcurrentRuns:
     def _take(self, entry: StepQueue, family: bytes, items: list[Item]) -> dict[int, bytes]:
         """Take items, and some of those behind them; say which of the first are another run's."""
         assert self._claims is not None
-        known = self._claims.holds(family)
         behind = islice(entry.ready, len(items) * entry.running // AHEAD)
         keys = [_key(item) for item in [*items, *behind]]
         others = self._claims.take(family, keys)
-        if not known and self._claims.has_news(family) and self._store.family(family).refresh():
+        if self._claims.has_news(family) and self._store.family(family).refresh():
             self._shared.add(family)
         first = len(items)
         self._ahead.update(key for position, key in enumerate(keys[first:], first) if position not in others)
@@ -129,7 +126,7 @@ class ConcurrentRuns:
                 entry.ready.add(item[0], [item[1]])
 
     def let_go(self, *, if_due: bool = False) -> bool:
-        """Let other runs look into the table again; has to come before anything that lasts. Says whether it did."""
+        """Let other runs look into the table again, at once or where they wait long enough; says whether it did."""
         if self._claims is None or not (self._claims.since or self._claims.gives_up):
             return False
         if if_due and time.monotonic() - self._claims.since < HELD:

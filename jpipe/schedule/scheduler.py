@@ -162,10 +162,10 @@ class Scheduler:
             self._make_room()
             self._dispatch()
             self._file(if_due=self._in_flight.running > 0)
-            pause = POLL if self._other_runs.is_waiting else self._ready_queue.pause
+            looks = POLL if self._other_runs.is_waiting else None
             if self._in_flight.running:
-                self._collect(min(POLL if self._other_runs.is_waiting else PATIENCE, self._write_behind.due_in))
-            elif pause is not None and not self._stopping:
+                self._collect(max(0.0, min(looks or PATIENCE, self._write_behind.due_in)))
+            elif (pause := looks or self._ready_queue.pause) is not None and not self._stopping:
                 self._collect(pause)
             else:
                 return
@@ -347,10 +347,7 @@ class Scheduler:
     def _recover(self) -> None:
         """After a loss, when it is known who was at fault: blame, reopen, try again."""
         pools = self._in_flight.losses.pools
-        if not pools:
-            return
-        report = self._in_flight.judge()
-        if report is None:
+        if not pools or (report := self._in_flight.judge()) is None:
             return
         for chunk, items in report.again:
             self._ready_queue.put_back(chunk.queue, items)

@@ -8,6 +8,9 @@ sequence of rows; rows of runs that are gone mean nothing, and it is emptied whe
 
     row = 16 bytes of the key | 8 bytes of the owner, zeros where the run that had it has no result to show for it
 
+Where the locks of other machines are not seen, a file that only one can make stands for the table's lock, and an owner
+also lives that shows signs of life: `jpipe.store.disk.leases`.
+
 Like every claim this saves work and nothing else: where the table cannot be written, everybody computes.
 """
 
@@ -16,22 +19,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jpipe.model.record_codec import Malformed, load
-from jpipe.store.disk import system
+from jpipe.store.disk import leases, system
 from jpipe.store.disk.locks import HOLDER, Holder, Lock
 from jpipe.store.format.memory_map import read_exactly, read_small
 from jpipe.store.open_folder import Disk
 from jpipe.system import safe_paths as inside
 
-__all__ = ["WorkClaims", "short_key"]
+__all__ = ["HELD", "WorkClaims", "short_key"]
 
 _KEY, _OWNER = 16, 8
 _ROW = _KEY + _OWNER
 _NOBODY = bytes(_OWNER)
+HELD = 0.05
+"""How long other runs may have to wait for a look into a table, seconds."""
 _PAUSE = 0.001
 _PATIENCE = 10.0
 """Seconds after which a locked table counts as one that cannot be had: whoever keeps it so long was stopped."""
@@ -49,15 +56,18 @@ class _Table:
         Those of them whose run is alive.
     rows
         What this run will add.
+    is_new
+        Whether it was read since the last time that somebody asked for news.
     file, size
         The inode, and up to where it was read: once it has rows of this run, it only grows while this run lives.
     """
 
     path: str
-    lock: Lock | None = None
+    lock: Lock | leases.Exclusive | None = None
     others: dict[bytes, bytes] = field(default_factory=dict)
     taken: dict[bytes, bytes] = field(default_factory=dict)
     rows: list[bytes] = field(default_factory=list)
+    is_new: bool = True
     file: int = -1
     size: int = 0
 
@@ -80,7 +90,8 @@ class WorkClaims:
     Notes
     -----
     Tables stay locked from `take` to `let_go`, so that many short items cost little: nobody else takes an item of the
-    family meanwhile. `let_go` has to follow before anything that lasts.
+    family meanwhile. Where `let_go` does not follow, because an item takes longer than it was expected to, a thread
+    does it.
     """
 
     def __init__(self, disk: Disk, step: str = "") -> None:
@@ -93,19 +104,25 @@ class WorkClaims:
             self._lock = Lock.take(self._owner_file(self._owner))
             if self._lock is not None:
                 self._lock.describe(step)
+        self._is_alone = leases.locks_are_common(disk.folder.root)
+        self._beat = None if self._is_alone or self._lock is None else leases.Beat(self._lock.path)
+        self._signs = leases.SignsOfLife()
         self._tables: dict[bytes, _Table] = {}
         self._known: dict[bytes, _Table] = {}
         self._given_up: list[tuple[bytes, bytes]] = []
         self.since = 0.0
-
-    def holds(self, family: bytes) -> bool:
-        """Whether the family's table is locked by this run: then nothing in it can have changed."""
-        return family in self._tables
+        self._mutex = threading.RLock()
+        self._is_held = threading.Event()
+        self._watch: threading.Thread | None = None
 
     def has_news(self, family: bytes) -> bool:
-        """Whether other runs may have finished items of the family since this one first took some."""
-        table = self._known.get(family)
-        return table is None or bool(table.others)
+        """Whether other runs may have finished items of the family since this was asked last."""
+        known = self._known.get(family)
+        table = self._tables.get(family) or known
+        if table is None:
+            return True
+        is_new, table.is_new = table.is_new, False
+        return is_new and (known is None or bool(table.others))
 
     def take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
         """Announce that this run computes items.
@@ -122,6 +139,10 @@ class WorkClaims:
         dict
             Positions of keys that another living run computes, and that run's owner. All others are this run's now.
         """
+        with self._mutex:
+            return self._take(family, keys)
+
+    def _take(self, family: bytes, keys: Sequence[bytes]) -> dict[int, bytes]:
         if self._lock is None:
             return {}
         table = self._tables.get(family)
@@ -135,6 +156,10 @@ class WorkClaims:
             except OSError:
                 return {}
             self.since = self.since or time.monotonic()
+            self._is_held.set()
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._let_go_in_time, name="jpipe-claims", daemon=True)
+                self._watch.start()
         others = {}
         for position, key in enumerate(keys):
             owner = table.taken.get(key[:_KEY]) if table.taken else None
@@ -174,10 +199,22 @@ class WorkClaims:
 
     def let_go(self) -> None:
         """Let other runs see what this one has taken, and take the rest."""
+        with self._mutex:
+            self._let_go()
+
+    def _let_go_in_time(self) -> None:
+        while self._is_held.wait() and self._lock is not None:
+            time.sleep(HELD)
+            with self._mutex:
+                if self.since and time.monotonic() - self.since > HELD:
+                    self._let_go()
+
+    def _let_go(self) -> None:
         if self._given_up and self._lock is not None:
             self._withdraw()
         tables, self._tables = self._tables, {}
         self.since = 0.0
+        self._is_held.clear()
         for family, table in tables.items():
             try:
                 if table.rows:
@@ -204,13 +241,17 @@ class WorkClaims:
             self.let_go()
         finally:
             lock, self._lock = self._lock, None
+            if self._beat is not None:
+                self._beat.end()
             if lock is not None:
                 lock.release(remove=True)
+            self._is_held.set()
 
     def _opened(self, family: bytes) -> _Table:
         path = f"{self._folder}/{family.hex()}.claims"
         table = self._known.get(family) or _Table(path)
         table.lock = self._locked(path + ".lock")
+        table.is_new = True
         try:
             self._read(table)
             alive = {owner for owner in set(table.others.values()) if self._is_alive(owner)}
@@ -220,13 +261,24 @@ class WorkClaims:
             raise
         return table
 
-    def _locked(self, path: str) -> Lock:
+    def _locked(self, path: str) -> Lock | leases.Exclusive:
         until = time.monotonic() + _PATIENCE
-        while (lock := Lock.take(path)) is None:
-            if time.monotonic() > until:
-                raise TimeoutError(path)
-            time.sleep(_PAUSE)
-        return lock
+        if self._is_alone:
+            while (lock := Lock.take(path)) is None:
+                if time.monotonic() > until:
+                    raise TimeoutError(path)
+                time.sleep(_PAUSE)
+            return lock
+        path += leases.BUSY
+        file = 0
+        while (made := leases.Exclusive.take(path)) is None:
+            before, file = file, leases.file_of(path)
+            if file != before:
+                until = time.monotonic() + _PATIENCE
+            elif time.monotonic() > until:
+                leases.Exclusive(path, file).release()  # whoever made it is gone, or was stopped
+            time.sleep(_PAUSE * random.uniform(1, 20))
+        return made
 
     def _read(self, table: _Table) -> None:
         """Read the rows that others have added."""
@@ -274,8 +326,10 @@ class WorkClaims:
         lock = Lock.take(path)
         if lock is None:
             return True
-        lock.release(remove=True)
-        return False
+        holder = None if self._is_alone else self.holder(owner)
+        is_dead = self._is_alone or (holder is not None and holder.is_of_this_machine) or self._signs.is_silent(path)
+        lock.release(remove=is_dead)
+        return not is_dead
 
     def _owner_file(self, owner: bytes) -> str:
         return f"{self._folder}/run-{owner.hex()}"

@@ -64,7 +64,7 @@ KINDS: dict[str, tuple[Codec, st.SearchStrategy[Any]]] = {
             acceptance._Note, NAMES, several(st.builds(Acceptance, st.just(""), DIGESTS, several(DIGESTS), NUMBERS,
                                                        several(NAMES)))),
     ),
-    "who holds a lock": (locks.HOLDER, st.builds(Holder, NAMES, COUNTS, NUMBERS, NAMES)),
+    "who holds a lock": (locks.HOLDER, st.builds(Holder, NAMES, COUNTS, NUMBERS, NAMES, NAMES)),
     "a plan": (plan._PLAN, st.builds(Plan, NAMES, several(STEPS), st.just(()))),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from jpipe.store.care.pruned_keys import note_pruned
 from jpipe.store.care.removal import IN_FLIGHT, blob_references, remove_blobs, unlink
 from jpipe.store.care.roots import Reached, living_since, reached
 from jpipe.store.care.usage import PackFile, pack_files
-from jpipe.store.disk import system
+from jpipe.store.disk import leases, system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
 from jpipe.store.open_folder import Disk
@@ -208,10 +208,11 @@ def _tidy(disk: Disk, before: float) -> None:
     aside.sort(key=lambda entry: entry.stat().st_ctime)
     for entry in aside[:-1]:
         unlink(entry.path)
+    is_alone = leases.locks_are_common(disk.folder.root)
     for entry in list(system.scan(disk.folder.path("locks"))):
         with contextlib.suppress(OSError):
-            kept = entry.name.endswith(".claims") and entry.stat().st_mtime >= before
-            if not kept and (lock := Lock.take(entry.path)):
+            kept = entry.name.endswith(".claims") or not is_alone
+            if not (kept and entry.stat().st_mtime >= before) and (lock := Lock.take(entry.path)):
                 lock.release(remove=True)
 
 

@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import struct
+import time
 from collections.abc import Iterable, Mapping
 
-from jpipe.store.disk import system
+from jpipe.store.disk import leases, system
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.publish import process_name
 from jpipe.store.format.memory_map import read_small
@@ -24,6 +25,8 @@ _FAMILY = struct.Struct("<32sI")
 _EVERYTHING = 0xFFFFFFFF
 _PREFIX = 8
 _TRIES = 10
+_LONGEST_RUN = 7 * 86_400.0
+"""So long a run of another machine counts as alive whose lock is not seen here, seconds."""
 
 
 class Reached:
@@ -117,16 +120,19 @@ def pin(disk: Disk) -> Lock | None:
 def living_since(disk: Disk, own_pin: str | None = None) -> float | None:
     """When the oldest run began that is alive, leaving out that of `own_pin`; removes the pins of dead ones."""
     oldest: float | None = None
+    here, is_alone = process_name().rpartition("-")[0], leases.locks_are_common(disk.folder.root)
     for entry in list(system.scan(disk.folder.path("pins"))):
         if entry.path == own_pin:
             continue
         with contextlib.suppress(OSError):
             started = entry.stat().st_mtime
             lock = Lock.take(entry.path)
-            if lock is None:
+            is_elsewhere = not is_alone and entry.name.rsplit("-", 2)[0] != here
+            is_alive = lock is None or (is_elsewhere and time.time() - started < _LONGEST_RUN)
+            if is_alive:
                 oldest = started if oldest is None else min(oldest, started)
-            else:
-                lock.release(remove=True)
+            if lock is not None:
+                lock.release(remove=not is_alive)
     return oldest
 
 

@@ -16,15 +16,21 @@ __all__ = ["HOLDER", "Holder", "Lock"]
 
 
 class Holder(NamedTuple):
-    """Who holds a lock: host, process, since when (seconds since 1970), for which step. For messages only."""
+    """Who holds a lock: host, process, since when (seconds since 1970), for which step; and which start of the host."""
 
     host: str
     pid: int
     started: float
     step: str
+    boot: str
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether it runs where this process does."""
+        return (self.host, self.boot) == (_host(), system.boot_id().hex())
 
 
-HOLDER = named(Holder, host=TEXT, pid=COUNT, started=NUMBER, step=TEXT)
+HOLDER = named(Holder, host=TEXT, pid=COUNT, started=NUMBER, step=TEXT, boot=TEXT)
 
 
 class Lock:
@@ -55,9 +61,12 @@ class Lock:
             _give(self.held)
 
 
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
 def _this_process(step: str) -> Holder:
-    host = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-    return Holder(host, os.getpid(), time.time(), step)
+    return Holder(_host(), os.getpid(), time.time(), step, system.boot_id().hex())
 
 
 if system.WINDOWS:

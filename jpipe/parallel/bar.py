@@ -50,6 +50,16 @@ class Bar:
         except OSError:
             self._bar.disable = True
 
+    def show(self, done: int, total: int, note: str) -> None:
+        """`done` of `total` items are finished; `note` stands behind that. It begins by itself."""
+        if self._bar is None:
+            self.start()
+        try:
+            self._bar.total, self._bar.n = total, done
+            self._bar.set_postfix_str(note)
+        except OSError:
+            self._bar.disable = True
+
     def __enter__(self) -> Self:
         return self
 

@@ -41,8 +41,8 @@ def pickler() -> Any:
     return ByValuePickler
 
 
-def dumps(value: Any) -> bytes:
-    """Pickle a value, by value what cannot be imported.
+def dumps(value: Any, kind: Any = None) -> bytes:
+    """Pickle a value, by value what cannot be imported; `kind` is another class of picklers than `pickler` gives.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def dumps(value: Any) -> bytes:
         Whatever pickling raises for a value that cannot be pickled.
     """
     buffer = io.BytesIO()
-    pickler()(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    (kind or pickler())(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     return buffer.getvalue()
 
 

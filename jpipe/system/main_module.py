@@ -188,9 +188,7 @@ def dumps(value: Any) -> bytes:
     Exception
         Whatever pickling raises for a value that cannot be pickled.
     """
-    buffer = io.BytesIO()
-    dump(value, buffer)
-    return buffer.getvalue()
+    return by_value.dumps(value, _pickler())
 
 
 def dump(value: Any, file: Any) -> None:

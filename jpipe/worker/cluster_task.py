@@ -7,16 +7,13 @@ and hands everything else back: the main process files it, and signs.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
 import functools
 import os
 import pickle
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import weakref
 import zlib
@@ -30,6 +27,7 @@ from jpipe.store.open_folder import Disk
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.worker.cluster_process import ChildDied, child_of, give_back
 from jpipe.worker.messages import ItemReceipt, Receipt, StepWork, Work
+from jpipe.worker.own_folder import own_folder
 from jpipe.worker.parcels import Code, Part, code_of, moved, own_cache, parts_of, take_results, unpack, with_values
 from jpipe.worker.proof import Proof, difference_here, installed, make_proof, process_here
 from jpipe.worker.run_chunk import execute, refused
@@ -142,7 +140,8 @@ def _in_own_process(work: Work, run: bytes) -> Receipt:
     WorkersLost
         When it dies; it says on which item.
     """
-    slots = work.slots if work.slots is not None and os.path.isdir(work.slots) else _own_board()
+    # Where the board of the run is out of sight, the processes of this worker have one of their own.
+    slots = work.slots if work.slots is not None and os.path.isdir(work.slots) else own_folder("board")
     timeout = work.step.timeout
     child = child_of(run)
 
@@ -184,14 +183,6 @@ def _ended_by(code: int | None) -> str:
         with contextlib.suppress(ValueError):
             return f"{signal.Signals(-code).name}({code})"
     return f"EXIT({code})"
-
-
-@functools.cache
-def _own_board() -> str:
-    """A folder where the processes of this worker say what they are at, where that of the run is out of sight."""
-    folder = tempfile.mkdtemp(prefix="jpipe-worker-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def stands_in_the_way(store: Store) -> str:

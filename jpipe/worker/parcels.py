@@ -7,11 +7,8 @@ worker's own. What comes back is checked by its name and filed by the main proce
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +19,7 @@ from blake3 import blake3
 from jpipe.store import BlobPlace, PackPlace, SigningKey, Store, Where
 from jpipe.worker.function_reference import SourceStamp
 from jpipe.worker.messages import Receipt, StepWork
+from jpipe.worker.own_folder import own_folder
 
 __all__ = [
     "Code", "Part", "code_of", "file_results", "moved", "own_cache", "parts_of", "take_results", "unpack",
@@ -105,16 +103,9 @@ def _is_below(path: str, folder: str) -> bool:
 _lock = threading.Lock()
 
 
-@functools.cache
-def _home() -> str:
-    folder = tempfile.mkdtemp(prefix="jpipe-away-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def unpack(code: Code) -> str:
     """The folder that stands for the project and all else that `code` has."""
-    folder = os.path.join(_home(), code.name)
+    folder = os.path.join(own_folder("code"), code.name)
     with _lock:
         if not os.path.isdir(folder):
             beside = f"{folder}.part"
@@ -153,7 +144,7 @@ def moved(step: StepWork, code: Code, folder: str) -> StepWork:
 def own_cache() -> Store:
     """A cache of this worker alone."""
     with _lock:
-        return Store.open(Path(_home(), "cache"), key=SigningKey(os.urandom(32)))
+        return Store.open(Path(own_folder("cache")), key=SigningKey(os.urandom(32)))
 
 
 def with_values(cache: Store, parts: Sequence[Part], small: Iterable[tuple[PackPlace, bytes]]) -> Store:

@@ -35,6 +35,7 @@ print(json.dumps({
     "digest": found.digest.hex(),
     "unseen": [[u.what, u.name, u.file, u.line] for u in found.unseen],
     "environment": found.environment,
+    "own": [[p.name, p.digest.hex()] for p in found.parts],
     "parts": [[p.kind.value, p.name, p.file, p.line, p.text, p.via] for p in found.parts],
     "result": repr(pipeline.step()),
 }))
@@ -118,8 +119,10 @@ SETTLED = 0.1
 
 def test_equal_in_every_process(project: Project, tmp_path: Path) -> None:
     project.write(pipeline=RICH)
-    found = {project.read(cwd=folder)["digest"] for folder in (tmp_path, project.root, Path("/"))}
-    assert len(found) == 1
+    found = [project.read(cwd=folder) for folder in (tmp_path, project.root, Path("/"))]
+    assert len({one["digest"] for one in found}) == 1
+    assert len({json.dumps(one["own"]) for one in found}) == 1, "sets have another order in each process"
+    assert {part[4] for one in found for part in one["parts"] if part[1] == "pipeline.NAMES"} == {"{'a', 'b', 'c'}"}
 
 
 def test_moving_and_renaming_keep_the_digest(project: Project) -> None:

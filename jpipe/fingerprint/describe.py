@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.graph import Graph, Node
+from jpipe.fingerprint.nodes.graph import Graph, Node, Origin
 from jpipe.fingerprint.nodes.merkle import Merkle
 from jpipe.fingerprint.nodes.references import written
 from jpipe.fingerprint.parts import BUILTIN, UNDEFINED, Description, Part, PartKind, Unseen
@@ -35,6 +35,15 @@ def source_text(graph: Graph, node: Node) -> str:
     return "\n".join(graph.files.parsed(origin.file).text_of(*span) for span in origin.spans)
 
 
+class _Known(NamedTuple):
+    """What is the same of a node for all that reach it."""
+
+    part: Part | None
+    following: list[int]
+    """The parts next to it."""
+    constants: list[Part]
+
+
 class _Walk:
     """A breadth-first walk from part to part; values between them belong to the part that holds them."""
 
@@ -59,7 +68,7 @@ class _Walk:
             for number, via in level:
                 name = self._visit(number, via)
                 more = self._declared if number == self.root else []
-                for target in [*self._next_parts(number), *more]:
+                for target in [*self._known(number).following, *more]:
                     if target not in self._seen:
                         self._seen.add(target)
                         following.append((target, name))
@@ -72,11 +81,23 @@ class _Walk:
         self.unseen += node.blind
         self.environment += node.environment
         if node.origin is not None or number == self.root:
-            part = self._part(number, node, via)
+            part = self._part(number, node)._replace(via=via)
             self._add(part)
             name = part.name
-        self._add_constants(number, name)
+        for constant in self._known(number).constants:
+            self._add(constant._replace(via=name))
         return name
+
+    def _known(self, number: int) -> _Known:
+        """What is the same of a node for all that reach it."""
+        place = number, self._variant
+        known: _Known | None = self.graph.described.get(place)
+        if known is None:
+            node = self.graph.nodes[number]
+            part = None if node.origin is None else self._described(number, node, node.origin)
+            known = _Known(part, self._next_parts(number), list(self._constants(number)))
+            self.graph.described[place] = known
+        return known
 
     def _add(self, part: Part) -> None:
         key = (part.kind, part.name, part.line, part.digest)
@@ -84,24 +105,31 @@ class _Walk:
             self._noted.add(key)
             self.parts.append(part)
 
-    def _part(self, number: int, node: Node, via: str | None) -> Part:
-        origin = node.origin
-        if origin is None:
+    def _part(self, number: int, node: Node) -> Part:
+        part = self._known(number).part
+        if part is None:
             return Part(PartKind.CODE, "the step's function", None, None, self._own_digest(number), None, None)
-        file = self.graph.files.relative(origin.file) if origin.file else None
-        kind = PartKind.CODE if number == self.root and origin.kind is PartKind.HELPER else origin.kind
-        text = source_text(self.graph, node) if origin.spans else origin.text
-        return Part(kind, origin.name, file, origin.line, self._own_digest(number), text, via, self._uses(number))
+        is_code = number == self.root and part.kind is PartKind.HELPER
+        return part._replace(kind=PartKind.CODE) if is_code else part
 
-    def _add_constants(self, number: int, via: str | None) -> None:
+    def _described(self, number: int, node: Node, origin: Origin) -> Part:
+        file = self.graph.files.relative(origin.file) if origin.file else None
+        text = source_text(self.graph, node) if origin.spans else origin.text
+        digest = self._own_digest(number)
+        return Part(origin.kind, origin.name, file, origin.line, digest, text, None, self._uses(number))
+
+    def _constants(self, number: int) -> Iterator[Part]:
         for value_node, make in self.graph.constants.get(number, ()):
             constant = make()
             file = self.graph.files.relative(constant.file) if constant.file else None
             digest = self._own_digest(value_node)
-            self._add(Part(PartKind.CONSTANT, constant.name, file, constant.line, digest, shown(constant.value), via))
+            yield Part(PartKind.CONSTANT, constant.name, file, constant.line, digest, shown(constant.value), None)
 
     def _inside(self, number: int) -> Iterator[tuple[str, int, bool]]:
-        """Nodes that belong to a part, and the parts next to it: `(edge, node, whether a part of its own)`."""
+        """Nodes that belong to a part, and the parts next to it: `(edge, node, whether a part of its own)`.
+
+        What is in a set is left to who asks.
+        """
         nodes = self.graph.nodes
         own = {value for value, _ in self.graph.constants.get(number, ())}
         seen = {number}
@@ -112,7 +140,7 @@ class _Walk:
             yield label, target, is_part
             if target not in seen and nodes[target].origin is None:
                 seen.add(target)
-                if target not in own:
+                if target not in own and not nodes[target].unordered:
                     stack.extend(reversed(nodes[target].edges))
 
     def _next_parts(self, number: int) -> list[int]:
@@ -131,16 +159,23 @@ class _Walk:
                 stack.extend(reversed(nodes[target].edges))
         return found
 
-    def _own_digest(self, number: int) -> bytes:
-        """Digest of a part without the parts that it reaches, under whatever names it reaches them."""
+    def _own_digest(self, number: int, around: frozenset[int] = frozenset()) -> bytes:
+        """Digest of a part without the parts that it reaches, under whatever names it reaches them.
+
+        What is in sets has another order in each process; `around` are the sets that are at work.
+        """
         nodes = self.graph.nodes
-        pieces: list[bytes] = [self.merkle.label(nodes[number], self._variant)]
+        around |= {number}
+        pieces: list[bytes] = []
         for label, target, is_part in self._inside(number):
             pieces.append(label.encode("utf-8", "surrogatepass"))
             if not is_part:
-                node = nodes[target]
-                pieces.append(self.merkle.digest(target) if node.unordered else self.merkle.label(node, self._variant))
-        return combine(*pieces)
+                is_set = nodes[target].unordered and target not in around
+                own = self._own_digest(target, around) if is_set else self.merkle.label(nodes[target], self._variant)
+                pieces.append(own)
+        if nodes[number].unordered:
+            pieces.sort()
+        return combine(self.merkle.label(nodes[number], self._variant), *pieces)
 
     def _uses(self, number: int) -> tuple[tuple[str, str], ...]:
         """What the references of a part mean: name as written, name of the part it leads to."""
@@ -178,6 +213,8 @@ def shown(value: Any) -> str:
         else:
             small = not hasattr(value, "__len__") or len(value) < _FEW
             text = repr(value) if small else _SHORT.repr(value)
+            if small and value and type(value) in (set, frozenset):  # in an order that is the same in all processes
+                text = text[: text.index("{") + 1] + ", ".join(sorted(map(repr, value))) + text[text.rindex("}") :]
     except Exception:  # a broken __repr__ must not break an explanation
         return f"<{type(value).__qualname__}>"
     text = _ADDRESS.sub("", text)

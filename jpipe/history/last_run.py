@@ -103,6 +103,7 @@ class History:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._families: dict[str, list[bytes]] = {}
+        self._parts: dict[bytes, tuple[Part, ...]] = {}
 
     def families(self, step: str) -> list[bytes]:
         """The fingerprints that the step of this name had, newest first."""
@@ -145,7 +146,13 @@ class History:
 
     def parts(self, family: bytes) -> tuple[Part, ...] | None:
         """The parts of an earlier fingerprint; None where they are not known any more."""
-        found: tuple[Part, ...] | None = self._load(NoteKind.MANIFEST, family, _PARTS)
+        found = self._parts.get(family)
+        if found is None:
+            found = self._load(NoteKind.MANIFEST, family, _PARTS)
+            if found is not None:
+                if len(self._parts) == _FEW:
+                    self._parts.clear()
+                self._parts[family] = found
         return found
 
     def last_run(self, pipeline: str) -> LastRun:
@@ -186,6 +193,10 @@ def pipeline_id(file: str, name: str) -> str:
 
 def _named(kind: str, name: str) -> bytes:
     return blake3(f"jpipe {kind}\0{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+_FEW = 4
+"""Of so many fingerprints the parts are kept in memory: there may be thousands of parts in each."""
 
 
 def _use(*use: Any) -> tuple[Any, ...]:

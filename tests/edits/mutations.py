@@ -277,7 +277,8 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
         answer.values[name] = _called(function)
         ran = trace.end(False, reads_sources(opened))
         if known is None:
-            answer.executed[name] = ran and Executed(_listed(ran[0], root), earlier, _listed(ran[1], root))
+            told = ran if isinstance(ran, tuple) else None
+            answer.executed[name] = told and Executed(_listed(told[0], root), earlier, _listed(told[1], root))
     return answer
 
 

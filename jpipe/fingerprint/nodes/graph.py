@@ -222,6 +222,9 @@ class Graph:
         self._opaque: dict[int, bool] = {}
         self.current = -1
         """The node that is being filled."""
+        self.described: dict[tuple[int, int], Any] = {}
+        """What was worked out of nodes to describe them, which all functions share that reach these: by number, and
+        traits that count."""
 
     def leaf(self, *parts: str | bytes) -> int:
         """The node of something that leads nowhere."""

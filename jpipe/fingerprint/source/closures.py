@@ -25,6 +25,7 @@ class Closures:
     def __init__(self, files: SourceFiles) -> None:
         self._files = files
         self._closures: dict[str, Closure] = {}
+        self._imports: dict[str, Closure] = {}
         self._followed: dict[str, bool] = {}
         self._plain: dict[str, bool] = {}
 
@@ -37,20 +38,32 @@ class Closures:
     def _walk(self, path: str) -> Closure:
         files: set[str] = set()
         packages: set[str] = set()
-        stack = [*parents(path), path]
+        stack = [file for file in [*parents(path), path] if owns_file(file) and os.path.exists(file)]
         while stack:
             current = stack.pop()
-            if current in files or not (owns_file(current) and os.path.exists(current)):
-                continue
-            files.add(current)
-            for module, level, names in self._files.parsed(current).imports:
-                target = self._files.import_target(current, module, level)
+            if current not in files:
+                files.add(current)
+                found = self._imports_of(current)
+                stack += found.files
+                packages.update(found.packages)
+        return Closure(tuple(sorted(files)), tuple(sorted(packages)))
+
+    def _imports_of(self, path: str) -> Closure:
+        """What a file imports itself: asked of the disk once, for all closures that it is in."""
+        known = self._imports.get(path)
+        if known is None:
+            files: dict[str, None] = {}
+            packages: set[str] = set()
+            for module, level, names in self._files.parsed(path).imports:
+                target = self._files.import_target(path, module, level)
                 if target is not None:
                     inner = [file for name in names if (file := self._files.submodule(target, name)) is not None]
-                    stack += [*parents(target), target, *inner]
+                    files |= dict.fromkeys([*parents(target), target, *inner])
                 elif not is_jpipe_module(module):
                     packages.add(top_level(module))
-        return Closure(tuple(sorted(files)), tuple(sorted(packages)))
+            own = tuple(file for file in files if owns_file(file) and os.path.exists(file))
+            known = self._imports[path] = Closure(own, tuple(packages))
+        return known
 
     def is_followed_by_name(self, path: str) -> bool:
         """Whether what a file defines can be followed by the names in its text and in those of all that it imports."""

@@ -44,6 +44,7 @@ class SourceFiles:
         self._suspect: dict[str, bool] = {}
         self._stamps: dict[str, Stamp] = {}
         self._targets: dict[tuple[str, str, int], str | None] = {}
+        self._submodules: dict[tuple[str, str], str | None] = {}
         self._imports: dict[str, tuple[str, ...]] = {}
         self._relative: dict[str, str] = {}
 
@@ -122,7 +123,12 @@ class SourceFiles:
 
     def submodule(self, package: str, name: str) -> str | None:
         """The file of a submodule, given its package's `__init__.py`."""
-        return module_in(os.path.dirname(package), [name]) if is_package(package) else None
+        if not is_package(package):
+            return None
+        key = package, name
+        if key not in self._submodules:
+            self._submodules[key] = module_in(os.path.dirname(package), [name])
+        return self._submodules[key]
 
     def provides(self, path: str, name: str) -> bool:
         """Does a module have a name at its top level, of its own or through `from x import *`?"""

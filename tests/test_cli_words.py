@@ -12,7 +12,7 @@ from jpipe.cli.invocation import invocation
 from jpipe.cli.run import items_of
 from jpipe.cli.targets import Place, place_of
 from jpipe.errors import ConfigurationError, UsageError
-from jpipe.settings import SETTINGS, settings_for
+from jpipe.settings import SETTINGS, Settings, settings_for
 
 
 @pytest.fixture
@@ -177,6 +177,7 @@ def test_backend_options_are_numbers_where_they_look_like_numbers(here: Path) ->
 def test_every_setting_has_help_and_a_variable_of_its_own() -> None:
     assert len({setting.variable for setting in SETTINGS.values()}) == len(SETTINGS)
     assert all(setting.help.endswith(".") for setting in SETTINGS.values())
+    assert set(SETTINGS) == set(Settings._fields) - {"origins", "parameters"}
 
 
 @pytest.mark.parametrize(

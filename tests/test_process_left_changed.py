@@ -129,7 +129,7 @@ def test_what_a_program_writes_never_fills_the_disk(tmp_path: Path) -> None:
 
     watcher = threading.Thread(target=look)
     script = "import sys, time\nfor _ in range(60): sys.stdout.write('y' * 2**20); time.sleep(0.01)\nprint('last')"
-    with watching(), kept.redirected():
+    with watching(), kept:
         watcher.start()
         subprocess.run([sys.executable, "-c", script], check=True)
     over.set()

@@ -1,4 +1,4 @@
-"""The ``jpipe`` command: one file a command, each loaded when it is called."""
+"""The ``jpipe`` command: a file for each command, loaded when it is called, and what commands share."""
 
 from __future__ import annotations
 

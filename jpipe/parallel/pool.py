@@ -1,6 +1,7 @@
 """Run tasks in the workers of one joblib.Parallel and say when each is done.
 
-Everything in jpipe that leans on joblib's backend interface is in this file. A `Pool` opens
+This room alone leans on joblib's interface of backends; here it is asked to run things, `preloaded_backend` is one of
+its own, and `cluster` knows those of others. A `Pool` opens
 ``with Parallel(...) as parallel:`` once and then gives its tasks to the backend directly, with
 ``backend.submit(task, callback)``, as joblib documents for backends
 (https://joblib.readthedocs.io/en/stable/custom_parallel_backend.html): every completion arrives as a call of its own,

@@ -1,1 +1,1 @@
-"""The one loop that runs what must run: what is ready, what is in flight, what became of it."""
+"""The one loop that runs what must run: what is ready, in flight and over, and what is left behind."""

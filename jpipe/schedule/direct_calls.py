@@ -20,6 +20,7 @@ from jpipe.store import MissingEntry, UnreadableEntry, Where
 from jpipe.system.machine import workers_of
 from jpipe.worker.messages import Receipt
 from jpipe.worker.run_chunk import run_work
+from jpipe.worker.seeds import preserved
 from jpipe.worker.surroundings import variables_now
 
 __all__ = ["cached", "remembering"]
@@ -108,7 +109,8 @@ class _Remembering:
             )
             missing = [index for index in range(count) if index not in found]
             if missing:
-                places = run(ChunkBuilder(self._session, pipeline_state, is_owner=False), state, missing, count)
+                with preserved():
+                    places = run(ChunkBuilder(self._session, pipeline_state, is_owner=False), state, missing, count)
                 self._store.sync()
                 # Workers publish what they find.
                 self._store.family(state.fingerprint.digest).refresh()

@@ -15,7 +15,7 @@ __all__ = ["WriteBehind"]
 MOST_RECORDS = 1000
 LONGEST_WAIT = 0.1
 """How long a result may wait here for others to be filed with, seconds."""
-SHARE = 20
+SHARE = 100
 """A result waits so many times as long as filing took the last time: that leaves the main thread its time."""
 
 

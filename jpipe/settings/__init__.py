@@ -1,7 +1,8 @@
-"""What can be configured, declared once: ``[tool.jpipe]`` in pyproject.toml, or jpipe.toml < ``JPIPE_*`` < flags.
+"""What can be configured: ``[tool.jpipe]`` in pyproject.toml, or jpipe.toml < ``JPIPE_*`` < flags.
 
-The command line derives its flags from `SETTINGS`, and so do the checks of the file and of the environment. A key that
-is not in `SETTINGS` is an error wherever it stands, because a misspelt setting that does nothing is worse than none.
+`declared` says how each is written, and `Settings` what it is in code; a test holds the two together. The command
+line derives its flags from `SETTINGS`, and so do the checks of the file and of the environment. A key that is not in
+`SETTINGS` is an error wherever it stands, because a misspelt setting that does nothing is worse than none.
 """
 
 from __future__ import annotations

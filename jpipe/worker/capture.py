@@ -221,24 +221,29 @@ _strays: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 """Threads that items left running: what they write when no item runs would tear what is on the screen."""
 
 
-@contextmanager
-def captured(active: bool, give_back: Callable[[], None] | None = None) -> Iterator[Capture]:
+class captured:
     """Keep what this thread writes to stdout and stderr where `active`; ``breakpoint()`` gets the real streams.
 
     `give_back` is what it calls besides, for that.
     """
-    capture = Capture(give_back)
-    if not active:
-        yield capture
-        return
-    before = getattr(_current, "capture", None)
-    _enter(capture)
-    _current.capture = capture
-    try:
-        yield capture
-    finally:
-        _current.capture = before
-        _leave(capture)
+
+    __slots__ = ("_active", "_before", "_capture")
+
+    def __init__(self, active: bool, give_back: Callable[[], None] | None = None) -> None:
+        self._active = active
+        self._capture = Capture(give_back)
+
+    def __enter__(self) -> Capture:
+        if self._active:
+            self._before = getattr(_current, "capture", None)
+            _enter(self._capture)
+            _current.capture = self._capture
+        return self._capture
+
+    def __exit__(self, *error: object) -> None:
+        if self._active:
+            _current.capture = self._before
+            _leave(self._capture)
 
 
 @contextmanager

@@ -54,9 +54,8 @@ class Descriptors:
         self._bounds: threading.Thread | None = None
         self._over = threading.Event()
 
-    @contextmanager
-    def redirected(self) -> Iterator[None]:
-        """Point the descriptors 1 and 2 to the file; also while several threads are in here."""
+    def __enter__(self) -> None:
+        """Point the descriptors 1 and 2 to the file; several threads may do so."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -65,15 +64,14 @@ class Descriptors:
                 os.dup2(self._file, 1)
                 os.dup2(self._file, 2)
                 program_starts.append(self._begin_to_bound)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    program_starts.remove(self._begin_to_bound)
-                    self.give_back()
-            self._end_bounding(if_unused=True)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                program_starts.remove(self._begin_to_bound)
+                self.give_back()
+        self._end_bounding(if_unused=True)
 
     def _begin_to_bound(self) -> None:
         """Have a thread look at the size of the file, since a program may write faster than an item ends.

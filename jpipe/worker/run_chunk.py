@@ -26,7 +26,6 @@ from jpipe.worker.function_reference import renewed, stale_sources
 from jpipe.worker.messages import ItemReceipt, Receipt, Work
 from jpipe.worker.process_state import forget_code
 from jpipe.worker.run_item import Execution
-from jpipe.worker.seeds import preserved
 from jpipe.worker.surroundings import difference
 from jpipe.worker.value_references import loaded_with
 
@@ -117,8 +116,7 @@ def execute(work: Work) -> Receipt:
     with (
         screen_given() if work.in_main and not work.capture else nullcontext(),
         captured(work.capture, native.give_back if native is not None else None) as capture,
-        native.redirected() if native is not None else nullcontext(),
-        preserved() if work.in_main else nullcontext(),
+        native if native is not None else nullcontext(),
         loaded_with(execution.source),
     ):
         for position, item in enumerate(work.items):

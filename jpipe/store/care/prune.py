@@ -1,7 +1,8 @@
 """Keeping the cache below its size: what recent runs reached stays, then what was used last.
 
 Only whole files are removed, records before the blobs that they name, so a prune may be killed at any point and may run
-beside pipelines. What is younger than a day, or was used since the oldest living run began, is not touched.
+beside pipelines. What was used since the oldest living run began is not touched; nor is what is younger than a day,
+unless the caller says less, as `schedule/tidy_cache` does after a run where a size was set.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from conftest import Project
 
 HEAD = """
-import functools, json
+import functools, json, late, linecache
+from contextvars import ContextVar
+from pathlib import Path
 try:
     import jinja2
 except ImportError:
@@ -84,6 +86,38 @@ class Data:
     def __init__(self, path):
         self.text = open(path).read()
 
+CONTEXT = ContextVar("CONTEXT", default=None)
+
+def in_a_context():
+    if CONTEXT.get() is None:
+        CONTEXT.set(open("t").read())
+    return CONTEXT.get()
+
+class Single:
+    kept = None
+
+    def __new__(cls):
+        if cls.kept is None:
+            cls.kept = super().__new__(cls)
+            cls.kept.text = open("t").read()
+        return cls.kept
+
+read_text = functools.cache(Path.read_text)
+
+class Missing(dict):
+    def __missing__(self, name):
+        self[name] = open(name).read()
+        return self[name]
+
+MISSING = Missing()
+
+def lines():
+    text = open("t").read()
+    while True:
+        yield text
+
+LINES = lines()
+
 def plain(path):
     found = {}
     for word in open(path):
@@ -102,6 +136,13 @@ WAYS = {
     "by_class": "Table.of_class()",
     "by_template": "PAGES.get_template('t').render()",
     "by_import": "imported()",
+    "by_module": "late.T",
+    "by_context": "in_a_context()",
+    "by_single": "Single().text",
+    "by_missing": "MISSING['t']",
+    "by_generator": "next(LINES)",
+    "by_package": "read_text(Path('t'))",
+    "by_linecache": "linecache.getline('t', 1)",
 }
 if find_spec("jinja2") is None:
     del WAYS["by_template"]
@@ -113,7 +154,9 @@ def test_what_was_read_once_is_an_input_of_all_items(project: Project, jobs: str
     steps = "".join(f"@step\ndef {name}(i):\n    return i, {text}\n\n" for name, text in WAYS.items())
     quiet = "@step\ndef anew(i):\n    return plain(f'{i}.txt'), Data(f'{i}.txt').text\n\n"
     calls = "".join(f"    [{name}(i) for i in range(3)]\n" for name in (*WAYS, "anew"))
-    project.write({"tab.py": "T = open('t').read()\n"})
+    late = "def __getattr__(name):\n    if name != 'T': raise AttributeError(name)\n"
+    late += "    globals()['T'] = open('t').read()\n    return T\n"
+    project.write({"tab.py": "T = open('t').read()\n", "late.py": late})
     text = f"{HEAD}{imported}\n{steps}{quiet}@pipeline\ndef main():\n{calls}    return 1\n"
     (project.root / "pipeline.py").write_text(text)
     (project.root / "t").write_text("before")

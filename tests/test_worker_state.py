@@ -7,7 +7,8 @@ import pytest
 from tests.conftest import Project
 
 PIPELINE = """
-    import decimal, os, tempfile, uuid, warnings
+    import builtins, contextvars, csv, decimal, io, locale, logging, math, os, socket, tempfile, textwrap, threading
+    import uuid, warnings
     import numpy as np, pandas as pd
     import settings
     from settings import TABLE, LIMIT
@@ -29,6 +30,39 @@ PIPELINE = """
 
     def helper(): return settings.RATE, LIMIT
 
+    class Patched:
+        def go(self): return 1
+        @property
+        def told(self): return 1
+        @classmethod
+        def of(cls): return 1
+    def other(self): return 2
+    def indented(text, prefix): return "mine " + text
+    def counter():
+        count = 0
+        def add(k):
+            nonlocal count
+            count += k
+        return add, lambda: count
+    add, counted = counter()
+    def defaulted(x, k=[], *, rate=1): return x, k, rate
+    def hook(): return 1
+    CONTEXT = contextvars.ContextVar("CONTEXT", default=0)
+    HERE = threading.local()
+
+    def dialect():
+        if "own" not in csv.list_dialects(): return None
+        out = io.StringIO()
+        csv.writer(out, "own").writerow([1, 2])
+        return out.getvalue()
+
+    def rights(i):
+        name = f"{tempfile.gettempdir()}/{os.getpid()}-{i}"
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o666))
+        mode = os.stat(name).st_mode
+        os.unlink(name)
+        return oct(mode)
+
     @step
     def seen(i):
         with warnings.catch_warnings(record=True) as caught:
@@ -48,6 +82,11 @@ PIPELINE = """
             "folder": os.getcwd(), "warned": warned, "divided": divided, "decimal": str(decimal.Decimal(1) / 3),
             "pandas": pd.get_option("display.max_rows"), "printed": repr(np.array([1 / 3])), "large": float(BIG[0]),
             "sentinel": MISSING is MISSING, "gone": sorted(GONE), "late": getattr(settings, "LATE", None),
+            "method": (Patched().go(), Patched().told, Patched.of()), "closure": counted(), "default": defaulted(1),
+            "hook": hook(), "context": CONTEXT.get(), "thread": getattr(HERE, "value", None), "library": math.pi,
+            "patched": textwrap.indent("a", "b"), "builtin": extra if hasattr(builtins, "extra") else None,
+            "dialect": dialect(), "timeout": socket.getdefaulttimeout(), "locale": locale.setlocale(locale.LC_TIME),
+            "level": logging.getLogger("own").isEnabledFor(25), "rights": rights(i),
             "late2": settings.LATE if hasattr(settings, "LATE") else None,
         }
 
@@ -59,7 +98,7 @@ PIPELINE = """
 """
 SETTINGS = "RATE = 1\nLIMIT = 1\nTABLE = {'a': 1}\n"
 DRIVER = """
-    import decimal, os, sys, warnings
+    import builtins, csv, decimal, locale, logging, math, os, socket, sys, textwrap, warnings
     import numpy as np, pandas as pd
     import jpipe, pipeline, settings
 
@@ -97,6 +136,16 @@ DRIVER = """
         pipeline.BIG[0] = 3; compare("large array")
         del pipeline.GONE["a"]; compare("dict with less")
         settings.LATE = 1; compare("new variable")
+        pipeline.Patched.go = pipeline.other; compare("method")
+        pipeline.Patched.told = property(lambda self: 2); compare("property")
+        pipeline.add(3); pipeline.defaulted.__defaults__ = ([7],); pipeline.defaulted.__kwdefaults__["rate"] = 2
+        compare("what functions hold")
+        pipeline.hook = lambda: 2; compare("function set anew")
+        pipeline.CONTEXT.set(1); pipeline.HERE.value = 1; compare("of this thread")
+        math.pi = 3; textwrap.indent = pipeline.indented; builtins.extra = 1; compare("put into libraries")
+        csv.register_dialect("own", delimiter=";"); socket.setdefaulttimeout(3)
+        locale.setlocale(locale.LC_TIME, locale.setlocale(locale.LC_CTYPE))
+        logging.getLogger("own").setLevel(20); os.umask(0o077); compare("the standard library's settings")
         settings.RATE = 1; compare("back")
 """
 

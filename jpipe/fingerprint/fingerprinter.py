@@ -200,7 +200,7 @@ def _settings(graph: Graph, root: int, changed: Mapping[str, tuple[str, str]]) -
     return [
         (name, _flag_node(graph, name, told))
         for name, (module, told) in changed.items()
-        if module in used or (module not in STANDARD_MODULES and used - STANDARD_MODULES)
+        if not module or module in used or (module not in STANDARD_MODULES and used - STANDARD_MODULES)
     ]
 
 

@@ -7,8 +7,8 @@ import types
 from typing import Any
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.functions import cells_of
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node
+from jpipe.fingerprint.nodes.references import cells_of
 from jpipe.fingerprint.source.bytecode import code_digest
 from jpipe.system import main_module
 from jpipe.system.ownership import is_kind, is_step

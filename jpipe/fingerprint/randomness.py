@@ -10,8 +10,8 @@ import re
 import types
 from typing import Any
 
-from jpipe.fingerprint.nodes.functions import cells_of
 from jpipe.fingerprint.nodes.graph import Graph, Node, StaticModule, StaticName
+from jpipe.fingerprint.nodes.references import cells_of
 from jpipe.fingerprint.source.bytecode import names_in
 from jpipe.system.ownership import is_kind, owns_function
 

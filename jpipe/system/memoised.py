@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import os
+import sys
 import types
 import weakref
 import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from jpipe.system.ownership import Owner, owner_of
@@ -71,20 +74,38 @@ def remember(path: str, seen: tuple[int, int] | None, relative: bool, frame: Any
     marks: dict[int, None] = {}
     holder: Any = None
     grown: list[tuple[Any, int]] = []
-    is_certain = False
+    is_certain = keeps_all = False
+    kept_by_package: list[tuple[Any, int]] = []
     package: Any = None
+    outermost: Any = None
+    suspended: list[Any] = []
     while frame is not None:
         code = frame.f_code
         owner = owner_of(code.co_filename)
         if owner is Owner.JPIPE and not code.co_filename.endswith(("audit.py", "watched_os.py")):
             break
-        if owner is Owner.PACKAGE:
-            package = _first_argument(frame) if package is None else package
+        if owner in (Owner.PACKAGE, Owner.PYTHON):
+            if owner is Owner.PACKAGE and package is None:
+                package = _first_argument(frame)
+            keeps_all |= "global" in _changes(code)
+            kept_by_package += _global_containers(frame)
+            outermost = frame
         elif owner in (Owner.USER, Owner.CELL):
             if package is not None and _outlives(package):
                 holder = holder or package
                 marks |= dict.fromkeys([_mark_of_code(code), *_marks_of_globals(frame, package)])
-            package = None
+            caches = [] if outermost is None else _caches_of(frame, outermost.f_code)
+            if keeps_all or kept_by_package or caches:
+                is_certain |= keeps_all or bool(caches)
+                grown += kept_by_package
+                marks |= dict.fromkeys([_mark_of_code(code), *caches])
+            package, outermost, keeps_all, kept_by_package = None, None, False, []
+            if code.co_flags & inspect.CO_GENERATOR:
+                suspended.append(frame)
+            held = [name for name in code.co_names if _is_of(frame.f_globals.get(name), suspended)]
+            if held:  # it goes on from here in a later item
+                is_certain = True
+                marks |= dict.fromkeys([_mark_of_code(code), *(_mark(code.co_filename, name) for name in held)])
             is_memory, object_ = _remembers(frame)
             containers = [(one, len(one)) for one in _containers(frame)]
             if is_memory:
@@ -136,7 +157,9 @@ def _remembers(frame: Any) -> tuple[bool, Any]:
     if "global" in changes:
         return True, None
     owner = _first_argument(frame)
-    if "attribute" in changes and code.co_name not in _MAKERS:
+    if "set" in code.co_names and any(type(frame.f_globals.get(name)) is ContextVar for name in code.co_names):
+        return True, None
+    if "attribute" in changes and (code.co_name not in _MAKERS or isinstance(owner, type)):
         return True, owner
     found = _found(frame)
     if found is None or type(found) in (types.FunctionType, property) or hasattr(found, "declared"):
@@ -155,9 +178,50 @@ def _containers(frame: Any) -> list[Any]:
     if type(found) is types.FunctionType:
         values += [*(found.__defaults__ or ()), *(found.__kwdefaults__ or {}).values()]
     owner = _first_argument(frame)
-    for value in (owner, *values):
+    values.append(owner)
+    if "globals" in code.co_names:
+        values.append(frame.f_globals)
+    for value in tuple(values):
         values += list(getattr(value, "__dict__", {}).values()) if type(value).__module__ != "builtins" else []
     return [value for value in values if isinstance(value, _CONTAINERS)]
+
+
+def _is_of(value: Any, frames: list[Any]) -> bool:
+    """Whether a value is the generator that runs in one of these frames."""
+    return type(value) is types.GeneratorType and any(value.gi_frame is frame for frame in frames)
+
+
+def _global_containers(frame: Any) -> list[tuple[Any, int]]:
+    """The containers of globals in which a package's function may keep it, as linecache does, with their lengths."""
+    if "content" not in _changes(frame.f_code):
+        return []
+    values = [frame.f_globals.get(name) for name in frame.f_code.co_names]
+    return [(value, len(value)) for value in values if isinstance(value, _CONTAINERS)]
+
+
+def _caches_of(frame: Any, code: types.CodeType) -> list[int]:
+    """Marks of the caches through which a function of the user's may have called a package's: ``cache(loadtxt)``."""
+    names = frame.f_code.co_names
+    values = [frame.f_globals.get(name) for name in names]
+    values += [
+        vars(value).get(name) for value in values if isinstance(value, types.ModuleType | type) for name in names
+    ]
+    caches = [
+        value
+        for value in values
+        if type(value) is functools._lru_cache_wrapper and getattr(inspect.unwrap(value), "__code__", code) is code
+    ]
+    modules = [module for module in list(sys.modules.values()) if caches and owner_of(_file(module)) is Owner.USER]
+    return [
+        _mark(_file(module), name)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if any(value is cache for cache in caches)
+    ]
+
+
+def _file(module: Any) -> str:
+    return str(getattr(module, "__file__", None) or "")
 
 
 def _found(frame: Any) -> Any:

@@ -9,6 +9,7 @@ takes them over; where it cannot, it refuses the chunk, and the main process doe
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import io
 import os
 import pickle
@@ -16,6 +17,7 @@ import platform
 import sys
 import threading
 import time
+import types
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple
 from jpipe.digest import digest
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.system import main_module
+from jpipe.system.ownership import is_kind
 from jpipe.system.package_settings import apply_settings, settings_here
 
 __all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "variables_now"]
@@ -77,6 +80,7 @@ class _Process(NamedTuple):
     filters: list[Any]
     recursion: int
     digits: int
+    umask: int | None
 
 
 class _Values(NamedTuple):
@@ -104,6 +108,7 @@ def pack(variables: Iterable[Variable], reached: Iterable[str]) -> Surroundings:
     for module, name, value in variables:
         if module == "__main__":  # functions of it travel by value, with what they use
             continue
+        value = _told(value)
         pickled = _pickled(value)
         if pickled is not None:
             sent[module, name] = pickled
@@ -117,6 +122,7 @@ def pack(variables: Iterable[Variable], reached: Iterable[str]) -> Surroundings:
         _picklable(warnings.filters),
         sys.getrecursionlimit(),
         sys.get_int_max_str_digits(),
+        _umask(),
     )
     values = _Values(sent, compared, settings_here())
     packed = pickle.dumps(process, 5), pickle.dumps(values, 5)
@@ -167,7 +173,11 @@ def difference(given: Surroundings | None, *, imported: bool) -> str | None:
 def _take_settings_of_thread(given: Surroundings) -> None:
     """Take over, in another thread of the main process, what each thread has of its own."""
     if threading.get_ident() != given.thread and getattr(_thread, "token", None) != given.token:
-        apply_settings(pickle.loads(given.variables).settings, of_thread=True)
+        values: _Values = pickle.loads(given.variables)
+        apply_settings(values.settings, of_thread=True)
+        for (module, name), pickled in values.sent.items():
+            if is_kind(getattr(*_holder(module, name), None), _OF_THREADS):
+                _take_value(module, name, pickled)
         _thread.token = given.token
 
 
@@ -197,26 +207,50 @@ def _take_process(wanted: _Process, *, is_own: bool) -> None:
             sys.setrecursionlimit(wanted.recursion)
     if sys.get_int_max_str_digits() != wanted.digits:
         sys.set_int_max_str_digits(wanted.digits)
+    if is_own and wanted.umask is not None:
+        os.umask(wanted.umask)
 
 
 def _take_values(wanted: _Values) -> None:
     apply_settings(wanted.settings)
     for (module, name), pickled in wanted.sent.items():
-        holder, last = _holder(module, name)
-        mine = getattr(holder, last, _MISSING)
-        if mine is not _MISSING and _pickled(mine) == pickled:
-            continue
-        try:
-            _set(holder, last, mine, main_module.loads(pickled))
-        except Exception as error:
-            raise Refused(f"a worker cannot set {module}.{name}: {error}") from error
+        _take_value(module, name, pickled)
     for (module, name), content in wanted.compared.items():
         holder, last = _holder(module, name)
-        if _content(getattr(holder, last, _MISSING)) != content:
+        if _content(_own(holder, last)) != content:
             raise Refused(f"{module}.{name} was changed, and is too large to be sent")
 
 
+def _take_value(module: str, name: str, pickled: bytes) -> None:
+    holder, last = _holder(module, name)
+    mine = _own(holder, last)
+    if mine is not _MISSING and _pickled(_told(mine)) == pickled:
+        return
+    try:
+        _set(holder, last, mine, main_module.loads(pickled))
+    except Exception as error:
+        raise Refused(f"a worker cannot set {module}.{name}: {error}") from error
+
+
 _MISSING = object()
+_OF_THREADS = (contextvars.ContextVar, threading.local)
+
+
+class _Unset:
+    """Stands for the value of a context variable that has none."""
+
+
+def _told(value: Any) -> Any:
+    """What of a variable travels: of those that are another in each thread, what they hold here."""
+    if is_kind(value, contextvars.ContextVar):
+        return value.get(_Unset)
+    return dict(vars(value)) if is_kind(value, threading.local) else value
+
+
+def _own(holder: Any, name: str) -> Any:
+    """What something has under a name; a method or a property of a class as the class holds it."""
+    found = vars(holder).get(name, _MISSING) if is_kind(holder, type) else _MISSING
+    return getattr(holder, name, _MISSING) if found is _MISSING else found
 
 
 def _holder(module: str, name: str) -> tuple[Any, str]:
@@ -225,8 +259,8 @@ def _holder(module: str, name: str) -> tuple[Any, str]:
     try:
         holder: Any = sys.modules.get(module) or __import__(module, fromlist=[""])
         for part in outer:
-            holder = getattr(holder, part)
-    except (ImportError, AttributeError) as error:
+            holder = holder[int(part)] if part.isdigit() else getattr(holder, part)
+    except (ImportError, AttributeError, IndexError, TypeError) as error:
         raise Refused(f"a worker finds no {module}.{name}") from error
     return holder, last
 
@@ -234,11 +268,20 @@ def _holder(module: str, name: str) -> tuple[Any, str]:
 def _set(holder: Any, name: str, mine: Any, value: Any) -> None:
     """Give a variable its value; an object that others may hold too is changed in place where that is possible."""
     kind = type(mine)
-    if kind is type(value) and kind in (dict, set):
+    if kind is contextvars.ContextVar:
+        if value is _Unset:
+            raise Refused(f"{name} is set in a worker")
+        mine.set(value)
+    elif is_kind(mine, threading.local):
+        vars(mine).clear()
+        vars(mine).update(value)
+    elif kind is type(value) and kind in (dict, set):
         mine.clear()
         mine.update(value)
     elif kind is type(value) and kind in (list, bytearray):
         mine[:] = value
+    elif kind is types.FunctionType:
+        setattr(holder, name, value)
     elif kind is type(value) and type(getattr(mine, "__dict__", None)) is dict and not hasattr(kind, "__setstate__"):
         mine.__dict__.clear()
         mine.__dict__.update(value.__dict__)
@@ -264,7 +307,8 @@ class _Limited(io.RawIOBase):
 
 def _pickled(value: Any) -> bytes | None:
     """The pickled form of a value; None where it has none, or a large one."""
-    for dump in (_dump, main_module.dump):
+    # A function that goes by value has a copy of the globals of its module.
+    for dump in (_dump,) if _functions_of(value) else (_dump, main_module.dump):
         limited = _Limited()
         try:
             dump(value, limited)
@@ -286,14 +330,24 @@ def variables_now(variables: Iterable[Variable], reached: Iterable[str]) -> tupl
     """What the variables and the environment say now: equal while nothing was changed."""
     return (
         [
-            (module, name, _pickled(getattr(*_holder(module, name), None)) or id(value))
+            (module, name, _pickled(_told(_own(*_holder(module, name)))) or id(value))
             for module, name, value in variables
         ],
         [(name, os.environ.get(name)) for name in reached],
     )
 
 
+def _functions_of(value: Any) -> list[types.FunctionType]:
+    """The functions of a method or a property as a class holds it."""
+    parts = (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel")))
+    return [part for part in parts if is_kind(part, types.FunctionType)] if hasattr(type(value), "__get__") else []
+
+
 def _content(value: Any) -> bytes | None:
+    if functions := _functions_of(value):
+        from jpipe.fingerprint.source.bytecode import code_digest
+
+        return b"".join(code_digest(function.__code__) for function in functions)
     try:
         return digest(value).content
     except Exception:
@@ -307,6 +361,15 @@ def _picklable(filters: Iterable[Any]) -> list[Any]:
     except Exception:
         return []
     return found
+
+
+def _umask() -> int | None:
+    """Which rights new files are not given; None where asking would change it for a moment, for other threads too."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), None)
+    except OSError:
+        return None
 
 
 def _folder() -> str | None:

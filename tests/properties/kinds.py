@@ -26,7 +26,7 @@ class Kind(NamedTuple):
 
 
 HEAD = """\
-import decimal, enum, functools, gc, importlib, json, subprocess, sys, warnings
+import colorsys, contextvars, csv, decimal, enum, functools, gc, importlib, json, subprocess, sys, threading, warnings
 from dataclasses import dataclass
 from pathlib import Path
 from jpipe import File
@@ -86,6 +86,31 @@ KINDS: dict[str, Kind] = {
     ),
     "attribute set in the body": _global(
         "kie", "class Settings:\n    rate = 0\n", "Settings.rate = {v}", "return Settings.rate * x"
+    ),
+    "method set in the body": _global(
+        "kig",
+        "class Way:\n    def go(self, x):\n        return x\n\ndef way(self, x, k=[0]):\n    return x * {v} + k[0]\n",
+        "Way.go = way\nway.__defaults__ = ([{v}],)",
+        "return Way().go(x)",
+    ),
+    "variable of a function set in the body": _global(
+        "kih",
+        "def kih_kept():\n    held = [0]\n    def put(x):\n        held[0] = x\n    return put, lambda: held[0]\n\n"
+        "kih_put, kih_get = kih_kept()",
+        "kih_put({v})",
+        "return kih_get() * x",
+    ),
+    "context set in the body of threads": _global(
+        "kii",
+        "HERE, CONTEXT = threading.local(), contextvars.ContextVar('CONTEXT', default=0)",
+        "HERE.value = {v}\nCONTEXT.set({v})",
+        "return HERE.value, CONTEXT.get(), x",
+    ),
+    "library changed in the body": _global(
+        "kij",
+        "",
+        "csv.register_dialect('own', delimiter='abcde'[{v}])\ncolorsys.ONE_SIXTH = {v}",
+        "return csv.get_dialect('own').delimiter, colorsys.ONE_SIXTH, x",
     ),
     # what an item inherits
     "cached read": _read(

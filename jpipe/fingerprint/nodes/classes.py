@@ -170,7 +170,11 @@ class _OwnClass:
         return self.foreign and name not in self.source.bound
 
     def _note_constant(self, name: str, value: Any) -> None:
-        if hasattr(type(value), "__get__") or is_kind(value, (type, types.ModuleType)):
+        if hasattr(type(value), "__get__"):
+            if not self._is_from_body(name, value):
+                self.graph.variables[str(self.cls.__module__), f"{self.cls.__qualname__}.{name}"] = value
+            return
+        if is_kind(value, (type, types.ModuleType)):
             return
         self.graph.variables[str(self.cls.__module__), f"{self.cls.__qualname__}.{name}"] = value
         if self.source is None or name not in self.source.bound:
@@ -178,6 +182,16 @@ class _OwnClass:
         line = next((t.line for bound, t in self.source.statements if bound == name), self.source.line)
         qualified = f"{self.cls.__module__}.{self.cls.__qualname__}.{name}"
         self.graph.note_constant(self.attributes[-1][1], lambda: Constant(qualified, value, self.path, line))
+
+    def _is_from_body(self, name: str, value: Any) -> bool:
+        """Whether the class statement made a method or property, judged by its name, or code put it there."""
+        functions = (value, *(getattr(value, part, None) for part in ("__func__", "fget", "fset", "fdel")))
+        written = f"{self.cls.__qualname__}.{name}"
+        return all(
+            function.__qualname__ == written or not owns_function(function)
+            for function in functions
+            if is_kind(function, types.FunctionType)
+        )
 
     def finish(self) -> None:
         """When all attributes are known: those that cannot be looked into count by the statement that makes them."""

@@ -15,9 +15,11 @@ from jpipe.fingerprint.nodes.references import (
     BUILTINS,
     MISSING,
     Namespace,
+    cells_of,
     environment_edges,
     follow,
     global_value,
+    note_state,
     resolve,
 )
 from jpipe.fingerprint.parts import REMEDIES, BlindSpot, PartKind, Unseen
@@ -104,6 +106,9 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
     code = graph.files.written(function)
     namespace = Namespace(function.__globals__, cells_of(function))
     edges = _own_edges(graph, function, named, namespace.cells)
+    module, qualname = str(function.__module__), function.__qualname__
+    if _found(module, qualname) is function:
+        note_state(graph, module, qualname, function)
     name = f"{function.__module__}.{function.__qualname__}"
     if template is None:
         for outside in sorted(names_in(code) | set(namespace.cells)):
@@ -136,17 +141,6 @@ def _fill_own(graph: Graph, node: Node, function: types.FunctionType, named: boo
     node.put(combine("function", label), edges, said)
 
 
-def cells_of(function: types.FunctionType) -> dict[str, Any]:
-    """The closure variables of a function that have a value."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:
-            continue  # not assigned yet
-    return found
-
-
 def _own_edges(graph: Graph, function: types.FunctionType, named: bool, cells: dict[str, Any]) -> list[Edge]:
     """What belongs to the function object itself: name, attributes, defaults, the class it is in."""
     edges: list[Edge] = [("name=" + function.__name__, graph.leaf(""))] if named else []
@@ -162,6 +156,14 @@ def _own_edges(graph: Graph, function: types.FunctionType, named: bool, cells: d
     if "__class__" in cells:
         edges.append(("__class__", graph.value(cells["__class__"])))
     return edges
+
+
+def _found(module: str, qualname: str) -> Any:
+    """What a module has under a qualified name, without running code of the user's."""
+    found: Any = sys.modules.get(module)
+    for name in qualname.split("."):
+        found = vars(found).get(name) if is_kind(found, (types.ModuleType, type)) else None
+    return getattr(found, "__func__", None) if is_kind(found, staticmethod) else found
 
 
 def _default(graph: Graph, function: types.FunctionType, name: str, value: Any, label: str) -> list[Edge]:

@@ -16,7 +16,13 @@ from jpipe.fingerprint.source.outline import FromImport
 from jpipe.fingerprint.source.template import Reference, Template
 from jpipe.system.ownership import is_jpipe_module, is_kind, owns_class, owns_file, owns_function, owns_module
 
-BUILTINS = frozenset(vars(builtins))
+_BY_PYTHON = {"builtins", "io", "_io", "_sitebuiltins"}
+BUILTINS = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if name.startswith("__") or not {getattr(value, "__module__", "builtins"), type(value).__module__} - _BY_PYTHON
+)
+"""Not what other code has put beside them before: gettext's `_`."""
 _ABOUT_THE_MODULE = frozenset(
     {"__name__", "__package__", "__path__", "__spec__", "__loader__", "__cached__", "__builtins__", "__debug__"}
 )
@@ -70,6 +76,8 @@ def follow(graph: Graph, namespace: Namespace, reference: Reference, label: str)
         place = (namespace.globals, root)
     elif root in BUILTINS:
         return [(f"{label}builtin:{root}.{'.'.join(attributes)}", graph.leaf("builtin"))]
+    elif hasattr(builtins, root):  # put there by code: gettext's `_`
+        obj, place = getattr(builtins, root), (vars(builtins), root)
     else:
         return [(f"{label}undefined:{root}", graph.leaf("undefined"))]
     return _follow_attributes(graph, obj, place, attributes, called, label)
@@ -97,6 +105,10 @@ def _follow_attributes(
             return [(f"{label}undefined:{'.'.join(rest)}", graph.leaf("undefined"))]
     suffix = "." + ".".join(rest) if rest else ""
     if type(obj) is types.FunctionType:
+        if place is not None and obj.__qualname__ != place[1]:
+            module = str(place[0].get("__name__", ""))
+            graph.variables[module, place[1]] = obj
+            note_state(graph, module, place[1], obj)
         edges = [(label + suffix, graph.value(obj, named=not called or bool(rest)))]
         if rest and rest[0] in vars(obj):
             edges.append((label + "attribute", graph.value(vars(obj)[rest[0]])))
@@ -104,19 +116,45 @@ def _follow_attributes(
     return global_value(graph, obj, place, label + suffix)
 
 
+def cells_of(function: types.FunctionType) -> dict[str, Any]:
+    """The closure variables of a function that have a value."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:
+            continue  # not assigned yet
+    return found
+
+
+def note_state(graph: Graph, module: str, name: str, function: types.FunctionType) -> None:
+    """Note what a function holds beside its code, which the user's code may set anew."""
+    for attribute in ("__defaults__", "__kwdefaults__"):
+        if (value := getattr(function, attribute)) is not None:
+            graph.variables[module, f"{name}.{attribute}"] = value
+    cells = cells_of(function)
+    for k, variable in enumerate(function.__code__.co_freevars):
+        value = cells.get(variable)
+        if variable in cells and not is_kind(value, (types.FunctionType, type, types.ModuleType)):
+            graph.variables[module, f"{name}.__closure__.{k}.cell_contents"] = value
+
+
 def _in_foreign_module(graph: Graph, module: types.ModuleType, attributes: tuple[str, ...], label: str) -> list[Edge]:
     """A name in an installed module: the package counts, and what the user's code may have put there."""
     if is_jpipe_module(module.__name__):
         return [(f"{label}jpipe:{'.'.join(attributes)}", graph.leaf("jpipe"))]
     obj: Any = module
+    holder, name = module, ""
     for attribute in attributes:
         if not is_kind(obj, types.ModuleType):
             break
-        obj = vars(obj).get(attribute)
+        obj, holder, name = vars(obj).get(attribute), obj, attribute
     if obj is not None and type(obj) in LEAVES and module is not sys:
+        graph.variables[holder.__name__, name] = obj
         return [(label, graph.value(obj))]  # `math.pi` is what `from math import pi` binds
     edges = [(f"{label}x:{module.__name__}.{'.'.join(attributes)}", graph.value(module))]
     if is_kind(obj, types.FunctionType) and owns_function(obj):
+        graph.variables[holder.__name__, name] = obj
         edges.append((label + "patched", graph.value(obj)))
     return edges
 

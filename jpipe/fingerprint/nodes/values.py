@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import io
 import os
 import sys
+import threading
 import types
 from typing import Any
 
@@ -13,7 +15,7 @@ from jpipe.digest.canonical import Node as Taken
 from jpipe.digest.canonical import Refused
 from jpipe.digest.instances import held_code
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.graph import Edge, Graph, Node
+from jpipe.fingerprint.nodes.graph import LEAVES, Edge, Graph, Node
 from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_kind, owns_class, top_level
 
 _WITHOUT_CONTENT = frozenset(
@@ -35,6 +37,9 @@ _TYPING = frozenset(
         *("TypeAliasType", "NewType"),
     }
 )
+_DATA = (*LEAVES, list, tuple, dict, set)
+"""Of what a thread keeps for itself this counts; connections and the like are there for quicker work."""
+_UNSET = object()
 _STREAMS = (io.TextIOBase, io.BufferedWriter, io.FileIO)
 _HOLD_ONE_FUNCTION = (types.MethodType, functools._lru_cache_wrapper)
 _CACHE = (functools._lru_cache_wrapper, functools.cached_property)
@@ -47,6 +52,12 @@ def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
     module = str(kind.__module__)
     if obj is os.environ or obj is getattr(os, "environb", None):
         node.put(combine("environ"))  # variables count one by one, where they are read
+    elif kind is contextvars.ContextVar:
+        now = obj.get(_UNSET)
+        node.put(combine("context", obj.name), [] if now is _UNSET else [("now", graph.value(now))], data=True)
+    elif kind is threading.local and vars(obj):
+        set_here = [(name, value) for name, value in sorted(vars(obj).items()) if type(value) in _DATA]
+        node.put(combine("local"), [(name, graph.value(value)) for name, value in set_here], data=True)
     elif (module, kind.__name__) in _WITHOUT_CONTENT:
         node.put(combine("without content", kind.__qualname__), data=True)
     elif is_kind(obj, _STREAMS) and _is_only_written(obj):

@@ -5,6 +5,7 @@
 Nothing runs. A pool hands each chunk's receipt back when a simulated worker would be done: items take 1 s in the
 middle, stragglers twenty times that, and a chunk is lost with its worker now and then. The run itself is a real one,
 from laying out to the cache: measured is the processor time of the main thread between the first chunk and the last.
+Receipts are made by another thread, as those of real workers come from one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import argparse
 import heapq
 import math
+import queue
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,6 +61,8 @@ class Cluster:
         self._random = random.Random(1)
         self._free = [0.0] * workers
         self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._asked: queue.SimpleQueue[tuple[Future[Receipt], Work, list[float]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._make_receipts, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -71,15 +77,22 @@ class Cluster:
         heapq.heappush(self._free, end)
         self.chunks += 1
         is_lost = self._random.random() < self._failures
+        made: Future[Receipt] = Future()
+        self._asked.put((made, work, seconds))
 
         def deliver() -> None:
             if is_lost:
                 self.lost += 1
                 done(None, WorkersLost("simulated"))
             else:
-                done(receipt_of(work, seconds), None)
+                done(made.result(), None)
 
         heapq.heappush(self._due, (end, self.chunks, deliver))
+
+    def _make_receipts(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            made, work, seconds = asked
+            made.set_result(receipt_of(work, seconds))
 
     def advance(self) -> None:
         """The scheduler waits: let time pass until the next chunk is done."""
@@ -105,7 +118,8 @@ class Cluster:
         """There is nothing to end."""
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """No chunk comes any more."""
+        self._asked.put(None)
 
 
 def receipt_of(work: Work, seconds: Sequence[float]) -> Receipt:

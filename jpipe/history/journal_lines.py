@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -15,6 +16,11 @@ _MOST_BYTES = 16 << 20
 _TOGETHER = 64 << 10
 """Lines that may wait are written when there are so many bytes of them, or the last were a second ago."""
 _LONGEST_WAIT = 1.0
+
+
+@functools.lru_cache(maxsize=64)
+def _quoted(text: str) -> bytes:
+    return json_line(text)[:-1]
 
 
 class JournalLines:
@@ -32,11 +38,22 @@ class JournalLines:
         self._waiting: list[bytes] = []
         self._due = 0.0
 
-    def write(self, kind: str, row: Mapping[str, Any], *, always: bool, may_wait: bool = False) -> None:
-        """Append a line after those that wait; one that `may_wait` waits for the next if the last was just written."""
-        if self._descriptor is None or (self._size > _MOST_BYTES and not always):
-            return
-        line = json_line({"kind": kind, **row})
+    def write(self, kind: str, row: Mapping[str, Any], *, always: bool) -> None:
+        """Append a row after those that wait."""
+        if self._takes_more or (always and self._descriptor is not None):
+            self._add(json_line({"kind": kind, **row}), may_wait=False)
+
+    def write_chunk(self, step: str, ran: int, worker: int, at: float, seconds: float) -> None:
+        """Append the row of a chunk, which waits for others: they come by the hundred thousand."""
+        if self._takes_more:
+            row = b'{"kind":"chunk","step":%b,"ran":%d,"worker":%d,"at":%.6f,"seconds":%.6f}\n'
+            self._add(row % (_quoted(step), ran, worker, at, seconds), may_wait=True)
+
+    @property
+    def _takes_more(self) -> bool:
+        return self._descriptor is not None and self._size <= _MOST_BYTES
+
+    def _add(self, line: bytes, *, may_wait: bool) -> None:
         self._size += len(line)
         self._waiting.append(line)
         if not may_wait or self._size - self._written > _TOGETHER or time.monotonic() > self._due:

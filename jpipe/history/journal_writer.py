@@ -227,8 +227,7 @@ class Journal:
                 self._write("item", {**_item(event, item), "at": at})
         told = sum(item.outcome is not Outcome.FAILED for item in event.items)
         if told < event.ran:
-            row = {"step": event.step, "ran": event.ran - told, "worker": event.worker, "at": at}
-            self._write("chunk", {**row, "seconds": round(event.seconds, 6)}, may_wait=True)
+            self._open().write_chunk(event.step, event.ran - told, event.worker, at, event.seconds)
 
     def _at(self) -> float:
         """Seconds since the run began: for the timeline of a report."""
@@ -251,8 +250,8 @@ class Journal:
         told = {"outcome": end.outcome.value, "seconds": round(end.seconds, 6), **counts}
         return {**told, "changed": list(changed)} if changed else told
 
-    def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False, may_wait: bool = False) -> None:
-        self._open().write(kind, row, always=always, may_wait=may_wait)
+    def _write(self, kind: str, row: Mapping[str, Any], *, always: bool = False) -> None:
+        self._open().write(kind, row, always=always)
 
     def _open(self) -> JournalLines:
         if self._file is None:

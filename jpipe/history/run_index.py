@@ -89,7 +89,7 @@ def _commit_of_branch(folder: Path, reference: str) -> str:
     return ""
 
 
-def json_line(row: Mapping[str, Any]) -> bytes:
+def json_line(row: Mapping[str, Any] | str) -> bytes:
     """A row as it is written."""
     return _ENCODER.encode(row).encode("utf-8", "surrogateescape") + b"\n"
 

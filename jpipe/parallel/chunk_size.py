@@ -7,12 +7,14 @@ from dataclasses import dataclass
 __all__ = ["Pace"]
 
 _TARGET_SECONDS = 0.25
+_BETWEEN = 0.002
+"""The main process and the scheduler of a cluster keep up with a chunk every so many seconds, not with many more."""
 _MOST_BYTES = 32 * 1024**2
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Pace:
-    """How long items take, and chunks of about a quarter of a second.
+    """How long items take, and chunks of about a quarter of a second; of more where there are hundreds of workers.
 
     The first chunk holds one item. Later ones grow by steps, because the first items can be unlike the others. Towards
     the end they shrink, so that all workers finish at about the same time. They are never more than 32 MB.
@@ -52,7 +54,8 @@ class Pace:
         if self.seconds is None:
             return 1
         each = max(self.seconds, 1e-9)
-        size = min(self.largest_chunk * self.growth, self.most_items, int(_TARGET_SECONDS / each))
+        seconds = max(_TARGET_SECONDS, workers * _BETWEEN)
+        size = min(self.largest_chunk * self.growth, self.most_items, int(seconds / each))
         if self._bytes:
             size = min(size, int(_MOST_BYTES / self._bytes))
         if waiting is not None:

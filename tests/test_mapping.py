@@ -172,7 +172,7 @@ def test_chunks_are_a_quarter_of_a_second_and_shrink_towards_the_end():
     assert pace.chunk_size(8, 4) == 5, "what takes a few milliseconds is not cut further"
     assert pace.chunk_size(None, 4) == 250
     many = Pace(seconds=0.001, largest_chunk=1000).chunk_size(10_000_000, 1000)
-    assert many == 2000, "a thousand workers come back every two seconds"
+    assert many == 5000, "a thousand workers come back every five seconds"
     pace.saw(500.0, 250, 25_000)
     assert pace.chunk_size(10_000, 4) == 1, "items became long"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Pace"]
 
 _TARGET_SECONDS = 0.25
-_BETWEEN = 0.002
+_BETWEEN = 0.005
 """The main process and the scheduler of a cluster keep up with a chunk every so many seconds, not with many more."""
 _MOST_BYTES = 32 * 1024**2
 

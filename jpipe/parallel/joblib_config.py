@@ -5,12 +5,23 @@ Whoever did not import joblib told it nothing; then it is not imported to be ask
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["active_n_jobs", "configured", "effective_n_jobs", "is_configured", "uses_cluster", "uses_loky"]
+from jpipe.errors import UsageError
+
+__all__ = [
+    "active_n_jobs",
+    "configured",
+    "effective_n_jobs",
+    "is_configured",
+    "uses_cluster",
+    "uses_loky",
+    "waiting_for_workers",
+]
 
 
 def configured() -> dict[str, Any]:
@@ -59,7 +70,24 @@ def effective_n_jobs() -> int | None:
     backend, jobs = get_active_backend()
     if type(backend).__name__ == "LokyBackend" and jobs is None:
         return None
-    return int(joblib.effective_n_jobs(None))
+    with waiting_for_workers():
+        return int(joblib.effective_n_jobs(None))
+
+
+@contextlib.contextmanager
+def waiting_for_workers() -> Iterator[None]:
+    """Within the block joblib may wait for the first worker of a cluster.
+
+    Raises
+    ------
+    UsageError
+        When none comes.
+    """
+    try:
+        yield
+    except TimeoutError:
+        hint = "start workers, or wait longer for them: --backend-option wait_for_workers_timeout=60"
+        raise UsageError("the cluster has no worker", hint=hint) from None
 
 
 def uses_cluster() -> bool:

@@ -26,6 +26,7 @@ from joblib.parallel import BatchedCalls
 from jpipe.parallel.cluster import Contact
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
+from jpipe.parallel.joblib_config import waiting_for_workers
 from jpipe.parallel.preload_request import Preload
 from jpipe.parallel.preloaded_backend import PreloadedBackend, needed_workers
 from jpipe.parallel.process_lifetime import belong_to
@@ -233,7 +234,7 @@ class Pool:
             self._parallel = Parallel(**arguments)
         start_with_flags(self._parallel._backend)
         # Forked workers are started by a process that leaves Ctrl-C alone; to wait for it may take a while.
-        with contextlib.nullcontext() if self.survives_losses else blocked():
+        with waiting_for_workers(), contextlib.nullcontext() if self.survives_losses else blocked():
             self._parallel.__enter__()
         if self._has_children and not self.survives_losses:
             _greet_with(self._backend, belong_to)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterResults"]
 
-_UNSEEN = "the worker {worker} does not see the cache {root}: code and values travel through the cluster from now on"
+_UNSEEN = "code and values travel through the cluster from now on, because of the worker {worker}: {why}"
 
 
 class ClusterResults:
@@ -72,7 +72,7 @@ class ClusterResults:
         if receipt.is_blind:
             self._sends_values = True
             if self._send_values():
-                self._emit(Notice(_UNSEEN.format(worker=receipt.worker, root=self._store.root)))
+                self._emit(Notice(_UNSEEN.format(worker=receipt.worker, why=why)))
             return True
         pool: Pool | None = chunk.pool
         if pool is not None and not pool.is_local and receipt.is_unfit:

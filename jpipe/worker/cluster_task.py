@@ -191,7 +191,7 @@ def stands_in_the_way(store: Store) -> str:
     try:
         mine = os.stat(folder.path("pins"))
     except OSError:
-        return f"it does not see the cache {folder.root}: start workers where they do"
+        return f"it does not see the cache {folder.root}"
     if not os.access(folder.path("blobs"), os.W_OK | os.X_OK) or not mine:
         return f"it may not write to the cache {folder.root}"
     return ""

@@ -132,6 +132,14 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0], download_python="never")
+def engines(session: nox.Session) -> None:
+    """The same pipelines on loky, threading, dask and ray; clusters, batch systems, buckets, two hosts."""
+    session.install(".[test,ray,remote]", "moto[server]", "dask-jobqueue", "submitit")
+    chosen = ("tests/test_engines.py", "tests/test_cluster.py", "tests/test_remote_cache.py", "tests/test_two_hosts.py")
+    session.run("pytest", *(session.posargs or chosen))
+
+
+@nox.session(python=PYTHONS[0], download_python="never")
 def timing(session: nox.Session) -> None:
     """The tests that judge durations as ratios; they want an idle machine."""
     session.install(".[test]")

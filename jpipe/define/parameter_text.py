@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,11 +78,7 @@ def _table(text: str) -> dict[str, Any] | None:
     """A dict written in Python, JSON or TOML."""
     if text[:1] != "{":
         return None
-    readers: tuple[Callable[[str], Any], ...] = (
-        ast.literal_eval,
-        json.loads,
-        lambda written: tomllib.loads(f"value = {written}")["value"],
-    )
+    readers: tuple[Callable[[str], Any], ...] = ast.literal_eval, json.loads, _from_toml
     for read in readers:
         try:
             value = read(text)
@@ -92,6 +87,12 @@ def _table(text: str) -> dict[str, Any] | None:
         if isinstance(value, dict):
             return value
     return None
+
+
+def _from_toml(text: str) -> Any:
+    import tomllib  # few write their parameters so, and every run would wait for it
+
+    return tomllib.loads(f"value = {text}")["value"]
 
 
 def _is_enclosed(text: str) -> bool:

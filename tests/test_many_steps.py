@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
+from jpipe.history.journal_reader import ItemLog, RunRow
 from jpipe.model.events import ChunkEnded, Event, ItemsKnown, RunStarted, StepEnded, StepStarted
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan, StepPlan
 from jpipe.model.reasons import Reason, ReasonKind
 from jpipe.render.bars import step_bar
+from jpipe.render.journal_text import log_lines
 from jpipe.render.plan_text import plan_lines, status_line
 from jpipe.render.printed_commands import Commands
 from jpipe.render.run_progress import Standing, StepStanding
@@ -128,3 +131,29 @@ def test_the_time_of_a_plan_is_no_shorter_than_what_has_to_wait(name: str) -> No
     )
     first = "".join(text for text, _ in plan_lines(Plan("main", steps), 4, COMMANDS)[0])
     assert first.endswith(told), first
+
+
+def logged(item: int, step: str, output: str = "", **more: Any) -> ItemLog:
+    return ItemLog(step, item, f"{step}[x={item}]", "", "ran", 0.1, 0, 5, 1, output, **more)
+
+
+def test_the_log_of_many_items_is_told_by_step_with_failures_and_warnings_first() -> None:
+    row = RunRow(3, "r", "p.py:main", 0, 1, "failed", {}, (), "", 0, 0, 0, 0, (), "", "")
+    items = [logged(n, "quiet", f"read {n} rows\nin {n}.5 s") for n in range(500)]
+    items += [logged(n, "fit", f"epoch {n}\n" + (f"UserWarning: only {n} rows" if n < 40 else "")) for n in range(500)]
+    failure = {"step": "bad", "label": "bad[x=7]", "item": 7, "items": 9, "how": "raised", "message": "no"}
+    items += [logged(n, "bad", failure={**failure, "item": n, "error_type": "ValueError"}) for n in range(9)]
+    lines = texts(log_lines(row, items, COMMANDS, whole=False))
+    assert len(lines) < 30, lines
+    said = [line for line in lines if line.startswith(("✗", "fit", "quiet", "  │"))]
+    assert said[0].startswith("✗ bad[x=7]")
+    assert said[1:] == [
+        "fit   500 items printed, 40 warned · jpipe log fit --warnings --run 3",
+        "  │ UserWarning: only 0 rows   fit[x=0], and 39 more items like it",
+        "quiet   500 items printed · jpipe log quiet --run 3",
+        "  │ read 0 rows   quiet[x=0], and 499 more items like it",
+        "  │ in 0.5 s   quiet[x=0], and 499 more items like it",
+    ]
+    assert len(log_lines(row, items[:500], COMMANDS, whole=True)) > 1500, "of a step that is asked for all that it said"
+    silent = [logged(n, "fit", "said" if n == 3 else "") for n in range(500)]
+    assert texts(log_lines(row, silent, COMMANDS, whole=True))[-1] == "499 other items printed nothing"

@@ -32,7 +32,8 @@ def command(
 ) -> int:
     """Show what the items of a STEP printed (stdout, stderr, logging, warnings) and what they failed with.
 
-    Without a STEP: all items of the last run that printed something or failed.
+    Without a STEP: all items of the last run that printed something or failed; of very many, what failed and what
+    each step's items said, warnings first.
     """
     call = invocation(words, flags.flags_of(options))
     if len(call.steps) > 1 or (items and not call.steps):

@@ -10,6 +10,7 @@ from jpipe.fingerprint.parts import PartKind
 from jpipe.history.journal_reader import RunLog, RunRow, log_of
 from jpipe.history.last_run import History
 from jpipe.model.events import Failure
+from jpipe.render.journal_text import failure_of
 from jpipe.report.graph_model import Box, State, state_of
 
 __all__ = ["Bar", "RunDocument", "StepRow", "critical_path", "document_of"]
@@ -111,7 +112,7 @@ def document_of(folder: str, rows: Sequence[RunRow], row: RunRow, history: Histo
     ordered = _upstream_first(names, needs)
     steps = tuple(_step(name, log, results) for name in ordered)
     boxes = tuple(_box(step, needs.get(step.name, ()), results) for step in steps)
-    failures = tuple(found for one in log.items if one.failure and (found := _failure(one.failure)))
+    failures = tuple(failure_of(one.failure) for one in log.items if one.failure)
     return RunDocument(row, log, results, steps, boxes, _bars(log), failures, _packages(results, history))
 
 
@@ -220,17 +221,6 @@ def _upstream_first(names: Sequence[str], needs: Mapping[str, Sequence[str]]) ->
             order[name] = None
         waiting = [name for name in waiting if name not in order]
     return list(order)
-
-
-def _failure(row: Mapping[str, Any]) -> Failure | None:
-    """The failure that a line of a journal tells; None where it does not tell enough."""
-    known = {name: row[name] for name in Failure._fields if name in row}
-    for name in ("frames", "arguments", "causes"):
-        known[name] = tuple(tuple(one) for one in known.get(name) or () if isinstance(one, list))
-    try:
-        return Failure(**known)
-    except TypeError:
-        return None
 
 
 def _packages(log: RunLog, history: History) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 import jpipe
 from jpipe import pipeline, step
 from jpipe.cli.lint import findings
-from jpipe.define.nested_steps import steps_inside
+from jpipe.define.step_advice import steps_inside
 
 
 @step

@@ -54,7 +54,13 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "@step(compress=3, mmap_mode='r')\ndef b(n): ...\n" + MAIN, "exclude each other", "cannot be mapped"),
     "generator": (
         "@step\ndef b(n): yield n\n@pipeline\ndef main(): return b(3)",
+        "b() is a generator function: what it gives can be read only once", "return a list in its place"),
+    "generators": (
+        "@step\ndef b(n): return (x for x in range(n))\n@pipeline\ndef main(): return [b(n) for n in range(9)]",
         "result is a generator, which can be read only once", "return a list in its place"),
+    "asynchronous generator": (
+        "@step\nasync def b(n): yield n\n@pipeline\ndef main(): return [b(n) for n in range(3)]",
+        "b() is a generator function: what it gives can be read only once", "return a list in its place"),
     "step in a step": (
         "@step\ndef b(n): return a(n)\n@pipeline\ndef main(): return b(3)",
         "b() calls the step a, which is not cached there", "call it in the pipeline"),
@@ -99,6 +105,7 @@ def test_the_remedy_stands_in_the_first_three_lines(project: Project) -> None:
         _, wrong, helps = MISTAKES[name]
         told = "\n".join([line for line in stderr.splitlines() if line and not LOG.match(line)][:3])
         assert wrong in told and helps in told, (name, code, stderr)
+        assert "generator" not in name or stderr.count(wrong) == 1, "not once for each item"
 
 
 @pytest.mark.parametrize(

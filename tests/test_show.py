@@ -66,13 +66,15 @@ def test_results_are_those_of_the_run_that_is_meant(study: Project) -> None:
     assert shown(study, "fit", "--run", "1") == [{"k": 1, "loss": 1}, {"k": 2, "loss": 2}]
     assert shown(study, "fit", "--set", "ks=3,4") == [{"k": 3, "loss": 3}, {"k": 4, "loss": 4}]
     assert shown(study) == {"best": {"k": 1, "loss": 10}, "ks": [1, 2]}
+    assert shown(study, "--run", "1") == {"k": 1, "loss": 1}, "what nothing else took"
     text = study.command("show", "fit").stdout
     assert text.startswith("fit[k=1, room='loft'] {'k': 1")
     for arguments, exit_code, message in [
         (("--set", "ks=3,4"), 2, "main is not up to date"),
         (("fit", "--set", "ks=9"), 5, "no such run has results of fit"),
         (("fit", "--run", "9"), 5, "there is no run 9"),
-        (("--run", "1"), 2, "name the one step"),
+        (("--run", "9"), 5, "there is no run 9"),
+        (("--item", "1"), 2, "name the one step"),
     ]:
         result = study.command("show", *arguments)
         assert (result.exit_code, message in result.stderr) == (exit_code, True), (arguments, result.stderr)

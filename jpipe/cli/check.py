@@ -12,7 +12,7 @@ from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.invocation import Invocation, invocation
 from jpipe.cli.plan import plan_for
-from jpipe.define.nested_steps import NOT_KEPT, steps_inside
+from jpipe.define.step_advice import advice_of, steps_inside, yields
 from jpipe.errors import ExitCode, WiringError
 from jpipe.render.source_excerpt import excerpt, place
 from jpipe.render.styled_text import Line, bad, good, line, name, warn
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jpipe.decide.file_traffic import HiddenInput
     from jpipe.decide.pipeline_session import PipelineSession
     from jpipe.define.pipeline import Pipeline
+    from jpipe.define.step import Step
     from jpipe.fingerprint import Unseen
 
 __all__ = ["command"]
@@ -43,7 +44,7 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
     call = invocation(words, flags.flags_of(options), given)
     mistakes = _mistakes(call)
     unseen: dict[str, tuple[Unseen, ...]] = {}
-    nested: dict[str, tuple[str, ...]] = {}
+    steps: list[Step[..., Any]] = []
     obstacles: list[str] = []
     handed_on: list[HiddenInput] = []
     if not mistakes and _has_all_parameters(call):
@@ -51,16 +52,19 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
         from jpipe.decide.pipeline_session import PipelineSession
 
         session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)
-        unseen, obstacles, nested = _unseen(session), obstacles_of(session), _nested(session)
+        unseen, obstacles = _unseen(session), obstacles_of(session)
+        steps = list({one.step.name: one.step for one in session.layout.calls}.values())
         handed_on = [] if session.is_new else _paths_as_text(session)  # without a cache there are no results to look at
     if as_json:
-        document = {**_document(mistakes, unseen, handed_on), "no_instant_answer": obstacles, "nested": nested}
+        nested = {step.name: inner for step in steps if (inner := steps_inside(step))}
+        generators = [step.name for step in steps if yields(step)]
+        more = {"no_instant_answer": obstacles, "nested": nested, "generators": generators}
+        document = {**_document(mistakes, unseen, handed_on), **more}
         click.echo(json.dumps(document, indent=2))
     else:
         call.out.write(*_lines(call, mistakes, unseen))
-        for step, inner in nested.items():
-            call.out.write(line(warn("! "), name(step), f" calls {' and '.join(inner)}, which is not cached there"))
-            call.out.write(line(f"    {NOT_KEPT}"))
+        for advice in (one for step in steps for one in advice_of(step)):
+            call.out.write(line(warn("! "), advice.text), line(f"    {advice.remedy}"))
         call.out.write(*(line(warn("! "), _sentence(one)) for one in handed_on))
         if obstacles:
             call.out.write(line(warn("! "), "the file is imported at every run, because of"))
@@ -121,12 +125,6 @@ def _unseen(session: PipelineSession) -> dict[str, tuple[Unseen, ...]]:
     code = session.settings.code
     found = {n: unseen_of(session.store, s, session.fingerprint(s), code) for n, s in steps.items()}
     return {name: unseen for name, unseen in found.items() if unseen}
-
-
-def _nested(session: PipelineSession) -> dict[str, tuple[str, ...]]:
-    """By step, the steps that it calls."""
-    found = {one.step.name: steps_inside(one.step) for one in session.layout.calls}
-    return {step: inner for step, inner in found.items() if inner}
 
 
 def _paths_as_text(session: PipelineSession) -> list[HiddenInput]:

@@ -43,12 +43,21 @@ def command(
 ) -> int:  # fmt: skip
     """Print what a step gave in the last run: one value, or one for each of its items.
 
-    Without a STEP: what the pipeline gives, if it is up to date. With --set: in the last run with these parameters.
+    Without a STEP: what the pipeline gives, if it is up to date; with --run, what the steps gave there whose results no
+    other step took. With --set: in the last run with these parameters.
     """
     call = invocation(words, flags.flags_of(options), given)
-    if len(call.steps) > 1 or (not call.steps and (run is not None or items)):
+    if len(call.steps) > 1 or (not call.steps and items):
         raise UsageError("name the one step to show", hint="jpipe show STEP")
-    values = _chosen(_values(call, call.steps[0], run), items_of(items), call.steps[0]) if call.steps else _whole(call)
+    about: dict[str, Any]
+    if call.steps:
+        about = {"step": call.steps[0]}
+        values = _chosen(_values(call, call.steps[0], run), items_of(items), call.steps[0])
+    elif run is None:
+        about, values = {"pipeline": call.pipeline.name}, _whole(call)
+    else:
+        row, values = _end_of_run(call, run)
+        about = {"pipeline": row.pipeline.rpartition(":")[2], "run": row.number}
     if output is not None:
         from jpipe.report.export import export
 
@@ -56,7 +65,6 @@ def command(
         call.err.write(line("wrote ", name(output), f"   {size(Path(output).stat().st_size)}"))
     elif as_json:
         shown = [{"label": label, "value": plain_value(value)} for label, value in values.items()]
-        about = {"step": call.steps[0]} if call.steps else {"pipeline": call.pipeline.name}
         click.echo(json.dumps({"v": 1, **about, "items": shown}, indent=2))
     else:
         _print(call, values)
@@ -80,6 +88,27 @@ def _whole(call: Invocation) -> dict[str, Any]:
         return {call.pipeline.name: api.stored_value(call.pipeline, call.parameters, call.settings.cache_dir)}
     except CacheMiss as error:
         raise CacheMiss(error.message, hint=f"run it first: {call.commands.text('run')}") from None
+
+
+def _end_of_run(call: Invocation, run: str) -> tuple[RunRow, dict[str, Any]]:
+    """What the steps gave in a run whose results no other step of it took, by label.
+
+    What its pipeline made of them is in no journal, and the pipeline file may say something else by now.
+    """
+    from jpipe.decide.run_results import log_with_results
+
+    folder, rows = journals_of(call)
+    row = run_meant(call, rows, run)
+    log = log_with_results(folder, rows, row)
+    needs = log.start.get("needs")
+    taken = {need for step, found in needs.items() for need in found if need != step} if isinstance(needs, dict) else ()
+    values: dict[str, Any] = {}
+    for step in log.filed:
+        if step not in taken:
+            values |= _chosen(_values(call, step, run), (), step)
+    if not values:
+        raise NothingSelectedError(f"it is not known what run #{row.number} gave", hint=list_hint(call))
+    return row, values
 
 
 def _values(call: Invocation, step: str, run: str | None) -> dict[int, tuple[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from jpipe.decide.call_state import CallState
 from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_state import PipelineState
+from jpipe.define.step_advice import yields
 from jpipe.digest.unstable import REMEDY
 from jpipe.model.events import ChunkEnded, Failure, ItemEnded, ItemFailed, Notice, Observer
 from jpipe.model.outcomes import Outcome
@@ -67,6 +68,7 @@ class ItemResults:
         self._told: Counter[str] = Counter()
         self._last: set[int] | None = None
         self.complaints: list[str] = []
+        self._unstorable: set[str] = set()
         self._unstable: set[str] = set()
 
     def follow(self, pipeline_state: PipelineState, failures: Callable[[CallState, int], int]) -> None:
@@ -85,7 +87,8 @@ class ItemResults:
     def done(self, state: CallState, index: int, item: ItemReceipt) -> None:
         """An item has a result."""
         step = state.call.step.name
-        if item.error is not None:
+        if item.error is not None and step not in self._unstorable and not yields(state.call.step):
+            self._unstorable.add(step)
             first, _, hint = item.error.message.partition("\n")
             self._emit(
                 Notice(

@@ -35,7 +35,7 @@ from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.ready_queue import ReadyQueue
 from jpipe.schedule.run_request import RunRequest
-from jpipe.schedule.run_start import Once, run_started, tell_deadly, tell_nested
+from jpipe.schedule.run_start import Once, run_started, tell_advice, tell_deadly
 from jpipe.schedule.scheduler import ResultLost, Scheduler
 from jpipe.schedule.selection import Selection
 from jpipe.schedule.step_counts import RunCounts
@@ -193,7 +193,7 @@ def _attempt(
         counts.settle(interrupted=False, failed=True)
         emit(counts.run_ended(Outcome.BLOCKED, time.perf_counter() - begun, known.item_results))
         raise refusal
-    tell_nested(session, pipeline_state, emit)
+    tell_advice(session, pipeline_state, emit)
     selection.refuse_if_nothing()
 
     in_flight = InFlight(pools, lambda pool: _tell_pool(pool, request, emit), emit)

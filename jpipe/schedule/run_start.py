@@ -7,11 +7,11 @@ from jpipe.decide.item_labels import label_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.define.layout import call_sites, expected_items
-from jpipe.define.nested_steps import NOT_KEPT, steps_inside
+from jpipe.define.step_advice import advice_of
 from jpipe.model.events import Event, Notice, Observer, RunStarted, StepEnded
 from jpipe.schedule.run_request import RunRequest
 
-__all__ = ["Once", "run_started", "tell_deadly", "tell_nested"]
+__all__ = ["Once", "run_started", "tell_advice", "tell_deadly"]
 
 
 def run_started(
@@ -50,13 +50,13 @@ def tell_deadly(pipeline_state: PipelineState, deadly: frozenset[bytes], emit: O
                 emit(Notice(message, None, state.call.step.name))
 
 
-def tell_nested(session: PipelineSession, pipeline_state: PipelineState, emit: Observer) -> None:
-    """Say which steps are called inside others, the first time that these run."""
+def tell_advice(session: PipelineSession, pipeline_state: PipelineState, emit: Observer) -> None:
+    """Say what there is to know of the steps that run: of what costs each time always, else when they run first."""
     waiting = {state.call.step.name: state.call.step for state in pipeline_state.states.values() if not state.is_done}
     for name, step in waiting.items():
-        inner = steps_inside(step) if name not in session.last_run.seconds else ()
-        if inner:
-            emit(Notice(f"{name}() calls the step {' and '.join(inner)}, which is not cached there", NOT_KEPT, name))
+        for advice in advice_of(step):
+            if advice.costs_each_run or name not in session.last_run.seconds:
+                emit(Notice(advice.text, advice.remedy, name))
 
 
 class Once:

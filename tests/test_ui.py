@@ -21,11 +21,15 @@ PIPELINE = """
     from jpipe import pipeline, step
 
     PAUSE = 0.0
+    FAILS = None
 
 
     @step
     def slow(k: int) -> int:
         time.sleep(PAUSE)
+        print(f"slow <b>{k}</b> says")
+        if k == FAILS:
+            raise ValueError(f"no {k}")
         return k
 
 
@@ -93,7 +97,7 @@ def test_only_who_has_the_address_is_answered_and_nothing_is_changed(study: Proj
         assert (status, "#2 main" in runs, '<a href="/diff/1/2">' in runs) == (200, True, True)
         assert (browser.headers["X-Frame-Options"], browser.headers["Cache-Control"]) == ("DENY", "no-store")
         status, text = browser.get("/run/2")
-        assert (status, "<h1>main · run #2 · " in text, "fetch(" in text) == (200, True, False)
+        assert (status, "<h1>main · run #2 · " in text, "await fetch(" in text) == (200, True, False)
         status, text = browser.get("/diff/1/2")
         assert (status, "5 of 6 items differ" in text) == (200, True)
         for path in ("/run/99", "/nothing", "/run/../../etc/passwd", "/diff/1/%2e%2e"):
@@ -104,15 +108,19 @@ def test_only_who_has_the_address_is_answered_and_nothing_is_changed(study: Proj
 
 def test_the_page_of_a_run_moves_while_it_runs_and_its_server_ends_after_it(study: Project) -> None:
     study.edit("pipeline.py", "PAUSE = 0.0", "PAUSE = 1.5")
-    with study.start("run", "--live", "-j1", "--progress", "off") as process:
+    study.edit("pipeline.py", "FAILS = None", "FAILS = 1")
+    with study.start("run", "--live", "-k", "-j1", "--progress", "off") as process:
         browser = Browser(address_of(process))
         browser.enter()
         until = time.monotonic() + 60
         text = ""
-        while "fetch(here" not in text and time.monotonic() < until:
+        while "await fetch" not in text and time.monotonic() < until:
             time.sleep(0.1)
             text = browser.get("/live")[1]
         assert "▶ slow" in text
+        log, told = "/run/3/log?step=slow", set()
+        assert "None has come back yet" in browser.get(log)[1]
+        assert "It has not come back yet" in browser.get(f"{log}&item=1")[1]
         size, seen = "0", set()
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
@@ -120,8 +128,19 @@ def test_the_page_of_a_run_moves_while_it_runs_and_its_server_ends_after_it(stud
             if status == 200 and not json.loads(text)["over"]:
                 size = str(json.loads(text)["size"])
                 seen |= set(re.findall(r"(\d+) ran", json.loads(text)["page"])) | {size}
+                told |= (
+                    set(re.findall(r"slow &lt;b&gt;\d", browser.get(f"{log}&size=0")[1]))
+                    if process.poll() is None
+                    else set()
+                )
         assert len(seen) > 1, "the page has moved"
-        assert process.wait(60) == 0
+        assert 0 < len(told) <= 6, "what items print is there as they end"
+        assert process.wait(60) == 1
+        failed = browser.get(f"{log}&item=1")[1]
+        assert "ValueError: no 1" in failed and "slow &lt;b&gt;1&lt;/b&gt; says" in failed
+        items = re.findall(r'href="([^"]*)">(slow[^<]*)<', browser.get(log)[1])
+        assert items[0] == ("/run/3/log?step=slow&amp;item=1", "slow[k=1]"), "the failed one first"
+        assert 'data-place="/run/3/log?step=slow&amp;item=1"' in browser.get("/run/3")[1]
         status, text = browser.get(f"/live?size={size}")
         assert (status, json.loads(text)["over"]) == (200, True)
         assert "run #3 · " in browser.get("/live")[1]

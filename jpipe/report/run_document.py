@@ -32,6 +32,8 @@ class Bar(NamedTuple):
         What of: the label names the item, or counts several.
     failed
         Whether it failed.
+    item
+        Its number where it is one item that printed something or failed; else -1.
     """
 
     worker: int
@@ -40,6 +42,7 @@ class Bar(NamedTuple):
     step: str
     label: str
     failed: bool = False
+    item: int = -1
 
 
 class StepRow(NamedTuple):
@@ -200,7 +203,8 @@ def _bars(log: RunLog) -> tuple[Bar, ...]:
         end = at
         for one in reversed(items):
             start = max(0.0, end - one.seconds)
-            bars.append(Bar(worker, start, end, step, one.label, one.failure is not None))
+            number = one.item if one.output or one.failure else -1
+            bars.append(Bar(worker, start, end, step, one.label, one.failure is not None, number))
             end = start
     for chunk in log.chunks:
         at, seconds = _number(chunk, "at"), _number(chunk, "seconds")

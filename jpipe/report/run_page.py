@@ -15,6 +15,7 @@ from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_drawing import SIGNS
 from jpipe.report.graph_model import clustered
 from jpipe.report.graph_svg import graph_svg, legible
+from jpipe.report.item_logs import item_place, logs_html
 from jpipe.report.page import diff_html, lines_html, page, scrolling
 from jpipe.report.run_document import RunDocument, StepRow, critical_path
 from jpipe.report.side_by_side import figures_html
@@ -24,8 +25,6 @@ __all__ = ["run_page"]
 
 _MOST_BOXES = 80
 _MOST_OPEN = 12
-_MOST_OUTPUT = 4000
-_MOST_PRINTED = 100_000
 _COLUMNS = (
     ("step", "text"),
     ("state", "text"),
@@ -49,6 +48,7 @@ def run_page(
     commands: Commands,
     *,
     script: str = "",
+    served: str = "",
 ) -> str:
     """The page.
 
@@ -64,16 +64,18 @@ def run_page(
         How to call jpipe about the pipeline.
     script
         More script: what keeps a live page up to date.
+    served
+        The address of the page, where a server shows it.
     """
     path = critical_path(document.bars, document.boxes)
     sections = [
         ("failures", "Failures", _failures(document, commands)),
         ("graph", "Graph", _graph(document, path)),
-        ("timeline", "Timeline", _timeline(document, path)),
+        ("timeline", "Timeline", _timeline(document, path, served)),
         ("steps", "Steps", _steps(document)),
         ("changed", "What changed", _changes(document, differences)),
         ("results", "Results", _results(document, results)),
-        ("logs", "Output of items", _logs(document)),
+        ("logs", "Output of items", logs_html(document, commands, served)),
         ("surroundings", "Parameters and versions", _surroundings(document)),
     ]
     title = f"{document.row.pipeline.rpartition(':')[2]} · run #{document.row.number}"
@@ -118,7 +120,7 @@ def _graph(document: RunDocument, path: Sequence[str]) -> str:
     return folded + scrolling(graph_svg(boxes, title, critical=path, links=links), "Graph of the steps")
 
 
-def _timeline(document: RunDocument, path: Sequence[str]) -> str:
+def _timeline(document: RunDocument, path: Sequence[str], served: str) -> str:
     if not document.bars:
         return ""
     seconds = document.row.seconds
@@ -127,9 +129,12 @@ def _timeline(document: RunDocument, path: Sequence[str]) -> str:
     idle = sum(lane.idle for lane in workers) / len(workers)
     waited = " → ".join(legible(step) for step in path[-12:])
     names = [step.name for step in document.steps]
+    drawn = timeline_svg(
+        lanes, seconds, names, lambda bar: item_place(bar.step, bar.item, served) if bar.item >= 0 else ""
+    )
     return (
         f"<p>{counted(len(workers), 'worker')}, {idle * 100:.0f}% idle on average. "
-        f"The run waited for: {waited}.</p>" + scrolling(timeline_svg(lanes, seconds, names), "Timeline by worker")
+        f"The run waited for: {waited}.</p>" + scrolling(drawn, "Timeline by worker")
     )
 
 
@@ -223,23 +228,6 @@ def _results(document: RunDocument, results: Mapping[str, str]) -> str:
 
 def _failures(document: RunDocument, commands: Commands) -> str:
     return lines_html(failures_screen(document.failures, commands)) if document.failures else ""
-
-
-def _logs(document: RunDocument) -> str:
-    """What items printed, by step and item, until there is enough of it."""
-    printed = [one for step in document.steps for one in document.log.of_step(step.name) if one.output]
-    parts: list[str] = []
-    left = _MOST_PRINTED
-    for one in printed:
-        text = one.output[:_MOST_OUTPUT]
-        left -= len(text) + 100
-        if left < 0:
-            break
-        inside = f'<pre tabindex="0">{legible(text)}</pre>'
-        parts.append(f"<details><summary>{legible(one.label)}</summary>{inside}</details>")
-    hidden = len(printed) - len(parts)
-    more = f'<p class="jp-small">and {counted(hidden, "more item")}: jpipe log</p>' if hidden else ""
-    return "".join(parts) + more
 
 
 def _surroundings(document: RunDocument) -> str:

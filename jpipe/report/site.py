@@ -12,11 +12,14 @@ from jpipe.decide.result_differences import differences_between
 from jpipe.errors import JpipeError
 from jpipe.history.journal_reader import RunRow, find_run
 from jpipe.history.journal_writer import SUFFIX
+from jpipe.history.last_run import History
 from jpipe.render.difference_text import difference_lines
 from jpipe.render.humanize import ago, took
 from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_svg import legible
+from jpipe.report.item_logs import item_page, step_page
 from jpipe.report.page import lines_html, page, scrolling
+from jpipe.report.run_document import document_of
 from jpipe.report.side_by_side import figures_html
 from jpipe.report.write_report import report_html
 from jpipe.store import Store
@@ -24,19 +27,17 @@ from jpipe.store import Store
 __all__ = ["Answer", "Site"]
 
 _LIVE = """
-const here = location.pathname;
+const asked = new URLSearchParams(location.search);
 let size = SIZE;
 async function look() {
   try {
-    const answer = await fetch(here + "?size=" + size);
+    asked.set("size", size);
+    const answer = await fetch(location.pathname + "?" + asked);
     if (answer.status === 200) {
       const told = await answer.json();
       size = told.size;
       if (told.over) { location.reload(); return; }
-      const fresh = new DOMParser().parseFromString(told.page, "text/html");
-      const open = Array.from(document.querySelectorAll("details"), (one) => one.open);
-      for (const part of ["header", "main"]) document.querySelector(part).replaceWith(fresh.querySelector(part));
-      document.querySelectorAll("details").forEach((one, at) => { if (open[at]) one.open = true; });
+      renew(new DOMParser().parseFromString(told.page, "text/html"));
     }
   } catch { document.title = "ended · " + document.title; return; }
   setTimeout(look, 1000);
@@ -88,6 +89,8 @@ class Site:
                     return self._newest(query)
                 case ["run", name]:
                     return self._run(find_run(self._rows(), name), query)
+                case ["run", name, "log"] if "step" in query:
+                    return self._run(find_run(self._rows(), name), query)
                 case ["diff", one, other]:
                     return _html(self._differences(one, other))
                 case _:
@@ -131,20 +134,28 @@ class Site:
         return f'<tr><th scope="row" class=jp-text>{link}</th>{cells}<td class=jp-text>{compared}</td></tr>'
 
     def _run(self, row: RunRow, query: Mapping[str, str]) -> Answer:
+        """The page of a run, or of a step or an item of it; what a live page asks for again, once it has changed."""
         is_live = row.outcome == "unfinished"
         size = self._size(row)
         if "size" not in query:
-            return _html(self._page(row, _LIVE.replace("SIZE", str(size)) if is_live else ""))
+            return _html(self._page(row, query, _LIVE.replace("SIZE", str(size)) if is_live else ""))
         if not is_live:
             return Answer(200, "application/json", json.dumps({"over": True, "size": size, "page": ""}))
         if query["size"] == str(size):
             return Answer(204, "text/plain", "")
-        told = {"over": False, "size": size, "page": self._page(row, "")}
+        told = {"over": False, "size": size, "page": self._page(row, query, "")}
         return Answer(200, "application/json", json.dumps(told))
 
-    def _page(self, row: RunRow, script: str) -> str:
+    def _page(self, row: RunRow, query: Mapping[str, str], script: str) -> str:
         rows = [one for one in self._rows() if one.pipeline == row.pipeline]
-        return report_html(self._store, self._folder, rows, row, self._commands, script=script)
+        served = f"/run/{row.number}"
+        step, item = query.get("step"), query.get("item", "")
+        if step is None:
+            return report_html(self._store, self._folder, rows, row, self._commands, script=script, served=served)
+        document = document_of(self._folder, rows, row, History(self._store))
+        if item.isdecimal():
+            return item_page(document, step, int(item), self._commands, served, script)
+        return step_page(document, step, served, script)
 
     def _size(self, row: RunRow) -> int:
         try:

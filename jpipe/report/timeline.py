@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jpipe.render.humanize import took
@@ -42,8 +42,13 @@ def lanes_of(bars: Sequence[Bar], seconds: float, jobs: int) -> list[Lane]:
     return lanes
 
 
-def timeline_svg(lanes: Sequence[Lane], seconds: float, steps: Sequence[str]) -> str:
-    """The picture: a lane a worker, a bar an item, the steps by colour and, where there is room, by name."""
+def timeline_svg(
+    lanes: Sequence[Lane], seconds: float, steps: Sequence[str], place: Callable[[Bar], str] = lambda bar: ""
+) -> str:
+    """The picture: a lane a worker, a bar an item, the steps by colour and, where there is room, by name.
+
+    `place` says where a click on a bar leads: a convenience, so the same has to be in reach by keyboard elsewhere.
+    """
     span = max([seconds, *(bar.end for lane in lanes for bar in lane.bars), 1e-6])
     number = {step: position for position, step in enumerate(steps)}
     scale = (_WIDTH - _LABEL - 60) / span
@@ -62,7 +67,7 @@ def timeline_svg(lanes: Sequence[Lane], seconds: float, steps: Sequence[str]) ->
             f"{lane.idle * 100:.0f}% idle</text>"
         )
         bars = _joined(lane.bars, gap) if many else lane.bars
-        parts += [_bar(bar, y, scale, number.get(bar.step, 0)) for bar in bars]
+        parts += [_bar(bar, y, scale, number.get(bar.step, 0), place(bar)) for bar in bars]
     parts.append(_axis(span, scale, height))
     return "".join([*parts, "</svg>"])
 
@@ -87,7 +92,7 @@ def chrome_trace(bars: Sequence[Bar], pipeline: str) -> dict[str, Any]:
     return {"traceEvents": events, "displayTimeUnit": "ms"}
 
 
-def _bar(bar: Bar, y: float, scale: float, step: int) -> str:
+def _bar(bar: Bar, y: float, scale: float, step: int, place: str) -> str:
     x, width = _LABEL + bar.start * scale, max(0.8, (bar.end - bar.start) * scale)
     color = "#b3261e" if bar.failed else step_color(step)
     tip = legible(f"{bar.label} · {took(bar.end - bar.start)}{' · failed' if bar.failed else ''}")
@@ -98,7 +103,8 @@ def _bar(bar: Bar, y: float, scale: float, step: int) -> str:
         shown = text if len(text) <= room else f"{text[: room - 1]}…"
         label = f'<text x="{x + 3:.1f}" y="{y + 12:.1f}" fill="#fff" font-size="10">{legible(shown)}</text>'
     rect = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_LANE - 6:.0f}" fill="{color}" rx="1.5"/>'
-    return f"<g><title>{tip}</title>{rect}{label}</g>"
+    leads = f' data-place="{legible(place)}"' if place else ""
+    return f"<g{leads}><title>{tip}</title>{rect}{label}</g>"
 
 
 def _joined(bars: Sequence[Bar], gap: float) -> list[Bar]:
@@ -111,7 +117,7 @@ def _joined(bars: Sequence[Bar], gap: float) -> list[Bar]:
             joined[-1] = (last[0]._replace(end=bar.end), last[1] + 1)
         else:
             joined.append((bar, 1))
-    return [bar if count == 1 else bar._replace(label=f"{bar.step}: {count} items") for bar, count in joined]
+    return [bar if count == 1 else bar._replace(label=f"{bar.step}: {count} items", item=-1) for bar, count in joined]
 
 
 def _axis(span: float, scale: float, height: float) -> str:

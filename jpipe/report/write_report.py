@@ -28,7 +28,14 @@ _CHARACTERS = 500_000
 
 
 def report_html(
-    store: Store, folder: str, rows: Sequence[RunRow], row: RunRow, commands: Commands, *, script: str = ""
+    store: Store,
+    folder: str,
+    rows: Sequence[RunRow],
+    row: RunRow,
+    commands: Commands,
+    *,
+    script: str = "",
+    served: str = "",
 ) -> str:
     """The report of a run.
 
@@ -44,6 +51,8 @@ def report_html(
         How to call jpipe about the pipeline.
     script
         More script for the page.
+    served
+        The address of the page, where a server shows it.
     """
     document = document_of(folder, rows, row, History(store))
     differences = _differences(store, folder, rows, row)
@@ -51,7 +60,7 @@ def report_html(
     shown = results_html(store, document.results, _by_interest(document), budget)
     order = [step.name for step in document.steps]
     results = {step: shown[step] for step in sorted(shown, key=order.index)}
-    return run_page(document, results, differences, commands, script=script)
+    return run_page(document, results, differences, commands, script=script, served=served)
 
 
 def write_trace(path: Path, store: Store, folder: str, rows: Sequence[RunRow], row: RunRow) -> None:

@@ -200,7 +200,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0], download_python="never")
 def browser(session: nox.Session) -> None:
-    """The pages in a real Chromium (``apt install chromium``), light and dark, wide and narrow, and through axe."""
+    """The pages in a real Chromium (``apt install chromium``), light and dark, wide and narrow, and through axe.
+
+    `nox -s browser -- --update-pictures` keeps how they look now in tests/pictures, to be looked at and committed.
+    """
     session.install(".[test]", "playwright>=1.45", "axe-playwright-python>=0.1.4")
     session.run("pytest", "tests/test_browser.py", "--basetemp", session.create_tmp(), *session.posargs)
 

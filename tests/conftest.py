@@ -56,6 +56,11 @@ TIMEOUT = 180.0
 """Seconds after which a command counts as hung."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How the browser's pictures are taken anew after a change that was meant."""
+    parser.addoption("--update-pictures", action="store_true", help="keep how pages look now as how they should look")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow modules."""
     for item in items:

@@ -46,11 +46,10 @@ def logs_html(document: RunDocument, commands: Commands, served: str = "") -> st
         left -= len(inside) + 100
         if left < 0:
             break
-        alone = f' <a href="{legible(item_place(one.step, one.item, served))}">alone</a>' if served else ""
-        anchor = legible(item_place(one.step, one.item)[1:])
-        parts.append(
-            f'<details id="{anchor}"><summary>{_mark(one)}{legible(one.label)}{alone}</summary>{inside}</details>'
-        )
+        if served:
+            inside += f'<p class="jp-small"><a href="{legible(item_place(one.step, one.item, served))}">alone</a></p>'
+        anchor, head = legible(item_place(one.step, one.item)[1:]), f"{_mark(one)}{legible(one.label)}"
+        parts.append(f'<details id="{anchor}"><summary>{head}</summary>{inside}</details>')
     hidden = counted(len(telling) - len(parts), "more item")
     steps = dict.fromkeys(one.step for one in telling)
     if served:

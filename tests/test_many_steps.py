@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jpipe.history.journal_reader import ItemLog, RunRow
-from jpipe.model.events import ChunkEnded, Event, ItemsKnown, RunStarted, StepEnded, StepStarted
+from jpipe.model.events import ChunkEnded, Event, ItemsKnown, RunEnded, RunStarted, StepEnded, StepStarted
 from jpipe.model.outcomes import Outcome
 from jpipe.model.plan import Plan, StepPlan
 from jpipe.model.reasons import Reason, ReasonKind
@@ -89,7 +89,7 @@ def test_steps_of_which_nothing_ran_get_no_line_each_where_there_are_many(steps:
 
 def test_items_that_warned_are_counted_with_the_command_that_shows_them() -> None:
     output = (("s0[1]", "text\nUserWarning: too few\n"), ("s0[2]", "only text"))
-    events = [
+    events: list[Event] = [
         ItemsKnown("s0", 0, 34),
         StepStarted("s0"),
         ChunkEnded("s0", 34, 0, 1, 1.0, (), output),
@@ -97,6 +97,27 @@ def test_items_that_warned_are_counted_with_the_command_that_shows_them() -> Non
     ]
     assert "    1 item warned · jpipe log s0 --warnings" in heard(2, events, Wishes(commands=COMMANDS))
     assert not [line for line in heard(2, events, Wishes(output=True, commands=COMMANDS)) if "warned ·" in line]
+    for step in ("s1", "s2"):
+        said = ((f"{step}[1]", "UserWarning: too few" if step == "s1" else "text"),)
+        events += [StepStarted(step), ChunkEnded(step, 34, 0, 1, 1.0, (), said), ended(step, ran=34)]
+    events.append(RunEnded(Outcome.RAN, 102, 0, 0, 0, 1.0))
+    assert [line for line in heard(60, events, Wishes(commands=COMMANDS)) if "warned" in line] == [
+        "2 items warned in 2 steps · jpipe log --warnings"
+    ], "a line for all steps where there are many"
+
+
+@pytest.mark.parametrize("name", ["s", "a_step_of_the_second_stage_of_all_33"])
+def test_the_line_of_a_step_fits_80_columns(name: str) -> None:
+    start = RunStarted("main", "run", 1, 34, 2, "cache", steps={name: 34})
+    end = StepEnded(name, Outcome.RAN, 34, 30, 4, 0, 0, 3.1, nbytes=170)
+    standing = Standing()
+    teller = Teller(standing, Wishes())
+    lines: list[str] = []
+    for event in (start, ItemsKnown(name, 4, 30), StepStarted(name), end):
+        standing.take(event)
+        lines += texts(teller.hear(event))
+    (told,) = [line for line in lines if "3.1s" in line]
+    assert width_of(told) <= 80 and told.endswith("170 B") and "30 ran, 4 cached" in told, told
 
 
 @pytest.mark.parametrize("width", [60, 79, 100])

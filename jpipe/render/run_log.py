@@ -51,7 +51,7 @@ class LogTeller:
                 return [*self._open(), self._stamped(_started(self._standing.step(event.step), self._standing))]
             case StepEnded():
                 text = _ended(event)
-                noted = noted_items(self._standing.step(event.step), self._wishes)
+                noted = noted_items([self._standing.step(event.step)], self._wishes)
                 return [self._stamped(text, *((" · ", noted) if noted else ()))] if text else []
             case ItemFailed():
                 return self._first_of_its_kind(event.failure)

@@ -13,12 +13,16 @@ from jpipe.render.source_excerpt import short_path
 from jpipe.render.styled_text import Line, Piece, bad, columns, dim, good, line, name, strong, warn, width_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jpipe.render.run_progress import Standing, StepStanding
 
 __all__ = ["Teller", "Wishes", "brief_reasons", "chunk_end", "notice", "run_end", "to_run", "up_to_date"]
 
 
 _MOST_RESULTS = 4
+_COLUMNS = 80
+"""Of a terminal that is no wider, a step's line takes no more where its name allows it."""
 
 
 class Wishes(NamedTuple):
@@ -72,7 +76,7 @@ class Teller:
             case StepEnded():
                 if not (self._opened or event.ran or event.failed) or self._is_folded(event):
                     return []
-                noted = noted_items(self._standing.step(event.step), self._wishes)
+                noted = () if self._has_many else noted_items([self._standing.step(event.step)], self._wishes)
                 return [_step_end(event, self._width), *([line("    ", noted)] if noted else [])]
             case ChunkEnded():
                 return chunk_end(event, self._wishes)
@@ -81,9 +85,15 @@ class Teller:
             case Waiting():
                 return [line("  ", warn("·"), " ", name(event.step), f" waits: {event.holder} computes it")]
             case RunEnded():
-                return run_end(event, self._standing, self._wishes, self._opened)
+                noted = noted_items([*self._standing.steps.values()], self._wishes) if self._has_many else ()
+                end = run_end(event, self._standing, self._wishes, self._opened)
+                return [*([(), noted] if noted else []), *end]
             case _:
                 return []
+
+    @property
+    def _has_many(self) -> bool:
+        return self._standing.start is not None and len(self._standing.start.steps) > MANY_STEPS
 
     def _open(self) -> list[Line]:
         if self._opened or self._standing.start is None:
@@ -99,9 +109,8 @@ class Teller:
 
     def _is_folded(self, event: StepEnded) -> bool:
         """Whether a step gets no line of its own: among many, one of which nothing ran."""
-        start = self._standing.start
         idle = not (event.ran or event.failed or event.blocked or event.interrupted or event.cut_off)
-        return idle and start is not None and len(start.steps) > MANY_STEPS
+        return idle and self._has_many
 
     def _why(self, step: StepStanding) -> list[Line]:
         reasons = brief_reasons(step)
@@ -131,7 +140,8 @@ def _step_end(event: StepEnded, width: int) -> Line:
     text = line("  ", mark, " ", name(f"{event.step:<{width}}"), " ", counts)
     if not (event.ran or event.failed):
         return text
-    blank = " " * max(1, 30 - sum(width_of(piece) for piece, _ in counts))
+    room = min(30, _COLUMNS - width - 24)  # what the mark, the blanks and the figures leave
+    blank = " " * max(1, room - sum(width_of(piece) for piece, _ in counts))
     figures = f"{took(event.seconds):>6}" + (f"{size(event.nbytes):>12}" if event.nbytes else "")
     return line(text, blank, dim(figures))
 
@@ -160,18 +170,23 @@ def _counts(event: StepEnded) -> Line:
     return line(*parts) if parts else line(dim("nothing to do"))
 
 
-def noted_items(step: StepStanding, wishes: Wishes) -> Line:
-    """How many items of a step warned, were retried or printed, and how to read it; nothing where that was shown."""
-    printed = 0 if wishes.output else step.printed
-    warned = 0 if wishes.output else step.warned
-    warned_or_again = [(number, word) for number, word in ((warned, "warned"), (step.retried, "retried")) if number]
-    counts = warned_or_again or ([(printed, "printed")] if printed else [])
+def noted_items(steps: Sequence[StepStanding], wishes: Wishes) -> Line:
+    """How many items of steps warned, were retried or printed, and how to read it; nothing where that was shown."""
+    counts: list[tuple[int, str]] = []
+    for word in ("retried",) if wishes.output else ("warned", "retried", "printed"):
+        number = sum(getattr(step, word) for step in steps)
+        if number and not (word == "printed" and counts):
+            counts.append((number, word))
     if not counts:
         return ()
+    saying = [step for step in steps if any(getattr(step, word) for _, word in counts)]
     (number, word), *others = counts
     told = ", ".join([f"{counted(number, 'item')} {word}", *(f"{more:,} {what}" for more, what in others)])
-    log = wishes.commands.text("log", step.name, *(["--warnings"] if warned_or_again else []), parameters=False)
-    return line((warn if warned_or_again else dim)(told), dim(f" · {log}" if log else ""))
+    of_steps = f" in {counted(len(saying), 'step')}" if len(saying) > 1 else ""
+    calm = word == "printed"
+    words = [*([saying[0].name] if len(saying) == 1 else []), *([] if calm else ["--warnings"])]
+    log = wishes.commands.text("log", *words, parameters=False)
+    return line((dim if calm else warn)(told + of_steps), dim(f" · {log}" if log else ""))
 
 
 def to_run(step: StepStanding, standing: Standing) -> str:

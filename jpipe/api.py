@@ -96,6 +96,22 @@ def run(
         Before anything runs.
     OutOfDateError
         With `frozen`, when something would run.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> from jpipe import pipeline, step
+    >>> @step
+    ... def square(n: int) -> int:
+    ...     return n * n
+    >>> @pipeline
+    ... def main(count: int = 3) -> list[int]:
+    ...     return [square(n) for n in range(count)]
+    >>> done = jpipe.run(main, {"count": 4}, n_jobs=1)
+    >>> done.value, done.outcomes["square"].ran
+    ([0, 1, 4, 9], 4)
+    >>> jpipe.run(main, {"count": 5}, n_jobs=1).outcomes["square"].ran
+    1
     """
     request = RunRequest(
         pipeline,
@@ -157,7 +173,36 @@ def plan(
 ) -> Plan:
     """What `run` would do, and why; nothing runs.
 
-    Parameters and errors are as in `run`.
+    Parameters
+    ----------
+    pipeline, parameters, targets, cache_dir, force, asked
+        As for `run`.
+
+    Returns
+    -------
+    Plan
+        For each step the number of its items that would run, with the reasons.
+
+    Raises
+    ------
+    UsageError, WiringError, CacheError
+        As for `run`.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> from jpipe import pipeline, step
+    >>> @step
+    ... def square(n: int) -> int:
+    ...     return n * n
+    >>> @pipeline
+    ... def main(count: int = 3) -> list[int]:
+    ...     return [square(n) for n in range(count)]
+    >>> main.run(n_jobs=1)
+    [0, 1, 4]
+    >>> (todo,) = jpipe.api.plan(main, {"count": 5}).steps
+    >>> todo.name, todo.stale, todo.fresh, todo.reasons[0][0].detail
+    ('square', 2, 3, 'new items 3, 4')
     """
     session = PipelineSession(pipeline, parameters, cache_dir)
     pipeline_state = session.state(targets, forced=force)
@@ -192,12 +237,36 @@ def stored_value(
 
 
 def graph(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any] | None = None) -> Any:
-    """The calls of a pipeline and what each needs.
+    """The calls of a pipeline and what each needs; nothing runs.
+
+    Parameters
+    ----------
+    pipeline, parameters
+        As for `run`.
 
     Returns
     -------
     Graph
         With the networkx graph as ``digraph``.
+
+    Raises
+    ------
+    UsageError, WiringError
+        As for `run`.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> from jpipe import pipeline, step
+    >>> @step
+    ... def square(n: int) -> int:
+    ...     return n * n
+    >>> @pipeline
+    ... def main() -> int:
+    ...     return square(square(3))
+    >>> graph = jpipe.api.graph(main)
+    >>> graph.digraph.number_of_nodes(), graph.digraph.number_of_edges()
+    (2, 1)
     """
     from jpipe.decide.pipeline_session import lay_out
     from jpipe.define.graph import Graph

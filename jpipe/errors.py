@@ -22,7 +22,16 @@
     └── RunInterrupted            130   Ctrl-C
 
 A `JpipeError` is a mistake that its reader can mend: it is shown as one message, without a traceback. Any other
-exception that leaves jpipe is a bug in jpipe.
+exception that leaves jpipe is a bug in jpipe. The examples of the errors are about this pipeline:
+
+>>> import contextlib, math, os, pathlib, threading, time
+>>> import jpipe
+>>> @jpipe.step
+... def root(x: float) -> float:
+...     return math.sqrt(x)
+>>> @jpipe.pipeline
+... def main() -> list[float]:
+...     return [root(n) for n in range(3)]
 """
 
 from __future__ import annotations
@@ -32,33 +41,21 @@ from enum import IntEnum
 from typing import NamedTuple
 
 __all__ = [
-    "CacheError",
-    "CacheFolderError",
-    "CacheMiss",
-    "ConfigurationError",
-    "ExitCode",
-    "ItemTimeoutError",
-    "JpipeError",
-    "Location",
-    "NewerFormatError",
-    "NothingSelectedError",
-    "OutOfDateError",
-    "PipelineLoadError",
-    "RemoteCacheError",
-    "RunInterrupted",
-    "StepError",
-    "UndigestibleError",
-    "UnstorableResult",
-    "UsageError",
-    "WiringError",
-    "WorkerLostError",
-    "did_you_mean",
-    "nearest",
-]
+    "CacheError", "CacheFolderError", "CacheMiss", "ConfigurationError", "ExitCode", "ItemTimeoutError",
+    "JpipeError", "Location", "NewerFormatError", "NothingSelectedError", "OutOfDateError",
+    "PipelineLoadError", "RemoteCacheError", "RunInterrupted", "StepError", "UndigestibleError",
+    "UnstorableResult", "UsageError", "WiringError", "WorkerLostError", "did_you_mean", "nearest",
+]  # fmt: skip
 
 
 class ExitCode(IntEnum):
-    """What the ``jpipe`` command returns to the shell."""
+    """What the ``jpipe`` command returns to the shell.
+
+    Examples
+    --------
+    >>> ExitCode.OUT_OF_DATE.value, ExitCode(130).name
+    (4, 'INTERRUPTED')
+    """
 
     OK = 0
     """Everything asked for is up to date."""
@@ -79,15 +76,7 @@ class ExitCode(IntEnum):
 
 
 class Location(NamedTuple):
-    """A line in one of the user's files.
-
-    Parameters
-    ----------
-    file
-        Path of the file.
-    line
-        Line number, from 1.
-    """
+    """A line in one of the user's files: its path, and the number of the line, from 1."""
 
     file: str
     line: int
@@ -107,6 +96,14 @@ class JpipeError(Exception):
         The line of the user's file that it is about.
     hint
         What to do about it.
+
+    Examples
+    --------
+    >>> error = UsageError("there is no step 'fot'", location=Location("study.py", 12), hint="did you mean 'fit'?")
+    >>> print(error, error.exit_code.value)
+    there is no step 'fot'
+      at study.py:12
+      hint: did you mean 'fit'? 2
     """
 
     exit_code = ExitCode.FAILED
@@ -137,29 +134,68 @@ def _rebuild(cls: type[JpipeError], args: tuple[object, ...], state: dict[str, o
 
 
 class UsageError(JpipeError):
-    """An option, parameter, name or value that cannot be used."""
+    """An option, parameter, name or value that cannot be used.
+
+    Examples
+    --------
+    >>> jpipe.step(retry=2)
+    Traceback (most recent call last):
+    jpipe.errors.UsageError: step() has no option 'retry'
+      hint: did you mean 'retries'?
+    """
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigurationError(UsageError):
-    """A setting in ``pyproject.toml`` or in the environment that cannot be used."""
+    """A setting in ``pyproject.toml`` or in the environment that cannot be used.
+
+    Examples
+    --------
+    >>> os.environ["JPIPE_JOBS"] = "many"
+    >>> main.run()
+    Traceback (most recent call last):
+    jpipe.errors.ConfigurationError: JPIPE_JOBS=many: that is not a number of workers...
+    >>> del os.environ["JPIPE_JOBS"]
+    """
 
 
 class NothingSelectedError(UsageError):
-    """Targets, ``--item`` or ``--failed`` match nothing."""
+    """Targets, ``--item`` or ``--failed`` match nothing.
+
+    Examples
+    --------
+    >>> jpipe.run(main, targets=["root"], items=[7])
+    Traceback (most recent call last):
+    jpipe.errors.NothingSelectedError: root has 3 items, from 0 to 2...
+    """
 
     exit_code = ExitCode.NOTHING_SELECTED
 
 
 class PipelineLoadError(JpipeError):
-    """The pipeline file cannot be imported, or holds no pipeline."""
+    """The pipeline file cannot be imported, or holds no pipeline.
+
+    Examples
+    --------
+    >>> from jpipe.testing import assert_up_to_date
+    >>> assert_up_to_date("missing.py")
+    Traceback (most recent call last):
+    jpipe.errors.PipelineLoadError: there is no pipeline file 'missing.py'...
+    """
 
     exit_code = ExitCode.NOT_LOADED
 
 
 class WiringError(JpipeError):
-    """The pipeline function uses steps in a way that cannot work."""
+    """The pipeline function uses steps in a way that cannot work.
+
+    Examples
+    --------
+    >>> jpipe.pipeline(lambda: root(4) + 1).plan()
+    Traceback (most recent call last):
+    jpipe.errors.WiringError: root(...) is used with `+`, but it is not computed yet while the pipeline is laid out...
+    """
 
     exit_code = ExitCode.NOT_LOADED
 
@@ -177,6 +213,12 @@ class UndigestibleError(JpipeError):
         Its type.
     hint
         The remedy.
+
+    Examples
+    --------
+    >>> jpipe.pipeline(lambda: root(threading.Lock())).plan()
+    Traceback (most recent call last):
+    jpipe.errors.UndigestibleError: root(x=…): cannot digest <_thread.lock> at x...
     """
 
     exit_code = ExitCode.NOT_LOADED
@@ -196,7 +238,14 @@ class UndigestibleError(JpipeError):
 
 
 class OutOfDateError(JpipeError):
-    """``--check`` or ``--frozen`` found something to do."""
+    """``--check`` or ``--frozen`` found something to do.
+
+    Examples
+    --------
+    >>> jpipe.run(main, frozen=True)
+    Traceback (most recent call last):
+    jpipe.errors.OutOfDateError: main is out of date: root...
+    """
 
     exit_code = ExitCode.OUT_OF_DATE
 
@@ -205,19 +254,41 @@ class StepError(JpipeError):
     """A step failed.
 
     The step's own exception, where it survived the way from the worker, is the ``__cause__``.
+
+    Examples
+    --------
+    >>> jpipe.pipeline(lambda: root(-1)).run(n_jobs=1)
+    Traceback (most recent call last):
+    jpipe.errors.StepError: root[x=-1] failed: ValueError: math domain error...
     """
 
 
 class WorkerLostError(StepError):
-    """The worker process of an item was killed."""
+    """The worker process of an item was killed.
+
+    Examples
+    --------
+    >>> crash = jpipe.step(name="crash")(lambda: os._exit(7))
+    >>> jpipe.pipeline(lambda: crash()).run(n_jobs=1)
+    Traceback (most recent call last):
+    jpipe.errors.WorkerLostError: crash failed: WorkerLostError: its worker process was killed
+    """
 
 
 class ItemTimeoutError(StepError):
-    """An item took longer than the ``timeout`` of its step."""
+    """An item took longer than the ``timeout`` of its step.
+
+    Examples
+    --------
+    >>> nap = jpipe.step(timeout=0.1)(time.sleep)
+    >>> jpipe.pipeline(lambda: nap(60)).run(n_jobs=1)
+    Traceback (most recent call last):
+    jpipe.errors.ItemTimeoutError: sleep failed: ...: took longer than its timeout of 0.1 s
+    """
 
 
 class UnstorableResult(StepError):
-    """A result that cannot be pickled.
+    """A result that cannot be pickled. A run goes on with it, keeps it for itself only, and says so.
 
     Parameters
     ----------
@@ -225,6 +296,11 @@ class UnstorableResult(StepError):
         What cannot be pickled.
     path
         Where it sits inside the result: ``result["model"]._lock``.
+
+    Examples
+    --------
+    >>> UnstorableResult("result['lock'] cannot be pickled", path="result['lock']").path
+    "result['lock']"
     """
 
     def __init__(
@@ -235,29 +311,73 @@ class UnstorableResult(StepError):
 
 
 class CacheError(JpipeError):
-    """The cache cannot be used."""
+    """The cache cannot be used.
+
+    Examples
+    --------
+    >>> issubclass(CacheFolderError, CacheError), CacheError.exit_code.value
+    (True, 2)
+    """
 
     exit_code = ExitCode.USAGE
 
 
 class CacheFolderError(CacheError):
-    """The cache folder is not jpipe's, not this user's, or not safe."""
+    """The cache folder is not jpipe's, not this user's, or not safe.
+
+    Examples
+    --------
+    >>> jpipe.load("root", cache_dir="nowhere")
+    Traceback (most recent call last):
+    jpipe.errors.CacheFolderError: there is no cache at ...nowhere...
+    """
 
 
 class NewerFormatError(CacheError):
-    """The cache was written by a newer jpipe."""
+    """The cache was written by a newer jpipe.
+
+    Examples
+    --------
+    >>> os.mkdir("future", 0o700)
+    >>> _ = pathlib.Path("future/format").write_text("jpipe cache 99")
+    >>> jpipe.run(main, cache_dir="future")
+    Traceback (most recent call last):
+    jpipe.errors.NewerFormatError: the cache at ... was written by a newer jpipe (format 99, this one knows 1)...
+    """
 
 
 class RemoteCacheError(CacheError):
-    """The remote cache does not answer, or not as it should."""
+    """The remote cache does not answer, or not as it should.
+
+    Examples
+    --------
+    >>> print(RemoteCacheError("no answer for 30 s").exit_code.value)
+    2
+    """
 
 
 class CacheMiss(CacheError, LookupError):
-    """A result that is not in the cache."""
+    """A result that is not in the cache.
+
+    Examples
+    --------
+    >>> with jpipe.cached():
+    ...     _ = root(4)
+    >>> jpipe.load(root, 5)
+    Traceback (most recent call last):
+    jpipe.errors.CacheMiss: the cache has no result of this call of root...
+    """
 
 
 class RunInterrupted(JpipeError):
-    """Ctrl-C stopped the run; what finished is kept."""
+    """Ctrl-C stopped the run; what finished is kept.
+
+    Examples
+    --------
+    >>> with contextlib.suppress(RunInterrupted):  # Ctrl-C: go on with what finished, which is kept
+    ...     main.run(n_jobs=1)
+    [0.0, 1.0, 1.4142135623730951]
+    """
 
     exit_code = ExitCode.INTERRUPTED
 

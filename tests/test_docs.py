@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import os
 import pkgutil
 import re
@@ -170,13 +171,55 @@ def test_each_object_that_the_reference_names_is_there() -> None:
         assert pkgutil.resolve_name(target) is not None
 
 
-def test_the_examples_in_docstrings_give_what_they_say() -> None:
-    files = [file for file in (ROOT / "jpipe").rglob("*.py") if ">>> " in file.read_text("utf-8")]
-    assert files
-    for file in files:
-        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        found = doctest.testmod(importlib.import_module(name), report=True)
-        assert (found.attempted > 0, found.failed) == (True, 0), name
+def modules_with_examples() -> list[str]:
+    files = [file for file in sorted((ROOT / "jpipe").rglob("*.py")) if ">>> " in file.read_text("utf-8")]
+    return [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_the_examples_in_docstrings_give_what_they_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a folder of its own; what the docstring of the module defines, the others may use."""
+    monkeypatch.setenv("JPIPE_PROGRESS", "off")
+    module = importlib.import_module(name)
+    known = dict(vars(module))
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    found = [test for test in doctest.DocTestFinder().find(module, name) if test.examples]
+    for number, test in enumerate(sorted(found, key=lambda test: test.name != name)):
+        test.globs = known if test.name == name else {**known}
+        (folder := tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(folder)
+        runner.run(test, clear_globs=False)
+    assert runner.tries > 0
+    assert runner.failures == 0
+
+
+def public_objects() -> Iterator[tuple[str, object]]:
+    """What the page about the Python interface shows, with the members that it names."""
+    pattern = r"^\.\. auto(\w+):: ([\w.]+).*\n(?:   :members: *(.*)\n)?(?:   :exclude-members: *(.*)\n)?"
+    for kind, target, members, left_out in re.findall(pattern, page("reference/api.md"), re.MULTILINE):
+        found = pkgutil.resolve_name(target)
+        if kind == "module":
+            names = set(found.__all__) - set(left_out.split(", "))
+        else:
+            yield target, found
+            names = set(filter(None, members.split(", ")))
+        for name in sorted(names):
+            yield f"{target}.{name}", getattr(found, name)
+
+
+def test_each_public_docstring_has_an_example_and_says_what_each_parameter_is() -> None:
+    shown = dict(public_objects())
+    assert {f"jpipe.{name}" for name in set(jpipe.__all__) - {"errors", "parallel"}} <= shown.keys()
+    for name, public in shown.items():
+        text = inspect.getdoc(public) or ""
+        assert re.search(r"^Examples\n-+\n(.|\n)*>>> ", text, re.MULTILINE), f"{name} has no example"
+        if inspect.isroutine(public):
+            section = re.search(r"^Parameters\n-+\n(.|\n)*?(?=\n\n|\Z)", text, re.MULTILINE)
+            named = re.findall(r"^[\w*].*", section[0], re.MULTILINE) if section else []
+            missing = inspect.signature(public).parameters.keys() - {"self", *re.findall(r"\w+", " ".join(named))}
+            assert not missing, f"{name} does not say what {missing} is"
 
 
 def test_each_extra_for_users_is_on_the_page_about_installation() -> None:

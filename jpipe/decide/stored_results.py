@@ -54,6 +54,23 @@ def load(step: Any, /, *args: Any, cache_dir: str | Path | None = None, **kwargs
     ------
     CacheMiss
         When the result is not in the cache.
+    CacheFolderError
+        When there is no cache.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> from jpipe import pipeline, step
+    >>> @step
+    ... def square(n: int) -> int:
+    ...     return n * n
+    >>> @pipeline
+    ... def main() -> list[int]:
+    ...     return [square(n) for n in range(4)]
+    >>> main.run(n_jobs=1)
+    [0, 1, 4, 9]
+    >>> jpipe.load(square, 3), jpipe.load("square"), jpipe.load("square", n=2)
+    (9, [0, 1, 4, 9], 4)
     """
     name = step if isinstance(step, str) else step.name
     session = Session(_place_of(step, cache_dir), cache_dir, create=False)

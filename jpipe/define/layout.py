@@ -64,6 +64,13 @@ class Output:
 
     It can be passed to steps, put into lists, tuples and dicts, indexed, and unpacked where the step's annotation says
     how many parts there are. Nothing else: the value does not exist yet.
+
+    Examples
+    --------
+    >>> from jpipe import pipeline, step
+    >>> halves = step(name="halves")(lambda data: (data[::2], data[1::2]))
+    >>> pipeline(lambda: print(repr(halves([1, 2, 3])[1]))).run(n_jobs=1)
+    <output of halves(...)[1]>
     """
 
     __slots__ = ("call", "layout", "path")

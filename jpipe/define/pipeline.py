@@ -33,6 +33,18 @@ class Pipeline(Displayed, Generic[P, R]):
         The function itself.
     name : str
         Its name.
+
+    Examples
+    --------
+    >>> from jpipe import step
+    >>> @step
+    ... def square(n: int) -> int:
+    ...     return n * n
+    >>> @pipeline
+    ... def main(count: int = 3) -> list[int]:
+    ...     return [square(n) for n in range(count)]
+    >>> main, main(), main.run(count=4, n_jobs=1)
+    (<pipeline main>, [0, 1, 4], [0, 1, 4, 9])
     """
 
     __wrapped__: Callable[P, R]
@@ -78,6 +90,16 @@ class Pipeline(Displayed, Generic[P, R]):
         ------
         StepError
             When a step failed; what finished is kept.
+
+        Examples
+        --------
+        >>> from jpipe import step
+        >>> square = step(lambda n: n * n)
+        >>> @pipeline
+        ... def main(count: int = 3) -> list[int]:
+        ...     return [square(n) for n in range(count)]
+        >>> main.run(4, n_jobs=1)
+        [0, 1, 4, 9]
         """
         own = self.parameters.parameters.values()
         is_own = any(one.name == "n_jobs" or one.kind is one.VAR_KEYWORD for one in own)
@@ -85,11 +107,38 @@ class Pipeline(Displayed, Generic[P, R]):
         return self._front().run(self, self._parameters(args, kwargs), n_jobs=n_jobs).value  # type: ignore[no-any-return]
 
     def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Plan:
-        """What `run` would do now, and why."""
+        """What `run` would do now, and why.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The pipeline's own parameters.
+
+        Examples
+        --------
+        >>> from jpipe import step
+        >>> square = step(lambda n: n * n)
+        >>> main = pipeline(lambda: square(3))
+        >>> main.plan().up_to_date
+        False
+        """
         return self._front().plan(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
 
     def graph(self, /, *args: P.args, **kwargs: P.kwargs) -> Graph:
-        """The calls of the pipeline and what each needs."""
+        """The calls of the pipeline and what each needs.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The pipeline's own parameters.
+
+        Examples
+        --------
+        >>> from jpipe import step
+        >>> square = step(lambda n: n * n)
+        >>> pipeline(lambda: square(square(3))).graph().digraph.number_of_nodes()
+        2
+        """
         return self._front().graph(self, self._parameters(args, kwargs))  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:

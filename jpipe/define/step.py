@@ -59,6 +59,14 @@ class Step(Displayed, Generic[P, R_co]):
         How it is remembered and run.
     name : str
         What it is called in messages.
+
+    Examples
+    --------
+    >>> @step
+    ... def double(number: int) -> int:
+    ...     return 2 * number
+    >>> double, double(4)
+    (<step double>, 8)
     """
 
     __wrapped__: Callable[P, R_co]
@@ -85,7 +93,24 @@ class Step(Displayed, Generic[P, R_co]):
         return self if instance is None else types.MethodType(self, instance)
 
     def options(self, **changes: Unpack[StepKeywords]) -> Step[P, R_co]:
-        """A copy of this step with other options."""
+        """A copy of this step with other options.
+
+        Parameters
+        ----------
+        **changes
+            Options as `step` takes them; those that are not named stay as they are.
+
+        Raises
+        ------
+        UsageError
+            For an unknown option, or a value that it cannot take.
+
+        Examples
+        --------
+        >>> double = step(lambda number: 2 * number)
+        >>> double.options(name="twice", retries=2)
+        <step twice>
+        """
         return Step(self.function, self.declared.with_(**changes))
 
     def __repr__(self) -> str:
@@ -172,7 +197,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Parameters
     ----------
     function
-        The function. What it returns has to be picklable, unless ``cache=False``.
+        The function. A result that cannot be pickled is kept for its run only, with a warning.
     **options
         See `StepOptions`.
 

@@ -53,6 +53,15 @@ class Run(Displayed):
         The items that failed.
     seconds : float
         Wall time.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> square = jpipe.step(name="square")(lambda n: n * n)
+    >>> main = jpipe.pipeline(lambda: [square(n) for n in range(3)])
+    >>> run = jpipe.run(main, n_jobs=1)
+    >>> run.value, run["square"], run.outcome.value, run.failures
+    ([0, 1, 4], [0, 1, 4], 'ran', ())
     """
 
     def __init__(
@@ -89,7 +98,16 @@ class Run(Displayed):
 
     @property
     def outcomes(self) -> Outcomes:
-        """By step, what became of its items."""
+        """By step, what became of its items.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> square = jpipe.step(name="square")(lambda n: n * n)
+        >>> run = jpipe.run(jpipe.pipeline(lambda: [square(2), square(3)]), n_jobs=1)
+        >>> run.outcomes["square"].ran, run.outcomes["square"].cached
+        (2, 0)
+        """
         return Outcomes((step.step, step) for step in self.steps)
 
     @property
@@ -102,6 +120,13 @@ class Run(Displayed):
             When a step failed; the step's own exception is its cause.
         RunInterrupted
             When the run was interrupted.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> square = jpipe.step(lambda n: n * n)
+        >>> jpipe.run(jpipe.pipeline(lambda: {"nine": square(3)}), n_jobs=1).value
+        {'nine': 9}
         """
         self.raise_for_failure()
         if not self._value:
@@ -111,10 +136,22 @@ class Run(Displayed):
     def __getitem__(self, step: str) -> StepResults:
         """The results of all items of a step, in the order of the program.
 
+        Parameters
+        ----------
+        step
+            The name of a step.
+
         Raises
         ------
         CacheMiss
             When the run has no such step, or an item of it has no result.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> square = jpipe.step(name="square")(lambda n: n * n)
+        >>> jpipe.run(jpipe.pipeline(lambda: [square(2), square(3)]), n_jobs=1)["square"]
+        [4, 9]
         """
         if step not in self.outcomes:
             raise CacheMiss(f"this run has no step {step!r}", hint=f"it has {', '.join(self.outcomes)}")
@@ -127,6 +164,14 @@ class Run(Displayed):
         ------
         StepError, RunInterrupted
             See `value`.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> inverse = jpipe.step(name="inverse")(lambda n: 1 / n)
+        >>> jpipe.run(jpipe.pipeline(lambda: inverse(0)), n_jobs=1).raise_for_failure()
+        Traceback (most recent call last):
+        jpipe.errors.StepError: inverse[n=0] failed: ZeroDivisionError: division by zero...
         """
         if self.outcome is Outcome.INTERRUPTED:
             raise RunInterrupted(
@@ -148,12 +193,26 @@ class Run(Displayed):
         ------
         UsageError
             When it cannot be written.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> square = jpipe.step(lambda n: n * n)
+        >>> jpipe.run(jpipe.pipeline(lambda: square(3)), n_jobs=1).to_html("report.html")
         """
         self._write_html(path)
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command returns for it."""
+        """What the command returns for it.
+
+        Examples
+        --------
+        >>> import jpipe
+        >>> inverse = jpipe.step(lambda n: 1 / n)
+        >>> jpipe.run(jpipe.pipeline(lambda: inverse(0)), n_jobs=1).exit_code.name
+        'FAILED'
+        """
         if self.outcome is Outcome.INTERRUPTED:
             return ExitCode.INTERRUPTED
         return ExitCode.FAILED if self.failures else ExitCode.OK

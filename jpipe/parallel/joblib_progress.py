@@ -45,6 +45,14 @@ def tqdm_joblib(*args: Any, tqdm: Callable[..., Any] | None = None, **kwargs: An
     -----
     Blocks can be nested, the innermost bar counts; calls made inside of tasks are not counted. Each thread has bars of
     its own.
+
+    Examples
+    --------
+    >>> from joblib import Parallel, delayed
+    >>> with tqdm_joblib(total=3, desc="roots") as bar:
+    ...     roots = Parallel(n_jobs=1)(delayed(pow)(n, 0.5) for n in (1, 4, 9))
+    >>> roots, bar.n
+    ([1.0, 2.0, 3.0], 3)
     """
     if len(args) == 1 and not kwargs and callable(getattr(args[0], "update", None)):
         bar = args[0]

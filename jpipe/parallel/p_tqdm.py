@@ -1,21 +1,4 @@
-"""p_tqdm's six maps: parallel or sequential, at once or lazy, in order or as results come.
-
-All take a function and one iterable for each of its positional arguments; the shortest ends the map. The keyword
-arguments are
-
-num_cpus
-    Number of worker processes: a whole number (a negative one counts from the number of cores, -1 is all of them), or a
-    float for a share of the cores, at least one worker. Default: what ``joblib.parallel_config`` says, else all cores.
-    Only for the parallel ones.
-total
-    Number of items, for the bar, where no iterable knows its length.
-tqdm
-    Class of the bar. Default: tqdm's for a terminal or a notebook.
-backend, prefer, require, batch_size, pre_dispatch, max_nbytes, mmap_mode, temp_folder, inner_max_num_threads
-    As in ``joblib.Parallel``; ``chunksize`` is another name for ``batch_size``. Only for the parallel ones.
-
-and everything else goes to the bar: ``desc``, ``disable``, ``file``, ``position``, ``leave``...
-"""
+"""p_tqdm's six maps: parallel or sequential, at once or lazy, in order or as results come."""
 
 from __future__ import annotations
 
@@ -41,7 +24,26 @@ _JOBLIBS = (
 
 
 def p_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
-    """The list of the function's results, computed in parallel, in order; see `jpipe.parallel.p_tqdm`.
+    """The list of the function's results, computed in parallel, in order.
+
+    Parameters
+    ----------
+    function
+        Any callable.
+    *iterables
+        One for each of its positional arguments; the shortest ends the map.
+    num_cpus : int or float, optional
+        Number of worker processes: a whole number (a negative one counts from the number of cores, -1 is all of them),
+        or a float for a share of the cores, at least one worker. Default: what ``joblib.parallel_config`` says, else
+        all cores.
+    total : int, optional
+        Number of items, for the bar, where no iterable knows its length.
+    tqdm : callable, optional
+        Class of the bar. Default: tqdm's for a terminal or a notebook.
+    backend, prefer, require, batch_size, pre_dispatch, max_nbytes, mmap_mode, temp_folder, inner_max_num_threads
+        As in ``joblib.Parallel``; ``chunksize`` is another name for ``batch_size``.
+    **kwargs
+        Everything else goes to the bar: ``desc``, ``disable``, ``file``, ``position``, ``leave``...
 
     Raises
     ------
@@ -57,7 +59,12 @@ def p_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any
 
 
 def p_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results in order; nothing runs before the first is asked for; see `jpipe.parallel.p_tqdm`.
+    """A generator of the results in order; nothing runs before the first is asked for.
+
+    Parameters
+    ----------
+    function, *iterables, **kwargs
+        As for `p_map`.
 
     Examples
     --------
@@ -68,7 +75,12 @@ def p_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: An
 
 
 def p_umap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
-    """The list of the results in the order in which they were finished; see `jpipe.parallel.p_tqdm`.
+    """The list of the results in the order in which they were finished.
+
+    Parameters
+    ----------
+    function, *iterables, **kwargs
+        As for `p_map`.
 
     Examples
     --------
@@ -79,7 +91,12 @@ def p_umap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: An
 
 
 def p_uimap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results as they are finished; see `jpipe.parallel.p_tqdm`.
+    """A generator of the results as they are finished.
+
+    Parameters
+    ----------
+    function, *iterables, **kwargs
+        As for `p_map`.
 
     Examples
     --------
@@ -90,7 +107,12 @@ def p_uimap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: A
 
 
 def t_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
-    """The list of the results, computed one after the other in this process; see `jpipe.parallel.p_tqdm`.
+    """The list of the results, computed one after the other in this process.
+
+    Parameters
+    ----------
+    function, *iterables, **kwargs
+        As for `p_map`; what is about workers has no meaning here.
 
     Examples
     --------
@@ -101,7 +123,12 @@ def t_map(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any
 
 
 def t_imap(function: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Generator[Any, None, None]:
-    """A generator of the results, each computed in this process when asked for; see `jpipe.parallel.p_tqdm`.
+    """A generator of the results, each computed in this process when asked for.
+
+    Parameters
+    ----------
+    function, *iterables, **kwargs
+        As for `p_map`; what is about workers has no meaning here.
 
     Examples
     --------

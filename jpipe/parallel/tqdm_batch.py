@@ -35,7 +35,7 @@ def batch_process(
     function
         Any callable.
     n_workers
-        Number of worker processes.
+        Number of worker processes, from 1.
     sep_progress
         Whether to show a bar for each worker instead of one for all: the items are split into as many consecutive
         batches as there are workers, and bar *i* counts the finished items of batch *i*.
@@ -51,6 +51,14 @@ def batch_process(
     ------
     Exception
         What the first item that failed has raised, with a note that names the item.
+    UsageError
+        When `n_workers` is less than 1.
+
+    Examples
+    --------
+    >>> from jpipe.parallel import batch_process
+    >>> batch_process([1, 2, 3], pow, 2, False, 3)  # 1 ** 3, 2 ** 3, 3 ** 3
+    [1, 8, 27]
     """
     if n_workers < 1:
         raise UsageError(f"n_workers={n_workers!r}: it takes a number of workers from 1")

@@ -38,8 +38,27 @@ def cached(cache_dir: str | Path | None = None) -> AbstractContextManager[None]:
 
     Raises
     ------
+    Exception
+        From a call, what the step itself raises, as it is.
     StepError
-        From a call whose result cannot be stored; what a step itself raises passes through as it is.
+        From a call whose result was stored and cannot be loaded again. One that cannot be stored at all is returned,
+        and computed again next time.
+    CacheError
+        When the cache cannot be used.
+
+    Examples
+    --------
+    >>> import jpipe
+    >>> @jpipe.step
+    ... def square(n: int) -> int:
+    ...     print("squaring", n)
+    ...     return n * n
+    >>> with jpipe.cached():
+    ...     square(3)
+    ...     square(3)
+    squaring 3
+    9
+    9
     """
     # Here, and not when the block begins: then it is contextlib that calls.
     return remembering(cache_dir, users_line().file)

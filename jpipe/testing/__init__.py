@@ -81,7 +81,16 @@ def assert_up_to_date(
 
     Examples
     --------
-    >>> assert_up_to_date("examples/digits/pipeline.py")  # doctest: +SKIP
+    >>> import jpipe
+    >>> square = jpipe.step(name="square")(lambda n: n * n)
+    >>> main = jpipe.pipeline(lambda n=3: square(n))
+    >>> main.run(n_jobs=1)
+    9
+    >>> assert_up_to_date(main)
+    >>> assert_up_to_date(main, {"n": 4})
+    Traceback (most recent call last):
+    AssertionError: ...1 will run...
+        parameter n changed: 3 → 4...
     """
     __tracebackhide__ = True
     from jpipe import api

@@ -123,7 +123,11 @@ def _unseen(session: PipelineSession) -> dict[str, tuple[Unseen, ...]]:
 
     steps = {one.step.name: one.step for one in session.layout.calls}
     code = session.settings.code
-    found = {n: unseen_of(session.store, s, session.fingerprint(s), code) for n, s in steps.items()}
+    prints = {name: session.fingerprint(step) for name, step in steps.items()}
+    if session.is_new:  # nothing ran here yet
+        found = {name: fingerprint.unseen for name, fingerprint in prints.items()}
+    else:
+        found = {name: unseen_of(session.store, step, prints[name], code) for name, step in steps.items()}
     return {name: unseen for name, unseen in found.items() if unseen}
 
 

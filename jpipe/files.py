@@ -248,7 +248,7 @@ def status_of(full: str, traits: str) -> bytes:
     Parameters
     ----------
     traits
-        Letters: ``l`` of the link itself, ``s`` its size, ``m`` its times and mode.
+        Letters: ``l`` of the link itself, ``s`` its size, ``m`` its times and mode, ``x`` its mode alone.
     """
     try:
         status = os.lstat(full) if "l" in traits else os.stat(full)
@@ -260,6 +260,8 @@ def status_of(full: str, traits: str) -> bytes:
         words.append(str(status.st_size))
     if "m" in traits:
         words += [str(status.st_mtime_ns), oct(status.st_mode)]
+    elif "x" in traits:
+        words.append(oct(status.st_mode))
     return ":".join(words).encode()
 
 

@@ -30,6 +30,11 @@ WAYS = {
     "numpy": "numpy.fromfile('data.txt', 'u1').tolist()",
     "pandas": "pandas.read_csv('data.txt').columns.tolist()",
     "a thread": "ThreadPoolExecutor(1).submit(lambda: open('data.txt').read()).result()",
+    "a hard link": "(os.link('data.txt', 'link'), open('link').read(), os.unlink('link'))[1]",
+    "a symbolic link": "(os.symlink('data.txt', 'link'), open('link').read(), os.unlink('link'))[1]",
+    "an iterator that jpipe draws from": "map(str, fileinput.input('data.txt'))",
+    "a handle opened before": "HANDLE.seek(0) or HANDLE.read()",
+    "a name in a pickle": "pickle.loads(b'cdata\\nx\\n.')",
     "a script": "runpy.run_path('data.py')['x']",
 }
 
@@ -37,11 +42,13 @@ WAYS = {
 def project_that_reads(project: Project, expression: str) -> None:
     project.write(
         f"""
-        import mmap, os, runpy, sqlite3, subprocess
+        import fileinput, mmap, os, pickle, runpy, sqlite3, subprocess
         from concurrent.futures import ThreadPoolExecutor
 
         import numpy, pandas
-        from jpipe import pipeline, step
+        from jpipe import map, pipeline, step
+
+        {"HANDLE = open('data.txt')" if "HANDLE" in expression else ""}
 
         @step
         def read():

@@ -7,45 +7,25 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from blake3 import blake3
-
 from jpipe.files import is_cache
 from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.nodes.file_nodes import file_node
 from jpipe.fingerprint.nodes.graph import Edge, Graph, Node, Origin
 from jpipe.fingerprint.packages import Packages, normalised
 from jpipe.fingerprint.parts import PartKind
 
 __all__ = ["declared_edges"]
 
-_BLOCK = 8 << 20
-
 
 def declared_edges(graph: Graph, packages: Packages, item: str | os.PathLike[str], label: str) -> list[Edge]:
     """Edges for a path, relative to the project root, or for the name of a distribution where there is no such path."""
     path = Path(graph.files.root, item)
     if path.is_file():
-        return [(label + "file", _file_node(graph, str(path)))]
+        return [(label + "file", file_node(graph, str(path)))]
     if path.is_dir():
         return [(label + "folder", _folder_node(graph, str(path)))]
     version = packages.distribution(str(item)) or f"{normalised(str(item))}==None"
     return [(label + "package", graph.package(version))]
-
-
-def _file_node(graph: Graph, path: str) -> int:
-    number = graph.leaf("declared file", _content(path))
-    graph.nodes[number].origin = Origin(PartKind.FILE, graph.files.relative(path), path)
-    return number
-
-
-def _content(path: str) -> bytes:
-    hasher = blake3()
-    try:
-        with open(path, "rb", buffering=0) as file:
-            while block := file.read(_BLOCK):
-                hasher.update(block)
-    except OSError:  # the step cannot read it either, or it goes at this moment
-        return b""
-    return hasher.digest()
 
 
 def _folder_node(graph: Graph, folder: str) -> int:
@@ -54,7 +34,7 @@ def _folder_node(graph: Graph, folder: str) -> int:
         is_file = os.path.isfile(path)
         names.append(f"{name}{'' if is_file else '/'}")
         if is_file:
-            edges.append((name, _file_node(graph, path)))
+            edges.append((name, file_node(graph, path)))
     graph.nodes.append(Node())
     graph.nodes[-1].put(combine("declared folder", *names), edges)
     graph.nodes[-1].origin = Origin(PartKind.FILE, graph.files.relative(folder), folder)

@@ -11,7 +11,7 @@ from typing import Any
 
 from jpipe.files import FileDigests
 from jpipe.system.memoised import remember
-from jpipe.system.ownership import Owner, owner_of
+from jpipe.system.ownership import STANDARD_MODULES, Owner, owner_of, top_level
 from jpipe.system.safe_paths import busy
 from jpipe.system.watch import Watch
 from jpipe.system.watched_os import Told, folder_of_descriptor, install, plain_getcwd, plain_stat
@@ -139,7 +139,22 @@ def _renamed(arguments: tuple[Any, ...]) -> None:
 
 
 def _linked(arguments: tuple[Any, ...]) -> None:
+    """What is read under the new name is the file behind it."""
+    for watch in _active(asker(2)):
+        made, _ = _place(arguments[1], watch, arguments[-1])
+        named, relative = _place(arguments[0], watch, arguments[2] if len(arguments) > 3 else -1)
+        if len(arguments) == 3 and made is not None and relative:  # the text of a symbolic link
+            named = os.path.join(os.path.dirname(made), os.fsdecode(arguments[0]))
+        if named is not None and _isfile(named):
+            watch.read(os.path.normpath(named), relative=relative)
     _made(arguments[1], arguments[-1])
+
+
+def _unpickled(arguments: tuple[Any, ...]) -> None:
+    module, name = arguments
+    if top_level(module) not in STANDARD_MODULES:
+        for watch in _active(asker(2)):
+            watch.unpickle(module, name)
 
 
 def _made(path: Any, descriptor: Any, *, replaces: bool = False) -> None:
@@ -230,6 +245,7 @@ _HANDLERS = {
     "os.symlink": _linked,
     "os.truncate": lambda arguments: _made(arguments[0], -1),
     "os.chdir": _moved,
+    "pickle.find_class": _unpickled,
     "sqlite3.connect": _connected,
     "subprocess.Popen": _started,
     "os.system": _run,

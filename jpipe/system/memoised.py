@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from jpipe.system.ownership import Owner, owner_of
 
-__all__ = ["Remembered", "marks_of", "remember", "remembered"]
+__all__ = ["Remembered", "mark_of", "marks_of", "remember", "remembered"]
 
 _CHANGING = {"append", "add", "update", "setdefault", "extend", "insert", "appendleft", "setattr", "globals", "vars"}
 _MAKERS = ("__init__", "__new__", "__post_init__", "__enter__", "__setstate__")
@@ -133,6 +133,11 @@ def marks_of(file: str, name: str) -> set[int]:
     """What stands for the code of a part of a fingerprint."""
     words = [*name.split("."), "<module>"]
     return {_mark(file, word) for word in words}
+
+
+def mark_of(file: str, name: str) -> int:
+    """What stands for a function or class of a file, by its qualified name."""
+    return _mark(file, name.partition(".")[0])
 
 
 def _mark(file: str, name: str) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 from jpipe.files import FileDigests, Read
 from jpipe.system.computed_imports import candidates, file_of
 from jpipe.system.input_files import Boundary
-from jpipe.system.memoised import remember, remembered
-from jpipe.system.ownership import Owner, owner_of, top_level
+from jpipe.system.memoised import mark_of, remember, remembered
+from jpipe.system.ownership import Owner, is_users, owner_of, top_level
 from jpipe.system.watched_os import plain_getcwd, plain_stat
 
 __all__ = ["Watch"]
@@ -54,13 +54,15 @@ class Watch:
     imported
         Files of the user's that were imported under computed names, ``package:NAME`` for packages, and with a ``?``
         before them places where a module was looked for in vain.
+    reached
+        Marks of the code that the item reaches, which counts anyway.
     is_busy
         Whether it looks itself, which does not count.
     """
 
     __slots__ = (
-        "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened", "relative",
-        "seen", "updated", "uses_folder", "written",
+        "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened", "reached",
+        "relative", "seen", "updated", "uses_folder", "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -78,6 +80,7 @@ class Watch:
         self.folder = _current()
         self.effects: dict[str, None] = {}
         self.imported: dict[str, None] = {}
+        self.reached: frozenset[int] = frozenset()
 
     def read(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading; of a folder that counts only when it is listed."""
@@ -87,6 +90,7 @@ class Watch:
 
     def inherit(self, reached: frozenset[int]) -> None:
         """What earlier items of this process read counts, where code that this one reaches may remember it."""
+        self.reached = reached
         for one in remembered(reached):
             if one.is_code:
                 self.imported[one.path] = None
@@ -142,6 +146,15 @@ class Watch:
         for path in found:
             self.imported[path] = None
             remember(path, None, False, frame, is_code=True)
+
+    def unpickle(self, module: str, name: str) -> None:
+        """A function or class was found by the name that a pickle has for it."""
+        if self.is_planning:
+            return
+        loaded = sys.modules.get(module)
+        for file in [file_of(loaded)] if loaded is not None else candidates(module):
+            if file and is_users(file) and os.path.isfile(file) and mark_of(file, name) not in self.reached:
+                self.imported[os.path.abspath(file)] = None
 
     def imports(self, digests: FileDigests, *, elsewhere: bool) -> tuple[Read, ...]:
         """What was imported by calls; where other processes did so too, that may be any file of the project."""

@@ -7,6 +7,7 @@ does not tell; the standard library and most others ask `os` for them each time.
 from __future__ import annotations
 
 import os
+import stat as stats
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def install(told: Told) -> None:
     def access(path: Any, mode: int, **options: Any) -> bool:
         """Ask whether a file can be used in a way."""
         if not isinstance(path, int) and told.is_active() and (full := _full(path, options.get("dir_fd"))):
-            told.look(full, "", 2)
+            told.look(full, "x" if mode else "", 2)
         return _access(path, mode, **options)
 
     def readlink(path: Any, *, dir_fd: int | None = None) -> Any:
@@ -163,7 +164,16 @@ def _tell_status(told: Told, path: Any, dir_fd: int | None, follow: bool) -> Non
     traits = _traits(frame)
     full = _full(path, dir_fd)
     if full is not None:
+        if "samefile" in (name, frame.f_back and frame.f_back.f_code.co_name) and _is_link(full):
+            told.link(full, 3)
         told.look(full, traits if follow else traits + "l", 3)
+
+
+def _is_link(full: str) -> bool:
+    try:
+        return stats.S_ISLNK(_lstat(full).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _traits(frame: Any) -> str:

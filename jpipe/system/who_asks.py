@@ -13,9 +13,10 @@ __all__ = ["Asker", "asker"]
 
 _IMPORTLIB = ("<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
 _CALLERS = tuple(
-    os.path.join(OWN_FOLDER, *place) for place in (("worker", "run_item.py"), ("parallel", "map_worker.py"))
+    os.path.join(OWN_FOLDER, *place)
+    for place in (("worker", "run_item.py"), ("parallel", "map_worker.py"), ("parallel", "item_source.py"))
 )
-"""Where functions of the user's are called from, which may be a package's: they do not ask on jpipe's behalf."""
+"""Where functions and iterators of the user's go on, which may be a package's: they do not ask on jpipe's behalf."""
 
 
 _BETWEEN = os.path.join(OWN_FOLDER, "system", "watched_os.py")

@@ -15,6 +15,7 @@ from jpipe.digest.canonical import Node as Taken
 from jpipe.digest.canonical import Refused
 from jpipe.digest.instances import held_code
 from jpipe.fingerprint.hashing import combine
+from jpipe.fingerprint.nodes.file_nodes import file_node
 from jpipe.fingerprint.nodes.graph import LEAVES, Edge, Graph, Node
 from jpipe.system.ownership import STANDARD_MODULES, is_jpipe_module, is_kind, owns_class, top_level
 
@@ -41,6 +42,7 @@ _DATA = (*LEAVES, list, tuple, dict, set)
 """Of what a thread keeps for itself this counts; connections and the like are there for quicker work."""
 _UNSET = object()
 _STREAMS = (io.TextIOBase, io.BufferedWriter, io.FileIO)
+_READERS = (io.TextIOWrapper, io.BufferedReader, io.BufferedRandom, io.FileIO)
 _HOLD_ONE_FUNCTION = (types.MethodType, functools._lru_cache_wrapper)
 _CACHE = (functools._lru_cache_wrapper, functools.cached_property)
 """What these have kept of earlier calls is no part of them."""
@@ -112,6 +114,8 @@ def _packages(graph: Graph, obj: Any) -> list[Edge]:
 def fill_opaque(graph: Graph, node: Node, obj: Any) -> None:
     """Something that cannot be looked into: its class counts, the code it holds, later the statements that build it."""
     held = [(f"held{k}", graph.value(code)) for k, code in enumerate(held_code(obj))]
+    if is_kind(obj, _READERS) and isinstance(name := getattr(obj, "name", None), str) and os.path.isfile(name):
+        held.append(("file", file_node(graph, os.path.abspath(name))))
     node.put(combine("opaque"), [("class", graph.value(type(obj))), *held], data=True)
     node.opaque = node.hides = True
 

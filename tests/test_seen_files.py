@@ -35,15 +35,22 @@ WAYS = {
     "an iterator that jpipe draws from": "map(str, fileinput.input('data.txt'))",
     "a handle opened before": "HANDLE.seek(0) or HANDLE.read()",
     "a name in a pickle": "pickle.loads(b'cdata\\nx\\n.')",
+    "workers of a map": "map(Path.read_text, [Path('data.txt')] * 2)",
     "a script": "runpy.run_path('data.py')['x']",
 }
+if hasattr(os, "fork"):
+    WAYS["a process that is forked"] = (
+        "ProcessPoolExecutor(1, get_context('fork')).submit(Path.read_text, Path('data.txt')).result()"
+    )
 
 
 def project_that_reads(project: Project, expression: str) -> None:
     project.write(
         f"""
         import fileinput, mmap, os, pickle, runpy, sqlite3, subprocess
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+        from multiprocessing import get_context
+        from pathlib import Path
 
         import numpy, pandas
         from jpipe import map, pipeline, step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -147,6 +148,8 @@ class PackedTasks:
         self._changing = self._packer(by_content=True)
         self.snapshot: Snapshot | None = self._snapshot
         self._reference = WorkReference(random_name())
+        audit = sys.modules.get("jpipe.system.audit")  # whoever runs items has it
+        self._log = None if audit is None else audit.log_of_children()
         if inherited:
             keep_work(self._reference.name, work)
 
@@ -177,6 +180,7 @@ class PackedTasks:
             self._folder.path if self._shared_files else None,
             self._max_nbytes,
             self._by_value,
+            self._log,
         )
         files = tuple(file for block in packed for file in block.files)
         nbytes = sum(len(block.data) + block.mapped for block in packed)

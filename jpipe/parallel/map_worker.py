@@ -160,6 +160,8 @@ class Chunk:
         Which results are large.
     by_value
         See `Packer`.
+    log
+        Where to write which files the items look at; None where nobody asks.
     """
 
     work: WorkReference
@@ -170,8 +172,17 @@ class Chunk:
     folder: str | None
     max_nbytes: int | None
     by_value: bool
+    log: str | None = None
 
     def __call__(self) -> Receipt:
+        if self.log is None or not os.path.exists(self.log):
+            return self._done()
+        from jpipe.system.audit import telling  # a map of its own does without it
+
+        with telling(self.log):
+            return self._done()
+
+    def _done(self) -> Receipt:
         packer = Packer(_Results(self.folder) if self.folder else None, self.max_nbytes, None, by_value=self.by_value)
 
         def pack(value: Any) -> bytes:

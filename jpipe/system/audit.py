@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat as stats
 import sys
@@ -17,7 +18,7 @@ from jpipe.system.watch import Watch
 from jpipe.system.watched_os import Told, folder_of_descriptor, install, plain_getcwd, plain_stat
 from jpipe.system.who_asks import Asker, asker
 
-__all__ = ["note_paths", "program_starts", "watching"]
+__all__ = ["log_of_children", "note_paths", "program_starts", "telling", "watching"]
 
 program_starts: list[Callable[[], None]] = []
 """What is called before a program is started that may write to the standard streams."""
@@ -55,6 +56,29 @@ class watching:
         else:
             _watches[self._thread] = self._before
             self._before.take(self._watch)
+
+
+def log_of_children() -> str | None:
+    """Where processes that work for the item of this thread are to write what they look at; None outside of items."""
+    watch = _watches.get(threading.get_ident())
+    return None if watch is None else watch.before_children()
+
+
+@contextlib.contextmanager
+def telling(log: str) -> Iterator[None]:
+    """Write what this thread looks at to the file of the process that it works for."""
+    _listen()
+    thread = threading.get_ident()
+    watch = Watch.of_child(log)
+    before, _watches[thread] = _watches.get(thread), watch
+    try:
+        yield
+    finally:
+        if before is None:
+            del _watches[thread]
+        else:
+            _watches[thread] = before
+        watch.end_child()
 
 
 def _listen() -> None:
@@ -233,6 +257,21 @@ def _is_for_import(who: Asker) -> bool:
     return who.is_package and who.is_import
 
 
+def _forks(arguments: tuple[Any, ...]) -> None:
+    own = _watches.get(threading.get_ident())  # whoever forks, jpipe's map too: the child may run code of the user's
+    for watch in [own] if own is not None else list(_watches.values()):
+        watch.before_children()
+    _note_effect("a process was started")
+
+
+def _in_child() -> None:
+    for watch in _watches.values():
+        watch.in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
 _HANDLERS = {
     "open": _opened,
     "os.listdir": _listed,
@@ -251,7 +290,7 @@ _HANDLERS = {
     "os.system": _run,
     "os.posix_spawn": _run,
     "os.exec": _effect("a process was started"),
-    "os.fork": _effect("a process was started"),
+    "os.fork": _forks,
     "socket.connect": _effect("a connection was made"),
     "socket.getaddrinfo": _effect("a connection was made"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import stat as stats
 import sys
@@ -13,7 +15,7 @@ from jpipe.system.computed_imports import candidates, file_of
 from jpipe.system.input_files import Boundary
 from jpipe.system.memoised import mark_of, remember, remembered
 from jpipe.system.ownership import Owner, is_users, owner_of, top_level
-from jpipe.system.watched_os import plain_getcwd, plain_stat
+from jpipe.system.watched_os import plain_getcwd, plain_open, plain_stat
 
 __all__ = ["Watch"]
 
@@ -61,8 +63,23 @@ class Watch:
     """
 
     __slots__ = (
-        "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened", "reached",
-        "relative", "seen", "updated", "uses_folder", "written",
+        "_files",
+        "_log", "_tells",
+        "_told_by_children",
+        "effects",
+        "folder",
+        "imported",
+        "is_busy",
+        "is_planning",
+        "listed",
+        "looks",
+        "opened",
+        "reached",
+        "relative",
+        "seen",
+        "updated",
+        "uses_folder",
+        "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -81,12 +98,77 @@ class Watch:
         self.effects: dict[str, None] = {}
         self.imported: dict[str, None] = {}
         self.reached: frozenset[int] = frozenset()
+        self._told_by_children = -1
+        self._tells = False
+        self._log = ""
 
     def read(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading; of a folder that counts only when it is listed."""
+        self._tell("read", path, relative)
         self._named(path, relative)
         if path not in self.opened and not _is_folder(path):
             self.opened[path] = _seen(path)
+
+    def __del__(self) -> None:
+        if self._told_by_children >= 0 and not self._tells:
+            os.close(self._told_by_children)
+            with contextlib.suppress(OSError):
+                os.unlink(self._log)
+
+    def before_children(self) -> str | None:
+        """The file to which processes that work for the item are to write what they look at."""
+        if self._told_by_children < 0 and not self.is_planning and not self._tells:
+            import tempfile
+
+            self.is_busy = True
+            try:
+                self._told_by_children, self._log = tempfile.mkstemp(prefix="jpipe-reads-")
+            finally:
+                self.is_busy = False
+        return self._log or None
+
+    @classmethod
+    def of_child(cls, log: str) -> Watch:
+        """A watch that writes all that it sees to the file of the process that this one works for."""
+        watch = cls()
+        watch.is_planning, watch._tells = False, True
+        watch._told_by_children = plain_open(log, os.O_WRONLY | os.O_APPEND)
+        return watch
+
+    def in_child(self) -> None:
+        """This is the child."""
+        self._tells = self._told_by_children >= 0
+
+    def end_child(self) -> None:
+        """The process has done its work for the item."""
+        self._tells = False
+        os.close(self._told_by_children)
+        self._told_by_children = -1
+
+    def _tell(self, *words: Any) -> None:
+        if self._tells:
+            os.write(self._told_by_children, json.dumps(words).encode() + b"\n")
+
+    def _hear(self) -> None:
+        """Take for its own what children have looked at."""
+        if self._told_by_children < 0 or self._tells:
+            return
+        size = os.fstat(self._told_by_children).st_size
+        os.lseek(self._told_by_children, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(self._told_by_children), "rb") as file:
+            lines = file.read(size).splitlines()
+        for line in lines:
+            what, path, *words = json.loads(line)
+            if what == "write":
+                self.write(path, appends=words[0])
+        for line in lines:
+            what, path, *words = json.loads(line)
+            if what == "read":
+                self.read(path, relative=words[0])
+            elif what == "list":
+                self.list(path, relative=words[0], kinds=words[1])
+            elif what == "look":
+                self.look(path, words[1], relative=words[0])
 
     def inherit(self, reached: frozenset[int]) -> None:
         """What earlier items of this process read counts, where code that this one reaches may remember it."""
@@ -101,16 +183,19 @@ class Watch:
 
     def update(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading and writing."""
+        self._tell("read", path, relative)
         self._named(path, relative)
         if path not in self.updated and path not in self.written:
             self.updated[path] = _seen(path)
 
     def write(self, path: str, *, appends: bool = False) -> None:
         """A file or folder was made, changed, renamed or removed; `appends` when something of it may have stayed."""
+        self._tell("write", path, appends)
         self.written[path] = self.written.get(path, not appends)
 
     def list(self, path: str, *, relative: bool, kinds: bool = False) -> None:
         """A folder was listed."""
+        self._tell("list", path, relative, kinds)
         self._named(path, relative)
         if path not in self.listed or kinds > self.listed[path]:
             self.listed[path] = kinds
@@ -118,6 +203,7 @@ class Watch:
 
     def look(self, path: str, traits: str, *, relative: bool) -> None:
         """Something was looked at without opening it."""
+        self._tell("look", path, relative, traits)
         self._named(path, relative)
         known = self.looks.get(path, "?")
         traits = "".join(sorted({*known, *traits} - {"?"}))
@@ -181,6 +267,7 @@ class Watch:
 
     def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
         """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
+        self._hear()
         if not (self.opened or self.updated or self.seen or self.uses_folder or self.written):
             return (), None
         for path, before in self.updated.items():

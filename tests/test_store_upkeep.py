@@ -19,7 +19,8 @@ import pytest
 from jpipe.store import BlobPlace, CacheWarning, Held, NewRecord, SigningKey, Store
 from jpipe.store.care.prune import default_limit, prune
 from jpipe.store.care.roots import living_since
-from jpipe.store.disk import system
+from jpipe.store.disk import leases, system
+from jpipe.store.disk.publish import process_name
 
 KEY = SigningKey(b"k" * 32)
 MIB = 1 << 20
@@ -101,6 +102,24 @@ def test_what_is_younger_than_a_day_or_used_by_a_living_run_stays(store: Store) 
     assert living_since(store.disk) is None
     store.prune(0)
     assert left(store) == {1}
+
+
+def test_a_run_of_another_machine_counts_as_alive_where_its_lock_is_not_seen(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins, locks = store.root / "v1" / "pins", store.root / "v1" / "locks"
+    for folder in (pins, locks):
+        folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(leases, "locks_are_common", lambda folder: False)
+    for name in ("another-12-ab", f"{process_name()}-ab"):
+        (pins / name).touch()
+    (locks / "run-00").touch()
+    assert living_since(store.disk) == (pins / "another-12-ab").stat().st_mtime
+    store.prune(0)
+    assert [path.name for path in pins.iterdir()] == ["another-12-ab"], "one of this machine has no lock, so it is over"
+    assert (locks / "run-00").exists()
+    os.utime(pins / "another-12-ab", (time.time() - 8 * DAY,) * 2)
+    assert living_since(store.disk) is None, "no run takes a week"
 
 
 def test_a_run_that_ends_takes_its_pin_along_and_a_forked_child_does_not(store: Store) -> None:
@@ -247,7 +266,8 @@ def test_what_dead_processes_left_is_removed(store: Store) -> None:
         import os, signal
         from pathlib import Path
         from jpipe.store import SigningKey, Store, NewRecord
-        from jpipe.store.disk import system
+        from jpipe.store.disk import leases, system
+from jpipe.store.disk.publish import process_name
         from jpipe.store.work_claims import WorkClaims
         system.UNNAMED = None
         store = Store.open(Path({str(store.root)!r}), key=SigningKey(b"k" * 32))

@@ -100,7 +100,7 @@ def _dask(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitSta
 
 def _close(client: Any) -> None:
     with contextlib.suppress(Exception):
-        client.close(timeout=2 if client.status == "running" else 0.1)
+        client.close(timeout=2)
 
 
 def _ray(options: dict[str, Any], n_jobs: int | None, stack: contextlib.ExitStack) -> dict[str, Any]:

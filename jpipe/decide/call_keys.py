@@ -32,12 +32,8 @@ class CallKeys:
     def of_items(self, state: CallState, indices: Sequence[int]) -> list[bytes]:
         """The keys of items of a mapped call whose elements are known."""
         ignored = state.call.step.declared.ignore
-        counted = [
-            (name, [digest for index in indices if (digest := state.sources[name][index]) is not None])
-            for name in state.call.over
-            if name not in ignored
-        ]
-        if not counted or any(self.occurrences.of(state, index) for index in indices):
+        counted = [(name, state.sources[name].take(indices)) for name in state.call.over if name not in ignored]
+        if not counted or (self.occurrences.matter(state.call) and any(self.occurrences.of(state, i) for i in indices)):
             return [self.of_item(state, index) for index in indices]
         base = key_base(state.fingerprint.digest, state.rules)
         return item_keys(base, state.fixed, counted, list(state.call.arguments))

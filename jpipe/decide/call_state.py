@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+from jpipe.decide.item_columns import DigestColumn, PlaceColumn
 from jpipe.define.layout import Call
 from jpipe.digest import Code
 from jpipe.files import Read
@@ -107,9 +108,9 @@ class CallState:
         self.rules = rules
         self.count: int | None = None
         self.status = bytearray()
-        self.keys: list[bytes | None] = []
-        self.contents: list[bytes | None] = []
-        self.places: list[Where | None] = []
+        self.keys = DigestColumn()
+        self.contents = DigestColumn()
+        self.places = PlaceColumn()
         self.codes: dict[int, Code] = {}
         self.parts: dict[Any, bytes] | None = None
         self.part_code: Mapping[Any, Code] = {}
@@ -119,7 +120,7 @@ class CallState:
         self.open_items = 0
         self.needs: set[int] = set()
         self.fixed: list[tuple[str, bytes]] = []
-        self.sources: dict[str, list[bytes | None]] = {}
+        self.sources: dict[str, DigestColumn] = {}
         self.reads: dict[Read, None] = {}
         self.seconds = 0.0
         self.nbytes = 0
@@ -169,9 +170,9 @@ class CallState:
         self.is_open = True
         self.fixed = list(fixed)
 
-    def list_elements(self, name: str, digests: Iterable[bytes | None]) -> None:
-        """Set the digests of the elements of a mapped list; None for those that are not known yet."""
-        self.sources[name] = list(digests)
+    def list_elements(self, name: str, digests: DigestColumn) -> None:
+        """Set the digests of the elements of a mapped list, as far as they are known."""
+        self.sources[name] = digests
 
     def set_element(self, name: str, index: int, digest: bytes | None) -> None:
         """Set the digest of one element of a mapped list."""
@@ -182,9 +183,8 @@ class CallState:
         assert self.is_open, "the items of a call are counted once its constants are known"
         self.count = self.open_items = count
         self.status = bytearray(count)
-        self.keys = [None] * count
-        self.contents = [None] * count
-        self.places = [None] * count
+        self.keys, self.contents = DigestColumn.unknown(count), DigestColumn.unknown(count)
+        self.places = PlaceColumn(count)
 
     def set_whole_key(self, key: bytes) -> None:
         """Set the key of the record that stands for all items of a mapped call."""
@@ -192,15 +192,22 @@ class CallState:
 
     # -- items ---------------------------------------------------------------------------------------------------
 
-    def set_keys(self, indices: Iterable[int], keys: Iterable[bytes]) -> None:
+    def set_keys(self, indices: Sequence[int], keys: Sequence[bytes]) -> None:
         """Set the keys of items whose arguments are known."""
-        for index, key in zip(indices, keys, strict=True):
-            self.keys[index] = key
+        self.keys.fill(indices, b"".join(keys))
 
     def item_cached(self, index: int, content: bytes, nbytes: int, seconds: float) -> None:
         """Answer an item by a record of which only this was read."""
         self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
         self.contents[index] = content
+        self.nbytes += nbytes
+        self.seconds += seconds
+
+    def items_cached(self, indices: Sequence[int], contents: bytes, nbytes: int, seconds: float) -> None:
+        """Answer many items by their records, of which only this was read: the digests, joined, and the sums."""
+        for index in indices:
+            self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
+        self.contents.fill(indices, contents)
         self.nbytes += nbytes
         self.seconds += seconds
 
@@ -219,6 +226,11 @@ class CallState:
     def item_stale(self, index: int) -> None:
         """Mark an item that must run."""
         self._move(index, Status.STALE, Status.WAITING, Status.STALE)
+
+    def items_stale(self, indices: Iterable[int]) -> None:
+        """Mark many items that must run."""
+        for index in indices:
+            self._move(index, Status.STALE, Status.WAITING, Status.STALE)
 
     def item_ran(self, index: int, stored: Stored, reads: Sequence[Read], seconds: float, *, is_kept: bool) -> None:
         """Set the result of an item that ran; `is_kept` where it was recorded."""
@@ -298,8 +310,8 @@ class CallState:
 
     def list_items(self, keys: Sequence[bytes], records: Sequence[Record]) -> None:
         """Set keys and records of the items of a call that was answered as a whole."""
-        self.keys = list(keys)
-        self.contents, self.places = [None] * len(keys), [None] * len(keys)
+        self.keys, self.contents = DigestColumn.of(keys), DigestColumn.unknown(len(keys))
+        self.places = PlaceColumn(len(keys))
         for index, record in enumerate(records):
             self._take(index, record)
 

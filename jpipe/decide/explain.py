@@ -188,7 +188,7 @@ class Explainer:
 
     def _neighbours_of(self, step: str) -> _Neighbours:
         states = [state for state in self._states.values() if state.call.step.name == step]
-        keys = {state.whole_key if state.call.is_mapped else key for state in states for key in (state.keys or [None])}
+        keys = {state.whole_key if state.call.is_mapped else next(iter(state.keys), None) for state in states}
         found = _Neighbours()
         now: set[Arguments] = set()
         for state in states:
@@ -284,8 +284,7 @@ class _Neighbours:
 
         A call that is not made any more is what became of one call only.
         """
-        own = {*state.keys, state.whole_key} - {None}
-        candidates = (call for call in self.related if call.key in own)
+        candidates = (call for call in self.related if call.key and _is_key_of(state, call.key))
         lost = next((call for call in candidates if _equal(call, arguments) == len(call.arguments)), None)
         if lost is not None:
             return lost, False
@@ -296,6 +295,10 @@ class _Neighbours:
                 self.gone.remove(gone)
             return gone, False
         return related, True
+
+
+def _is_key_of(state: CallState, key: bytes) -> bool:
+    return key == state.whole_key or key in state.keys
 
 
 def _equal(call: EarlierCall, arguments: Mapping[str, bytes]) -> int:

@@ -85,9 +85,8 @@ def _count(state: CallState, explainer: Explainer, verdicts: Counter[Verdict], r
         reasons.update(dict.fromkeys(why, count))
         return
     last: tuple[Reason, ...] = ()
-    for status in state.status:
-        if status in (Status.CACHED, Status.RAN):
-            verdicts[Verdict.FRESH] += 1
+    if fresh := state.status.count(Status.CACHED) + state.status.count(Status.RAN):
+        verdicts[Verdict.FRESH] += fresh
     for position, index in enumerate(state.items(Status.STALE)):
         verdicts[Verdict.STALE] += 1
         if position < EXPLAINED and sum(reasons.values()) < 10 * EXPLAINED:

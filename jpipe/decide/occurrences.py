@@ -73,26 +73,26 @@ class Occurrences:
 
     def of(self, state: CallState, index: int) -> bytes:
         """Which of several equal calls an item is, for its key; nothing for the first, and where it is all the same."""
-        if not self._matters(state.call):
+        if not self.matter(state.call):
             return _NONE
         number, _ = self._counts(state.call, index)
         return _packed(number, self._within_call(state, index))
 
     def for_seed(self, state: CallState, index: int) -> bytes:
         """What tells the seed of an item from those of others with the same arguments; nothing for the first."""
-        if not self._matters(state.call):
+        if not self.matter(state.call):
             return _NONE
         number, place = self._counts(state.call, index)
         return _packed(place, number, self._within_call(state, index))
 
     def of_whole(self, state: CallState) -> bytes:
         """What `of` says of all items, for the key of a mapped call as a whole."""
-        if not self._matters(state.call):
+        if not self.matter(state.call):
             return _NONE
         found = [number for number, _ in self._all()[state.call.number]]
         return b"".join(number.to_bytes(4, "little") for number in found) if any(found) else _NONE
 
-    def _matters(self, call: Call) -> bool:
+    def matter(self, call: Call) -> bool:
         """Whether there may be other calls with the same arguments, and its code draws random numbers."""
         known = self._draws.get(call.step)
         if known is None:
@@ -114,7 +114,7 @@ class Occurrences:
             self._counted = {}
             seen: Counter[tuple[bytes, bytes]] = Counter()
             for call in self._layout.calls:
-                if self._matters(call):
+                if self.matter(call):
                     code = self._fingerprints(call.step).digest
                     forms = self._item_forms(call) or [self._form(call)]
                     found = [(_next(seen, (code, form)), self._place(form, code)) for form in forms]

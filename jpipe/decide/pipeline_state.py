@@ -9,7 +9,7 @@ whatever its length.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jpipe.decide.argument_digests import Digester, file_parameters
@@ -18,20 +18,25 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.chained_maps import ElementIndex, is_streamed_to, streams
 from jpipe.decide.equal_items import EqualItems, SharedResult
 from jpipe.decide.file_traffic import FileTraffic
+from jpipe.decide.item_columns import blocks, chosen
 from jpipe.decide.item_numbers import ItemNumbers
+from jpipe.decide.mapped_lists import MappedLists
 from jpipe.decide.occurrences import Occurrences
 from jpipe.decide.record_lookup import RecordLookup, count_argument, item_count
 from jpipe.decide.result_digests import KnownResults
 from jpipe.decide.what_items_take import Upstream
-from jpipe.define.layout import Call, Layout, Output, contains_output, needs_of
+from jpipe.define.layout import Layout, needs_of
 from jpipe.define.step import Step
-from jpipe.digest import Code, combine
+from jpipe.digest import Code, combine_joined
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.store import Held, NewRecord, Record, Stored
 from jpipe.system.import_observer import observing
 
 __all__ = ["PipelineState"]
+
+MANY = 1 << 15
+"""Of more items than that what is known is looked up together."""
 
 
 class PipelineState:
@@ -92,7 +97,8 @@ class PipelineState:
         self.written = written = self._digester.written
         self.keys = CallKeys(Occurrences(layout, states, fingerprints, written, lookup.item_keys, places))
         self.traffic = FileTraffic(states)
-        self._equal = EqualItems() if once else None
+        self._lists = MappedLists(states, self._digester, self.results, lookup)
+        self._equal = EqualItems(states.values()) if once else None
         self._unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
         self._item_waiters: dict[int, list[CallState]] = defaultdict(list)
@@ -145,7 +151,7 @@ class PipelineState:
             self._open_mapped(state)
 
     def _open_mapped(self, state: CallState) -> None:
-        lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
+        lists = [(name, self._lists.digest(state.call, name)) for name in state.call.over]
         known = [(name, found) for name, found in lists if found is not None]
         if len(known) == len(lists):
             state.set_whole_key(self.keys.of_whole(state, known))
@@ -153,7 +159,7 @@ class PipelineState:
                 self._tell_waiters(state)
                 self._tell_item_waiters(state, range(state.count or 0))
                 return
-        counts = [self._source_count(state, name) for name in state.call.over]
+        counts = [self._lists.count(state, name) for name in state.call.over]
         if any(count is None for count in counts):
             return
         state.size(min(count for count in counts if count is not None))
@@ -161,7 +167,7 @@ class PipelineState:
             self._finish(state)
             return
         for name in state.call.over:
-            self._fill_source(state, name)
+            self._lists.fill(state, name)
         self._advance(state, range(state.count or 0))
 
     def _answer_as_whole(self, state: CallState, over: Sequence[tuple[str, bytes]]) -> bool:
@@ -177,71 +183,58 @@ class PipelineState:
         self._on_cached(state, count, record.seconds)
         return True
 
-    def _list_digest(self, call: Call, name: str) -> bytes | None:
-        """The digest of a list that is mapped over, if it is known as a whole by now."""
-        value = call.arguments[name]
-        if not all(self.states[o.call.number].is_done for o in needs_of(value)):
-            return None
-        return self._digester.argument(call, name, value, name in file_parameters(call))
-
-    def _source_count(self, state: CallState, name: str) -> int | None:
-        value = state.call.arguments[name]
-        if type(value) is not Output:
-            return len(value)
-        source = self.states[value.call.number]
-        if source.call.is_mapped and not value.path:
-            self.lookup.list_items(source)
-            return source.count
-        state.list_elements(name, self.results.parts_of(value, state.call))
-        return len(state.sources[name])
-
-    def _fill_source(self, state: CallState, name: str) -> None:
-        value = state.call.arguments[name]
-        count = state.count or 0
-        is_file = name in file_parameters(state.call)
-        if type(value) is Output:
-            state.list_elements(name, [None] * count if streams(value) else state.sources[name][:count])
-        elif contains_output(value):
-            state.list_elements(name, [None] * count)
-        else:
-            state.list_elements(name, self._digester.elements(state.call, name, value[:count], is_file))
-
-    def _advance(self, state: CallState, indices: Iterable[int]) -> None:
+    def _advance(self, state: CallState, indices: Sequence[int]) -> None:
         """Decide about those of the items whose elements are known."""
-        ready = [
+        ready = self._decidable(state, indices)
+        for some in blocks(ready):
+            state.set_keys(some, self.keys.of_items(state, some))
+        if len(ready) > MANY and (self._equal is None or self._equal.has_distinct(state)):
+            ready = self._decide_together(state, ready)
+        if ready:
+            self._decide(state, ready)
+
+    def _decide_together(self, state: CallState, indices: Sequence[int]) -> Sequence[int]:
+        """Decide about those of very many items of which no two are equal and one look says all; give the others."""
+        others: list[int] = []
+        for some in blocks(indices):
+            found = self.lookup.together(state, state.keys.take(some))
+            if found is None:
+                others += some
+                continue
+            others += [some[position] for position in found.others]
+            cached = chosen(some, found.plain)
+            state.items_cached(cached, found.contents, found.nbytes, found.seconds)
+            self._answered(state, cached, found.seconds)
+            stale = chosen(some, found.unrecorded)
+            state.items_stale(stale)
+            self._must_run(state, stale)
+        return others
+
+    def _decidable(self, state: CallState, indices: Sequence[int]) -> Sequence[int]:
+        """Those items that are not decided and whose elements are known."""
+        is_new = len(indices) == state.count and not any(state.status)
+        if is_new and all(None not in state.sources[name] for name in state.call.over):
+            return range(len(indices))
+        return [
             index
             for index in indices
             if state.status[index] == Status.WAITING
             and state.keys[index] is None
             and self._elements_known(state, index)
         ]
-        if not ready:
-            return
-        state.set_keys(ready, self.keys.of_items(state, ready))
-        self._decide(state, ready)
 
     def _elements_known(self, state: CallState, index: int) -> bool:
         for name in state.call.over:
             if state.sources[name][index] is None:
-                digest = self._element(state, name, index)
+                digest = self._lists.element(state, name, index)
                 if digest is None:
                     return False
                 state.set_element(name, index, digest)
         return True
 
-    def _element(self, state: CallState, name: str, index: int) -> bytes | None:
-        value = state.call.arguments[name]
-        if type(value) is Output:
-            source = self.states[value.call.number]
-            return self.results.item_digest(source, index) if source.contents[index] is not None else None
-        element = value[index]
-        if not all(self.states[o.call.number].is_done for o in needs_of(element)):
-            return None
-        return self._digester.argument(state.call, name, element, name in file_parameters(state.call))
-
     def _decide(self, state: CallState, indices: Sequence[int]) -> None:
         """Decide about items whose keys are known."""
-        keys = [key for index in indices if (key := state.keys[index]) is not None]
+        keys = state.keys.take(indices)
         cached, stale, before = [], [], state.seconds
         for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
             if isinstance(answer, Record) and not self._is_handed_on(state, index, answer.reads):
@@ -250,7 +243,7 @@ class PipelineState:
                 state.item_cached(index, *answer)
             elif (accepted := self._accepted(state, index)) is not None:
                 state.item_recorded(index, *accepted)
-            elif (equal := self._equal.result(state.keys[index]) if self._equal is not None else None) is not None:
+            elif (equal := self._equal.result(state, index) if self._equal is not None else None) is not None:
                 state.item_shared(index, equal.stored, equal.reads, is_kept=equal.is_kept)
             else:
                 state.item_stale(index)
@@ -258,9 +251,15 @@ class PipelineState:
                     stale.append(index)
                 continue
             cached.append(index)
+        self._answered(state, cached, state.seconds - before)
+        self._must_run(state, stale)
+
+    def _answered(self, state: CallState, cached: Sequence[int], seconds: float) -> None:
         if cached:
-            self._on_cached(state, len(cached), state.seconds - before)
+            self._on_cached(state, len(cached), seconds)
             self._done(state, cached)
+
+    def _must_run(self, state: CallState, stale: Sequence[int]) -> None:
         if stale:
             self._on_stale(state, stale)
             for index in stale:
@@ -299,7 +298,7 @@ class PipelineState:
         self.lookup.written(reads)
         self._agenda.append((self._done, (state, [index])))
         result = SharedResult(stored, reads, is_kept)
-        for other, position in self._equal.ran(state.keys[index], result) if self._equal is not None else ():
+        for other, position in self._equal.ran(state, index, result) if self._equal is not None else ():
             if isinstance(stored.where, Held) or self._is_handed_on(other, position, reads):
                 self._on_stale(other, [position])
                 continue
@@ -315,13 +314,13 @@ class PipelineState:
             return False
         state.item_recorded(index, record)
         self._agenda.append((self._done, (state, [index])))
-        for other, position in self._equal.over(key) if self._equal is not None else ():
+        for other, position in self._equal.over(state, index) if self._equal is not None else ():
             self._decide(other, [position])
         return True
 
     def gave_up(self, state: CallState, index: int) -> None:
         """Let the items that wait for an equal one run themselves, because that one gives no result."""
-        for other, position in self._equal.over(state.keys[index]) if self._equal is not None else ():
+        for other, position in self._equal.over(state, index) if self._equal is not None else ():
             self._on_stale(other, [position])
 
     def work_off(self) -> None:
@@ -360,7 +359,7 @@ class PipelineState:
         """Digest the whole result, once every item is done, and go on with the calls that take it."""
         if state.call.is_mapped:
             assert None not in state.contents, "a mapped call is whole when every item has its result"
-            content = combine("list", [content for content in state.contents if content is not None])
+            content = combine_joined("list", state.contents.joined())
             code = tuple(sorted({entry for codes in state.codes.values() for entry in codes}))
         else:
             assert state.contents[0] is not None
@@ -384,7 +383,7 @@ class PipelineState:
         key = self._whole_key(state) if self.lookup.keeps(state) else None
         if key is None:
             return
-        stored = self.lookup.store.put(b"".join(key for key in state.keys if key is not None))
+        stored = self.lookup.store.put(state.keys.joined())
         stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
         arguments = (count_argument(len(state.keys)),)
         record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
@@ -393,7 +392,7 @@ class PipelineState:
     def _whole_key(self, state: CallState) -> bytes | None:
         """The key of a mapped call as a whole, once all lists are known."""
         if state.whole_key is None:
-            lists = [(name, self._list_digest(state.call, name)) for name in state.call.over]
+            lists = [(name, self._lists.digest(state.call, name)) for name in state.call.over]
             known = [(name, found) for name, found in lists if found is not None]
             if len(known) == len(lists):
                 state.set_whole_key(self.keys.of_whole(state, known))

@@ -14,7 +14,7 @@ from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Executed
 from jpipe.history.outputs import shared_outputs
 from jpipe.store import MissingEntry, Record, Store
-from jpipe.store.record_index import Matches
+from jpipe.store.record_index import Matches, Together
 
 __all__ = ["RecordLookup", "count_argument", "item_count", "unpack_keys"]
 
@@ -113,14 +113,24 @@ class RecordLookup:
     def answers(self, state: CallState, keys: Sequence[bytes]) -> Iterable[Record | tuple[bytes, int, float] | None]:
         """For each item the record that answers, or its digest, bytes and seconds where the rest need not be read."""
         found = self._found(state, keys)
-        declared = state.call.step.declared
-        is_forced = state.call.step.name in self.forced
-        if not isinstance(found, Matches) or not state.call.is_mapped or declared.expires is not None or is_forced:
+        if not isinstance(found, Matches) or not self._may_be_plain(state):
             return map(self._answer, repeat(state), keys, found)
         return (
             plain or self._answer(state, keys[position], found[position])
             for position, plain in enumerate(found.plain())
         )
+
+    def together(self, state: CallState, keys: Sequence[bytes]) -> Together | None:
+        """Of very many items of a mapped call at once which a plain record answers; None where each has to be asked."""
+        found = self._found(state, keys)
+        if not self._may_be_plain(state) or not isinstance(found, Matches) or any(self.older(state)):
+            return None
+        return found.together()
+
+    def _may_be_plain(self, state: CallState) -> bool:
+        """Whether a record can answer for an item by its digest alone."""
+        declared = state.call.step.declared
+        return state.call.is_mapped and declared.expires is None and state.call.step.name not in self.forced
 
     def older(self, state: CallState) -> Iterator[tuple[bytes, Callable[[bytes], bool]]]:
         """The older fingerprints whose records count for a call too, and for which keys each does."""
@@ -155,7 +165,7 @@ class RecordLookup:
         """Look up where results are that were answered by their digests alone."""
         known = zip(state.contents, state.places, strict=True)
         indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
-        keys = [key for index in indices if (key := state.keys[index]) is not None]
+        keys = state.keys.take(indices)
         found = self._found(state, keys)
         single = found.places() if isinstance(found, Matches) else [None] * len(found)
         for position, (index, only) in enumerate(zip(indices, single, strict=True)):

@@ -299,7 +299,8 @@ def _listed(step: Step[..., Any], iterable: Any, location: Location) -> Any:
             location=location,
             hint="pass what is the same for all items by name: jpipe.map(f, items, table=table)",
         )
-    return list(iterable)
+    # A range tells its elements, however many there are.
+    return iterable if type(iterable) is range else list(iterable)
 
 
 def call_sites(calls: Iterable[Call]) -> int:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jpipe.digest.value import Code, ValueDigest, combine, complete, digest, digest_scalars
+from jpipe.digest.value import Code, ValueDigest, combine, combine_joined, complete, digest, digest_scalars
 
-__all__ = ["Code", "ValueDigest", "combine", "complete", "digest", "digest_scalars"]
+__all__ = ["Code", "ValueDigest", "combine", "combine_joined", "complete", "digest", "digest_scalars"]

@@ -163,7 +163,9 @@ def hash_bytes(data: Any) -> bytes:
 
 def hash_root(encoding: bytes) -> bytes:
     """The digest of a value from its encoding."""
-    return hash_bytes(PREFIX + encoding)
+    if len(encoding) > _THREADED:  # too long to be copied for its prefix
+        return new_hash().update(PREFIX).update(encoding).digest()
+    return blake3(PREFIX + encoding).digest()
 
 
 def short(encoding: bytes) -> bytes:

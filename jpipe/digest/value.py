@@ -17,7 +17,7 @@ from jpipe.digest.refusal import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Code", "ValueDigest", "combine", "complete", "digest", "digest_scalars"]
+__all__ = ["Code", "ValueDigest", "combine", "combine_joined", "complete", "digest", "digest_scalars"]
 
 Code = tuple[tuple[str, str], ...]
 """The user's own classes and functions inside a value: (module, qualified name), sorted."""
@@ -43,8 +43,8 @@ class ValueDigest(NamedTuple):
 
     content: bytes
     code: Code = ()
-    parts: Mapping[Any, bytes] | None = None
-    part_code: Mapping[Any, Code] | None = None
+    parts: dict[Any, bytes] | None = None
+    part_code: dict[Any, Code] | None = None
 
 
 def digest(
@@ -81,7 +81,7 @@ def digest(
         If there is something inside that cannot be told from others of its kind.
     """
     if not hashers and type(value) in SCALARS:
-        return ValueDigest(blake3(PREFIX + scalar(value)).digest())
+        return ValueDigest(hash_root(scalar(value)))
     encoder = Encoder(reduce, fingerprint, hashers or _NOTHING, buffers or _NOTHING)
     try:
         if parts and _has_parts(value, encoder):
@@ -171,4 +171,9 @@ def combine(kind: str, children: Sequence[bytes]) -> bytes:
     children
         Digests, 32 bytes each.
     """
-    return hash_bytes(b"".join((b"jpipe combined 1\0", kind.encode(), b"\0", count(len(children)), *children)))
+    return combine_joined(kind, b"".join(children))
+
+
+def combine_joined(kind: str, children: bytes) -> bytes:
+    """`combine` of digests that are joined already."""
+    return hash_bytes(b"".join((b"jpipe combined 1\0", kind.encode(), b"\0", count(len(children) // 32), children)))

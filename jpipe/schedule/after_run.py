@@ -14,7 +14,7 @@ from jpipe.decide.item_labels import label_of
 from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
-from jpipe.digest import combine
+from jpipe.digest import combine_joined
 from jpipe.history.journal_writer import FiledCall, StepResult, digest_of
 from jpipe.history.last_run import MOST_CALLS, EarlierCall, LastRun, with_earlier
 from jpipe.history.outputs import note_shared_outputs
@@ -145,12 +145,11 @@ def _keys(calls: Mapping[str, Sequence[EarlierCall]]) -> dict[str, set[tuple[byt
 
 def _content(state: CallState) -> bytes:
     """The digest of what a call gave; of a mapped call, of all its items."""
-    contents = [content for content in state.contents if content is not None]
     if not state.call.is_mapped:
-        return contents[0] if contents else b""
-    if state.record is not None and not contents:
+        return next(iter(state.contents), None) or b""
+    if state.record is not None and not state.contents:
         return state.record.content
-    return combine("list", contents) if state.is_done else b""
+    return combine_joined("list", state.contents.joined()) if state.is_done else b""
 
 
 def _failed(session: PipelineSession, pipeline_state: PipelineState, item_results: ItemResults) -> frozenset[bytes]:
@@ -159,7 +158,7 @@ def _failed(session: PipelineSession, pipeline_state: PipelineState, item_result
     still = {
         key
         for state in pipeline_state.states.values()
-        for key, status in zip(state.keys, state.status, strict=False)
+        for key, status in (zip(state.keys, state.status, strict=False) if before else ())
         if key in before and status not in (Status.RAN, Status.CACHED)
     }
     return frozenset(still | item_results.failed_keys)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
+from itertools import chain
 
 from blake3 import blake3
 
@@ -38,22 +39,20 @@ def tidy(
     limit
         Size that the cache may have, in bytes, looked at after each run; None for the default, looked at once a day.
     """
-    reached: dict[bytes, list[bytes] | None] = {}
+    keys: dict[bytes, list[Iterable[bytes | None]]] = {}
+    whole: set[bytes] = set()
     for state in states:
-        keys = reached.setdefault(state.fingerprint.digest, [])
-        if keys is not None:
-            keys += [key for key in (*state.keys, state.whole_key) if key is not None]
+        keys.setdefault(state.fingerprint.digest, []).extend([state.keys, (state.whole_key,)])
         if state.call.is_mapped and not state.keys:
             # It was answered as a whole: which items stand behind that was not looked up.
-            reached[state.fingerprint.digest] = None
+            whole.add(state.fingerprint.digest)
         for family, key in [*state.accepted.values(), *filter(None, [state.accepted_whole])]:
-            others = reached.setdefault(family, [])
-            if others is not None:
-                others.append(key)
+            keys.setdefault(family, []).append((key,))
+    reached = {family: None if family in whole else filter(None, chain(*lists)) for family, lists in keys.items()}
     store.mark_reached(
         blake3(pipeline.encode("utf-8", "surrogatepass")).digest(), blake3(run.encode()).digest(), reached
     )
-    store.merge(reached)
+    store.merge(keys)
     with contextlib.suppress(OSError):
         pruned = None
         if limit is not None and store.size().nbytes > limit:

@@ -10,14 +10,16 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import NamedTuple, overload
 
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.pack import ForeignPack, Segment, TornPack, key_columns, read_pack
+from jpipe.store.format.plain_columns import plain_columns
 from jpipe.store.format.records import MissingEntry, PackPlace, Record, Where
+from jpipe.store.key_table import NONE, SEVERAL, KeyTable
 
-__all__ = ["Family", "Matches"]
+__all__ = ["Family", "Matches", "Together"]
 
 SUFFIX = ".pack"
 _LARGE = 4 << 20
@@ -32,53 +34,36 @@ class _Index:
     packs: dict[str, list[Segment]] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
     bases: list[int] = field(default_factory=list)
-    count: int = 0
-    newest: dict[bytes, int] = field(default_factory=dict)
-    older: dict[bytes, list[int]] = field(default_factory=dict)
+    table: KeyTable = field(default_factory=KeyTable)
+    damaged: set[int] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return len(self.table)
 
     def add(self, pack: str, segments: list[Segment]) -> None:
         self.packs[pack] = segments
         for segment in segments:
             self.segments.append(segment)
             self.bases.append(self.count)
-            keys = segment.keys()
-            numbers = range(self.count, self.count + segment.count)
-            self.count += segment.count
-            fresh = dict(zip(keys, numbers, strict=True))
-            whole = len(fresh) == len(keys) and not segment.damaged
-            if whole and self.newest.keys().isdisjoint(fresh):
-                self.newest.update(fresh)
-            else:
-                self._add_one_by_one(segment, keys, numbers)
-
-    def _add_one_by_one(self, segment: Segment, keys: list[bytes], numbers: range) -> None:
-        for entry, (key, number) in enumerate(zip(keys, numbers, strict=True)):
-            if entry in segment.damaged:
-                continue
-            other = self.newest.get(key)
-            if other is None:
-                self.newest[key] = number
-                continue
-            first, second = (other, number) if self._created(other) > self._created(number) else (number, other)
-            self.newest[key] = first
-            self.older.setdefault(key, []).append(second)
-
-    def _created(self, number: int) -> float:
-        segment, entry = self.locate(number)
-        return segment.row(entry).created
+            self.damaged.update(self.count + entry for entry in segment.damaged)
+            self.table.add(segment.key_column())
 
     def locate(self, number: int) -> tuple[Segment, int]:
         """The segment of an entry, and its number there."""
         position = bisect_right(self.bases, number) - 1
         return self.segments[position], number - self.bases[position]
 
-    def candidates(self, key: bytes, newest: int) -> tuple[Record, ...]:
-        """The records of `key`, newest first; `newest` is the number of the newest."""
-        others = self.older.get(key)
-        if others is None:
-            segment, entry = self.locate(newest)
-            return (segment.record(entry),)
-        records = [segment.record(entry) for segment, entry in map(self.locate, [newest, *others])]
+    def numbers(self, key: bytes) -> list[int]:
+        """The sound entries of a key."""
+        return [number for number in self.table.numbers(key) if number not in self.damaged]
+
+    def candidates(self, numbers: Sequence[int]) -> tuple[Record, ...]:
+        """The records of entries of one key, newest first."""
+        records = [segment.record(entry) for segment, entry in map(self.locate, numbers)]
+        if len(records) < 2:
+            return tuple(records)
         records.sort(key=lambda record: record.created, reverse=True)
         different = {(r.created, r.content, r.reads): r for r in reversed(records)}
         return tuple(sorted(different.values(), key=lambda record: record.created, reverse=True))
@@ -111,20 +96,19 @@ class Family:
         self._foreign: list[str] = []
         self._foreign_keys: set[bytes] | None = None
         self._used: dict[str, float] = {}
+        self._added: list[str] = []
 
     def find(self, key: bytes) -> tuple[Record, ...]:
         """The records of a call, newest first; several if it read different files."""
         index = self._loaded()
-        newest = index.newest.get(key)
-        if newest is None:
-            return ()
-        self._mark_used({index.locate(newest)[0].pack})
-        return index.candidates(key, newest)
+        numbers = index.numbers(key)
+        self._mark_used({index.locate(number)[0].pack for number in numbers})
+        return index.candidates(numbers)
 
     def find_many(self, keys: Sequence[bytes]) -> Matches:
         """The records of many calls at once."""
         index = self._loaded()
-        matches = Matches(index, keys, list(map(index.newest.get, keys)))
+        matches = Matches(index, keys, index.table.find(keys))
         self._mark_used(matches.packs())
         return matches
 
@@ -135,8 +119,8 @@ class Family:
         """
         if self._index is None and self._is_large():
             return self._gone_through(keys)
-        newest = self._loaded().newest
-        return {key for key in keys if key in newest}
+        index = self._loaded()
+        return {key for key in keys if index.numbers(key)}
 
     def _is_large(self) -> bool:
         sizes = (entry.stat().st_size for entry in system.scan(self.folder) if entry.name.endswith(SUFFIX))
@@ -182,7 +166,9 @@ class Family:
 
     def keys(self) -> set[bytes]:
         """The keys of all records."""
-        return set(self._loaded().newest)
+        index = self._loaded()
+        keys = index.table.distinct()
+        return keys if not index.damaged else {key for key in keys if index.numbers(key)}
 
     def __len__(self) -> int:
         return self._loaded().count
@@ -201,10 +187,10 @@ class Family:
             return self._read_folder()
 
     def added(self, pack: str) -> None:
-        """This process published `pack`: take it in, if the family was read at all."""
+        """This process published `pack`: it is taken in with the next question, if the family was read at all."""
         with self._lock:
             if self._index is not None and pack not in self._index.packs:
-                self._read_packs(self._index, [pack])
+                self._added.append(pack)
 
     def locate(self, place: PackPlace) -> PackPlace:
         """Where a value is now whose pack was merged into another one.
@@ -216,9 +202,7 @@ class Family:
         """
         self.refresh()
         index = self._loaded()
-        newest = index.newest.get(place.key)
-        numbers = [] if newest is None else [newest, *index.older.get(place.key, ())]
-        for segment, entry in map(index.locate, numbers):
+        for segment, entry in map(index.locate, index.numbers(place.key)):
             row = segment.row(entry)
             if row.check == place.check and row.offset is not None and segment.pack != place.pack:
                 found = segment.place_of(entry)
@@ -230,10 +214,15 @@ class Family:
         if self._index is None:
             self.refresh()
             assert self._index is not None
+        elif self._added:
+            with self._lock:
+                added, self._added = self._added, []
+                self._read_packs(self._index, [pack for pack in added if pack not in self._index.packs])
         return self._index
 
     def _read_folder(self) -> bool:
         changed = False
+        self._added = []
         for _ in range(_TRIES):
             names = self._listed()
             index = self._index
@@ -280,6 +269,7 @@ class Family:
                 missed = True
             except OSError:
                 continue
+        index.table.settle()
         return missed
 
     def _set_aside(self, name: str) -> None:
@@ -303,16 +293,39 @@ class Family:
                 continue
 
 
+class Together(NamedTuple):
+    """What is known of very many keys at once; keys by their position.
+
+    Parameters
+    ----------
+    unrecorded
+        Those that have no record.
+    plain
+        Those that have a single one that needs no closer look.
+    contents, nbytes, seconds
+        Of these, the digests, joined, and the sums of bytes and seconds.
+    others
+        All others.
+    """
+
+    unrecorded: list[int]
+    plain: list[int]
+    contents: bytes
+    others: list[int]
+    nbytes: int
+    seconds: float
+
+
 class Matches(Sequence[tuple[Record, ...]]):
     """What `Family.find_many` found: item *i* is what `Family.find` gives for the *i*-th key, made when asked for.
 
     `plain` and `places` answer for all keys at once without making records.
     """
 
-    def __init__(self, index: _Index, keys: Sequence[bytes], numbers: list[int | None]) -> None:
+    def __init__(self, index: _Index, keys: Sequence[bytes], numbers: list[int]) -> None:
         self._index = index
         self._keys = keys
-        self._numbers = numbers
+        self._numbers = numbers if not index.damaged else [SEVERAL if n in index.damaged else n for n in numbers]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -325,31 +338,56 @@ class Matches(Sequence[tuple[Record, ...]]):
         if isinstance(item, slice):
             return [self[i] for i in range(*item.indices(len(self)))]
         number = self._numbers[item]
-        return () if number is None else self._index.candidates(self._keys[item], number)
+        if number == NONE:
+            return ()
+        return self._index.candidates([number] if number != SEVERAL else self._index.numbers(self._keys[item]))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether none of the keys has a record."""
+        return not self._index.count or self._numbers.count(NONE) == len(self._numbers)
+
+    def together(self) -> Together:
+        """Of very many keys at once, which have no record, and what `plain` says of the others."""
+        import numpy as np
+
+        numbers = np.array(self._numbers, np.int64)
+        single = np.flatnonzero(numbers >= 0)
+        owners = np.searchsorted(np.array(self._index.bases), numbers[single], "right") - 1
+        is_plain = np.zeros(len(numbers), bool)
+        contents = np.zeros(len(numbers), "V32")
+        nbytes, seconds = 0, 0.0
+        for owner in np.unique(owners).tolist():
+            positions = single[owners == owner]
+            columns = plain_columns(self._index.segments[owner], numbers[positions] - self._index.bases[owner])
+            is_plain[positions], contents[positions] = columns.is_plain, columns.contents
+            nbytes, seconds = nbytes + columns.nbytes, seconds + columns.seconds
+        is_open = ~is_plain & (numbers != NONE)
+        unrecorded, plain, others = (np.flatnonzero(which).tolist() for which in (numbers == NONE, is_plain, is_open))
+        return Together(unrecorded, plain, contents[is_plain].tobytes(), others, nbytes, seconds)
 
     def plain(self) -> Iterator[tuple[bytes, int, float] | None]:
         """By position: digest, bytes and seconds of what needs no closer look: a single record, see `Segment.plain`."""
-        older = self._index.older
-        for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
-            yield None if segment is None or key in older else segment.plain(entry)
+        return (None if segment is None else segment.plain(entry) for segment, entry in self._located())
 
     def places(self) -> Iterator[tuple[bytes, Where] | None]:
         """By position: digest and place of the value of a key that has a single record, None for others."""
-        older = self._index.older
-        for key, (segment, entry) in zip(self._keys, self._located(), strict=True):
-            yield None if segment is None or key in older else (segment.content(entry), segment.place_of(entry))
+        for segment, entry in self._located():
+            yield None if segment is None else (segment.content(entry), segment.place_of(entry))
 
     def packs(self) -> set[str]:
-        """The packs that hold the newest records."""
+        """The packs that hold the records."""
         if len(self._index.packs) == 1:
             return set(self._index.packs)
-        return {segment.pack for segment, _ in self._located() if segment is not None}
+        found = {segment.pack for segment, _ in self._located() if segment is not None}
+        several = [key for key, number in zip(self._keys, self._numbers, strict=True) if number == SEVERAL]
+        return found.union(self._index.locate(n)[0].pack for key in several for n in self._index.numbers(key))
 
     def _located(self) -> Iterator[tuple[Segment, int] | tuple[None, int]]:
-        """Segment and number of each newest entry, quick for runs of keys that lie in one segment."""
+        """Segment and number of each single entry, quick for runs of keys that lie in one segment."""
         low, high, segment = 0, 0, None
         for number in self._numbers:
-            if number is None:
+            if number < 0:
                 yield None, 0
                 continue
             if not low <= number < high:

@@ -31,6 +31,7 @@ from jpipe.store.format.encode import encode, pack_inline, unpack_inline
 from jpipe.store.format.memory_map import Mode
 from jpipe.store.format.pack import PackBuilder
 from jpipe.store.format.records import (
+    NO_CODE,
     BlobPlace,
     Held,
     Inline,
@@ -180,8 +181,7 @@ class Store:
             paths = () if blob is None else (self.disk.relative(self.disk.blobs.path(blob)),)
             self._pending.update(dict.fromkeys(paths))
         told = digest(value, fingerprint=fingerprint, hashers=hashers, parts=parts, buffers=encoded.addresses())
-        told_parts = None if told.parts is None else dict(told.parts)
-        return Stored(told.content, told.code, told_parts, where, size, paths, dict(told.part_code or {}))
+        return Stored(told.content, told.code, told.parts, where, size, paths, told.part_code or NO_CODE)
 
     def load(self, where: Where, *, mmap_mode: Mode = "c") -> Any:
         """The value at a place.

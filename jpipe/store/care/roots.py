@@ -139,8 +139,10 @@ def living_since(disk: Disk, own_pin: str | None = None) -> float | None:
 def _packed(family: bytes, keys: Iterable[bytes] | None) -> bytes:
     if keys is None:
         return _FAMILY.pack(family, _EVERYTHING)
-    prefixes = [key[:_PREFIX] for key in keys]
-    return _FAMILY.pack(family, len(prefixes)) + b"".join(prefixes)
+    prefixes = bytearray()
+    for key in keys:
+        prefixes += key[:_PREFIX]
+    return _FAMILY.pack(family, len(prefixes) // _PREFIX) + prefixes
 
 
 def _read(disk: Disk, path: str, found: Reached) -> None:

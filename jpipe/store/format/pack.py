@@ -32,10 +32,11 @@ from jpipe.store.format.pack_header import DETAILS_SIZE, HEADER, MAGIC, ROW, For
 from jpipe.store.format.records import BlobPlace, NewRecord, PackPlace, Record, Where
 
 __all__ = [
-    "ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "parse_pack", "read_pack", "resigned",
+    "IN_BLOB", "ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "parse_pack", "read_pack",
+    "resigned",
 ]  # fmt: skip
 
-_IN_BLOB = (1 << 64) - 1
+IN_BLOB = (1 << 64) - 1
 
 Details = tuple[bytes, bytes, bytes]
 
@@ -87,6 +88,10 @@ class Segment:
         control = self.control
         return [control[at : at + 32] for at in range(start, start + 32 * self.count, 32)]
 
+    def key_column(self) -> memoryview:
+        """The keys of all entries, joined."""
+        return memoryview(self.control)[DETAILS_SIZE.size : DETAILS_SIZE.size + 32 * self.count]
+
     def content(self, entry: int) -> bytes:
         """Digest of the value of an entry."""
         start = DETAILS_SIZE.size + 32 * (self.count + entry)
@@ -100,13 +105,13 @@ class Segment:
     def row(self, entry: int) -> Row:
         """The fixed part of an entry."""
         check, offset, *rest = self._row(entry)
-        return Row(check, None if offset == _IN_BLOB else offset, *rest)
+        return Row(check, None if offset == IN_BLOB else offset, *rest)
 
     def blobs(self) -> Iterator[bytes]:
         """The ids of the blobs that entries name, as often as they do."""
         start = DETAILS_SIZE.size + 64 * self.count
         rows = memoryview(self.control)[start : start + ROW.size * self.count]
-        return (row[0] for row in ROW.iter_unpack(rows) if row[1] == _IN_BLOB)
+        return (row[0] for row in ROW.iter_unpack(rows) if row[1] == IN_BLOB)
 
     def shape(self, row: Row) -> Shape:
         """What an entry shares with others: names of arguments, code, reads."""
@@ -134,7 +139,7 @@ class Segment:
     def place_of(self, entry: int) -> Where:
         """Where the value of an entry is."""
         check, offset, length, *_ = self._row(entry)
-        if offset == _IN_BLOB:
+        if offset == IN_BLOB:
             return BlobPlace(check)
         return PackPlace(self.family, self.key(entry), self.pack, self.payload + offset, length, check)
 
@@ -156,7 +161,7 @@ class Segment:
         part_digests, part_code = parts_from(control[at : at + parts]) if parts else (None, {})
         at += parts
         where: Where
-        if offset == _IN_BLOB:
+        if offset == IN_BLOB:
             where = BlobPlace(check)
         else:
             where = PackPlace(self.family, key, self.pack, self.payload + offset, length, check)
@@ -180,7 +185,7 @@ class Segment:
         """Digest, bytes and seconds of a value of this pack that holds no code and came of no file; None for others."""
         row = self._row(entry)
         _, code, reads = self.shapes()[row[3]]
-        if code or reads or row[1] == _IN_BLOB or row[5]:
+        if code or reads or row[1] == IN_BLOB or row[5]:
             return None
         return self.content(entry), row[10], row[7]
 
@@ -251,7 +256,7 @@ class PackBuilder:
         times: tuple[float, float, int, int],
     ) -> None:
         number = self.shapes.setdefault(shape, len(self.shapes))
-        offset, length = (_IN_BLOB, 0) if value is None else (self._payload_size, len(value))
+        offset, length = (IN_BLOB, 0) if value is None else (self._payload_size, len(value))
         key, content, check = digests
         self.keys.append(key)
         self.contents.append(content)
@@ -343,7 +348,7 @@ def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:
     rows = memoryview(segment.control)[start : start + ROW.size * segment.count]
     found = []
     for entry, (check, offset, length, *_) in enumerate(ROW.iter_unpack(rows)):
-        if offset != _IN_BLOB:
+        if offset != IN_BLOB:
             at = segment.payload + offset
             if blake3(content[at : at + length]).digest() != check:
                 found.append(entry)

@@ -10,6 +10,7 @@ from jpipe.digest import Code
 from jpipe.files import Read
 
 __all__ = [
+    "NO_CODE",
     "BlobPlace",
     "CacheWarning",
     "Code",
@@ -91,6 +92,9 @@ class Held:
 
 Where = Inline | PackPlace | BlobPlace | Held
 
+NO_CODE: Mapping[Any, Code] = {}
+"""One for all values without code in their parts, so that it is sent and kept once."""
+
 
 class PutOptions(NamedTuple):
     """How a value is written.
@@ -134,7 +138,7 @@ class Stored(NamedTuple):
     where: Where
     nbytes: int
     paths: tuple[str, ...] = ()
-    part_code: Mapping[Any, Code] = {}
+    part_code: Mapping[Any, Code] = NO_CODE
 
     def at(self, where: Where) -> Stored:
         """The same value after it got a place."""

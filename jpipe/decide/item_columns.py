@@ -1,0 +1,152 @@
+"""What is known of each of very many items, packed: a digest in 32 bytes, a small result in its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+from jpipe.store import Inline, Where
+
+__all__ = ["BLOCK", "DigestColumn", "PlaceColumn", "blocks", "chosen"]
+
+BLOCK = 1 << 14
+"""Of very many items so many are looked at together: what is made of each meanwhile stays small."""
+_SIZE = 32
+_UNKNOWN = bytes(_SIZE)
+"""No digest is this."""
+
+
+def blocks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Pieces of a long sequence, in order."""
+    if len(indices) <= BLOCK:
+        yield indices
+        return
+    for start in range(0, len(indices), BLOCK):
+        yield indices[start : start + BLOCK]
+
+
+def chosen(indices: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
+    """Those at some positions, in order; a range stays one where that is all of it."""
+    return indices if len(positions) == len(indices) else [indices[position] for position in positions]
+
+
+class DigestColumn(Sequence["bytes | None"]):
+    """A digest for each item, or None where it is not known.
+
+    Parameters
+    ----------
+    digests
+        The digests, joined.
+    """
+
+    __slots__ = ("_digests",)
+
+    def __init__(self, digests: bytes | bytearray = b"") -> None:
+        self._digests = bytearray(digests)
+
+    @classmethod
+    def unknown(cls, count: int) -> DigestColumn:
+        """One of which nothing is known."""
+        return cls(bytearray(_SIZE * count))
+
+    @classmethod
+    def of(cls, digests: Iterable[bytes | None]) -> DigestColumn:
+        """One of these digests."""
+        return cls(b"".join([_UNKNOWN if digest is None else digest for digest in digests]))
+
+    def __len__(self) -> int:
+        return len(self._digests) // _SIZE
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> DigestColumn: ...
+    def __getitem__(self, index: int | slice) -> bytes | DigestColumn | None:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return DigestColumn(self._digests[_SIZE * start : _SIZE * stop])
+            return DigestColumn.of(self[i] for i in range(start, stop, step))
+        if index < 0:
+            index += len(self)
+        found = bytes(self._digests[_SIZE * index : _SIZE * index + _SIZE])
+        if not found:
+            raise IndexError(index)
+        return found if found != _UNKNOWN else None
+
+    def __setitem__(self, index: int, digest: bytes | None) -> None:
+        self._digests[_SIZE * index : _SIZE * index + _SIZE] = digest or _UNKNOWN
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        digests = bytes(self._digests) if len(self) <= BLOCK else self._digests
+        for at in range(0, len(digests), _SIZE):
+            found = bytes(digests[at : at + _SIZE])
+            yield found if found != _UNKNOWN else None
+
+    def __contains__(self, digest: object) -> bool:
+        if digest is None:
+            digest = _UNKNOWN
+        if not isinstance(digest, bytes):
+            return False
+        at = self._digests.find(digest)
+        while at >= 0 and at % _SIZE:
+            at = self._digests.find(digest, at + 1)
+        return at >= 0
+
+    def fill(self, indices: Sequence[int], digests: bytes) -> None:
+        """Set the digests of many items, given joined."""
+        if isinstance(indices, range) and indices.step == 1:
+            self._digests[_SIZE * indices.start : _SIZE * indices.stop] = digests
+            return
+        for position, index in enumerate(indices):
+            self._digests[_SIZE * index : _SIZE * index + _SIZE] = digests[_SIZE * position : _SIZE * position + _SIZE]
+
+    def take(self, indices: Sequence[int]) -> list[bytes]:
+        """The digests of many items, all of which are known."""
+        if isinstance(indices, range) and indices.step == 1:
+            piece = bytes(self._digests[_SIZE * indices.start : _SIZE * indices.stop])
+            return [piece[at : at + _SIZE] for at in range(0, len(piece), _SIZE)]
+        return [digest for index in indices if (digest := self[index]) is not None]
+
+    def joined(self) -> bytes:
+        """The digests that are known, one after the other."""
+        if None not in self:
+            return bytes(self._digests)
+        return b"".join([digest for digest in self if digest is not None])
+
+    def are_distinct(self) -> bool:
+        """Whether no two items have the same; False where it is not known of all."""
+        if None in self:
+            return False
+        if len(self) <= 2 * BLOCK:  # numpy takes longer to import
+            return len({*self}) == len(self)
+        import numpy as np
+
+        # Of two digests that differ the first eight bytes do, but for one in a million million pairs.
+        starts = np.sort(np.frombuffer(self._digests, np.uint64)[:: _SIZE // 8])
+        return bool((starts[1:] != starts[:-1]).all())
+
+
+class PlaceColumn(Sequence["Where | None"]):
+    """Where the result of each item is, or None; of a small one only its bytes are held."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, count: int = 0) -> None:
+        self._places: list[Where | bytes | None] = [None] * count
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Where | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Where | None]: ...
+    def __getitem__(self, index: int | slice) -> Where | list[Where | None] | None:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = self._places[index]
+        return Inline(place) if type(place) is bytes else place  # type: ignore[return-value]
+
+    def __setitem__(self, index: int, place: Where | None) -> None:
+        self._places[index] = place.payload if type(place) is Inline else place

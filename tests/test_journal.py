@@ -114,6 +114,7 @@ def test_runs_are_rows_with_parameters_changes_and_outcome(study: Project) -> No
 
 def test_two_runs_are_compared_by_parameters_code_and_results(study: Project) -> None:
     study.run()
+    assert study.command("history", "--diff", "1", "2").exit_code == 5, "2 is a number, and no beginning of 2026…"
     study.edit("pipeline.py", "FACTOR = 10", "FACTOR = 20")
     study.run("--set", "limit=200")
     study.run("--set", "limit=200")

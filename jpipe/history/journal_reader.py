@@ -17,6 +17,8 @@ from jpipe.system import safe_paths as inside
 
 __all__ = ["ItemLog", "RunLog", "RunRow", "find_run", "last_log_of", "log_of", "runs"]
 
+_DATE = len("20260131")
+
 UNFINISHED = "unfinished"
 """The outcome of a run whose journal has no end: it is still going, or was killed."""
 
@@ -179,7 +181,8 @@ def find_run(rows: Sequence[RunRow], text: str, hint: str = "jpipe history  list
         chosen = [row for row in rows if row.number == number]
         if chosen:
             return chosen[0]
-    chosen = [row for row in rows if text and row.run.startswith(text)]
+    is_number = text.lstrip("#-").isdecimal() and len(text) < _DATE  # a name begins with a year
+    chosen = [row for row in rows if text and not is_number and row.run.startswith(text)]
     if len(chosen) != 1:
         raise NothingSelectedError(
             f"there is no run {text}" if not chosen else f"{len(chosen)} runs begin with {text}", hint=hint

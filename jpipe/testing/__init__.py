@@ -61,7 +61,7 @@ def assert_up_to_date(
 ) -> None:
     """Fail with what would run, and why, where a pipeline's results are not those of its code and inputs.
 
-    Nothing runs, and nothing is written to the cache.
+    Nothing runs, and no result is written.
 
     Parameters
     ----------

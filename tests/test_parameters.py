@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import os
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import attrs
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from jpipe import pipeline
+import jpipe
+from jpipe import pipeline, step
 from jpipe.define.parameters import check, parse
 from jpipe.errors import UsageError
 
@@ -149,6 +153,19 @@ READ: list[tuple[Any, str, Any]] = [
     (datetime.time, "12:30", datetime.time(12, 30)),
     (np.float32, "2", np.float32(2)),
     (Literal["1", "2"], "1", "1"),
+    (os.PathLike, "a/b", Path("a/b")),
+    (os.PathLike[str], "a/b", Path("a/b")),
+    (Iterable[int], "1,2", [1, 2]),
+    (np.int32, "3", np.int32(3)),
+    (np.float32, "0.1", np.float32(0.1)),
+    (np.datetime64, "2026-10-11", np.datetime64("2026-10-11")),
+    (np.dtype, "float32", np.dtype("float32")),
+    (pd.Timestamp, "2026-10-11", pd.Timestamp("2026-10-11")),
+    (pd.Timedelta, "1 day", pd.Timedelta(days=1)),
+    (datetime.timedelta, "3h", datetime.timedelta(hours=3)),
+    (Decimal, "0.12345678901234567890", Decimal("0.12345678901234567890")),
+    (list[Decimal], "0.1,12345678901234567.89", [Decimal("0.1"), Decimal("12345678901234567.89")]),
+    (Fraction, "0.1", Fraction(1, 10)),
 ]
 GUESSED: list[tuple[Any, str, Any]] = [
     # default -> text -> value
@@ -198,6 +215,9 @@ REFUSED: list[tuple[Any, str, str]] = [
     (Fitted, '{"settings": {"lr": 1, "rate": 1}}', "settings: Settings has no field 'rate'"),
     (list[Point], "(1,2,3),(1,2)", "[0] Point has 2 fields, not 3"),
     (Extent, "{unit = 'RED'}", "the field 'width' is missing"),
+    (np.int32, "1.5", "int32 cannot hold it"),
+    (np.int8, "300", "out of bounds for int8"),
+    (pd.Timestamp, "someday", "x=someday: expected Timestamp"),
     (dict[str, int], "{'a': 'x'}", "['a'] Input should be a valid integer"),
     (dict[str, float], '{"a": true}', "true and false are not numbers"),
     (Colour | None, "BLUE", "expected Colour (RED, GREEN) | None"),
@@ -312,6 +332,24 @@ parameters = {n = 50}
 """
 
 
+def test_parameters_that_take_no_name_can_be_given_by_name() -> None:
+    @step
+    def told(*all: object) -> list[object]:
+        return list(all)
+
+    @pipeline
+    def main(first: int = 1, second: int = 2, /, *rest: int, third: int = 3, **more: float) -> list[object]:
+        return told(first, second, rest, third, more)
+
+    given = parse(main, {"second": "4", "rest": "5,6", "more": "{lr = 1}"})
+    assert given == {"second": 4, "rest": (5, 6), "more": {"lr": 1.0}}
+    run = jpipe.run(main, given, n_jobs=1)
+    assert run.value == main(1, 4, 5, 6, lr=1.0) == [1, 4, (5, 6), 3, {"lr": 1.0}]
+    assert main.run(1, 4, 5, 6, lr=1.0) == run.value
+    with pytest.raises(UsageError, match="rest=x: expected tuple"):
+        parse(main, {"rest": "x"})
+
+
 def test_a_sweep_is_one_graph_with_a_table_at_the_end(project: Project) -> None:
     project.write(SWEPT)
     swept = project.run("--sweep", "C=0.5,1", "--sweep", "how=a,b", "-j1", json=False)
@@ -325,7 +363,8 @@ def test_a_sweep_is_one_graph_with_a_table_at_the_end(project: Project) -> None:
     ]
     assert project.run("--sweep", "C=1,2", "-j1").ran == {"fit": 1}, "C=1 is the call of before, and so is the list"
     assert project.plan("--sweep", "C=1,2", "--sweep", "how=a,c")["steps"][1]["stale"] == 2
-    assert project.run("--sweep", "Q=1").exit_code == 2
+    for contradiction in (["Q=1"], ["C="], ["C=1,2", "--set", "C=3"], ["C=1", "-n", "--report", "x.html"]):
+        assert project.run("--sweep", *contradiction, json=False).exit_code == 2
 
 
 @pytest.mark.parametrize(

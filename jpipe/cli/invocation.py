@@ -106,6 +106,13 @@ class Invocation:
             name: [parameters.parse(self._loaded, {name: part})[name] for part in elements(values)]
             for name, values in _pairs(self.given.sweeps, "--sweep").items()
         }
+        typed = _pairs(self.given.sets)
+        for name, values in varied.items():
+            if name in typed or not values:
+                wrong = "is given by --set and swept" if name in typed else "is swept over no values"
+                raise UsageError(
+                    f"the parameter {name} {wrong}", hint=f"write for instance --sweep {name}=0.1,1,10 alone"
+                )
         fixed = {name: value for name, value in self._given.items() if name not in varied}
         return Sweep(self._loaded, fixed, varied)
 

@@ -44,6 +44,9 @@ def command(words: tuple[str, ...], given: Given, dry_run: bool, **options: Any)
     """
     call = invocation(words, flags.flags_of(options), given)
     if dry_run:
+        pages = [flag for flag in ("report", "live", "trace") if options[flag]]
+        if pages:
+            raise UsageError(f"--{pages[0]}: a dry run has no page", hint="leave out -n, or see jpipe plan and graph")
         from jpipe.cli.plan import tell_plan
 
         return tell_plan(call, options["force"], why=bool(options["verbose"]), as_json=options["as_json"])

@@ -88,9 +88,7 @@ class PipelineSession(Session):
 
     def opening(self, run: str) -> Opening:
         """What is known of a run that begins now."""
-        known = self.pipeline.parameters.bind(**self.parameters)
-        given = tuple(known.arguments)
-        known.apply_defaults()
+        known, given = self.pipeline.bound(self.parameters), tuple(self.parameters)
         parameters = {parameter: text_of(value) for parameter, value in known.arguments.items()}
         return Opening(run, self.identity, parameters, given, commit_of(self.root), time.time(), checkout_of(self.root))
 
@@ -127,7 +125,7 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
     layout = Layout()
     try:
         with layout, observing(calls=True):
-            result = pipeline(**parameters)
+            result = pipeline.called_by_name(parameters)
             if inspect.iscoroutine(result):
                 result.close()
                 raise WiringError(f"pipeline {pipeline.name} is async", hint="a pipeline only wires steps: write `def`")

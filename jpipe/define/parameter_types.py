@@ -5,7 +5,10 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import datetime
+import decimal
 import enum
+import fractions
+import os
 import sys
 import types
 import typing
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jpipe.errors import UsageError, did_you_mean
+from jpipe.model.step_options import parse_duration
 
 __all__ = ["complaint", "converter", "spelled"]
 
@@ -106,6 +110,10 @@ def _prepared(annotation: Any) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Literal, collections.abc.Callable):
         return annotation
+    if origin is collections.abc.Iterable:  # of which a converter would make an iterator, which can be read only once
+        return _prepared(list[arguments])  # type: ignore[valid-type]
+    if annotation is os.PathLike or origin is os.PathLike:
+        return Path
     numpy = sys.modules.get("numpy")
     if numpy is not None and _is_array(annotation, numpy):
         kind = typing.get_args(arguments[1]) if arguments else ()
@@ -122,10 +130,8 @@ def _prepared(annotation: Any) -> Any:
         from pydantic import PlainValidator
 
         return typing.Annotated[Any, PlainValidator(lambda value: _from_fields(value, annotation, fields))]
-    if numpy is not None and issubclass(annotation, numpy.generic):
-        return _after(
-            annotation, lambda value: annotation(value) if isinstance(value, (int, float, complex)) else value
-        )
+    if numpy is not None and issubclass(annotation, (numpy.generic, numpy.dtype)):
+        return _after(annotation, lambda value: _as_scalar(value, annotation))
     prepare = _preparation(annotation)
     return annotation if prepare is None else _after(annotation, prepare)
 
@@ -154,9 +160,31 @@ def _preparation(kind: Any) -> Callable[[Any], Any] | None:
         return lambda value: kind(value) if _is_text(value) else value
     if kind in (int, float, complex):
         return _no_truth
+    if kind in _EXACT:
+        return lambda value: repr(value) if isinstance(value, float) else _no_truth(value)
     if kind in (datetime.date, datetime.datetime, datetime.time):
         return lambda value: _from_iso(kind, value)
+    if kind is datetime.timedelta:
+        return lambda value: _from_units(value) if _is_text(value) else value
+    if issubclass(kind, (datetime.date, datetime.timedelta)):  # those of pandas
+        return lambda value: kind(value) if _is_text(value) else value
     return None
+
+
+_EXACT = (decimal.Decimal, fractions.Fraction)
+
+
+def is_exact(annotation: Any) -> bool:
+    """Whether an annotation asks for numbers that keep every digit."""
+    return annotation in _EXACT or any(map(is_exact, typing.get_args(annotation)))
+
+
+def _from_units(text: str) -> Any:
+    """A time span as `expires` of a step takes it, such as ``90m`` or ``3h``; other forms are left as they are."""
+    try:
+        return datetime.timedelta(seconds=parse_duration(text))
+    except UsageError:
+        return text
 
 
 def _is_text(value: Any) -> bool:
@@ -199,6 +227,19 @@ def _as_array(value: Any, kind: tuple[Any, ...], numpy: Any) -> Any:
         raise ValueError("Input should be a list of numbers")
     wanted = kind[0] if kind and isinstance(kind[0], type) else None
     return array if wanted is None else array.astype(wanted)
+
+
+def _as_scalar(value: Any, kind: Any) -> Any:
+    """A scalar of numpy's from a number or text, none that is another number than was given."""
+    if isinstance(value, (kind, list, tuple, dict)):
+        return value
+    try:
+        made = kind(value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    if isinstance(value, (int, float)) and made != value and value == value and abs(made - value) > 1e-3 * abs(value):
+        raise ValueError(f"{kind.__name__} cannot hold it")
+    return made
 
 
 class _Fields(NamedTuple):

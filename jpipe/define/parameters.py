@@ -84,16 +84,26 @@ def _known(pipeline: Pipeline[..., Any], given: Mapping[str, Any]) -> list[tuple
 
 
 def _converted(pipeline: Pipeline[..., Any], name: str, given: Any, candidates: list[Any]) -> Any:
-    default = pipeline.parameters.parameters[name].default
+    parameter = pipeline.parameters.parameters[name]
+    default = parameter.default
     annotation = _hints(pipeline).get(name, _NOTHING)
     if annotation is _NOTHING:
         annotation = _kind_of(default)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        annotation = tuple[annotation, ...]
+    elif parameter.kind is parameter.VAR_KEYWORD:
+        annotation = dict[str, annotation]
     if annotation is str and isinstance(given, str):
         return given
     if _is_of(candidates[0], annotation):
         return _like_default(candidates[0], default, annotation)
-    from jpipe.define.parameter_types import complaint, converter, spelled
+    from jpipe.define.parameter_types import complaint, converter, is_exact, spelled
 
+    if is_exact(annotation) and len(candidates) > 1:
+        candidates = [
+            *candidates[1:],
+            candidates[0],
+        ]  # its digits as they are written, before what a float keeps of them
     convert, refusals = converter(annotation), []
     for candidate in candidates:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jpipe.define.layout import users_line
@@ -69,6 +70,17 @@ class Pipeline(Displayed, Generic[P, R]):
             return self.function(*args, **kwargs)
         finally:
             self._active = False
+
+    def called_by_name(self, parameters: Mapping[str, Any]) -> R:
+        """Call it with values by parameter name, also of those that take no name: of ``*rest`` a tuple."""
+        bound = self.bound(parameters)
+        return self(*bound.args, **bound.kwargs)
+
+    def bound(self, parameters: Mapping[str, Any]) -> inspect.BoundArguments:
+        """All its parameters, with their defaults where none are given here."""
+        bound = inspect.BoundArguments(self.parameters, OrderedDict(parameters))
+        bound.apply_defaults()
+        return bound
 
     @overload
     def run(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...

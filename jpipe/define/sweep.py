@@ -37,7 +37,7 @@ class Sweep(Pipeline[[], list[Any]]):
         self.combinations = [dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
 
         def sweep() -> list[Any]:
-            return [pipeline(**fixed, **combination) for combination in self.combinations]
+            return [pipeline.called_by_name({**fixed, **combination}) for combination in self.combinations]
 
         super().__init__(sweep)
         self._swept = pipeline

@@ -230,8 +230,7 @@ def _preload(session: PipelineSession) -> Preload:
 
 
 def _origins(session: PipelineSession) -> Origins:
-    known = session.pipeline.parameters.bind(**session.parameters)
-    known.apply_defaults()
+    known = session.pipeline.bound(session.parameters)
     return Origins(session.pipeline.name, known.arguments)
 
 

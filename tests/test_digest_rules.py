@@ -89,7 +89,9 @@ def test_a_refusal_names_the_part_it_is_in() -> None:
         digest({"a": 1, "b": [2, open_generator()]}, parts=True, describe="rows")
     assert caught.value.path == "rows['b'][1]"
     assert caught.value.type_name == "generator"
-    assert 'ignore=["rows"]' in str(caught.value)
+    assert "pass a list in its place" in str(caught.value)
+    with pytest.raises(UndigestibleError, match=r'ignore=\["rows"\]'):
+        digest([1, threading.Lock()], describe="rows")
 
 
 def open_generator() -> Any:

@@ -204,11 +204,12 @@ def test_a_pipeline_returns_any_structure() -> None:
         object.__setattr__(answer, "both", "changed")
         groups: dict[str, list[Any]] = collections.defaultdict(list)
         groups["a"].append(add(5))
-        return answer, groups, {add(6)}
+        return answer, groups, {add(6)}, {add(7): add(8), "b": 9}
 
-    answer, groups, found = value(main)
+    answer, groups, found, table = value(main)
     assert (answer.left, answer.right, answer.both) == ({"a": [1, 2]}, Split(3, [4]), "changed")
     assert (dict(groups), groups["b"], found) == ({"a": [5]}, [], {6})
+    assert list(table.items()) == [(7, 8), ("b", 9)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Project
 
 HEAD = """
-    import argparse, bdb, pdb, sys, threading
+    import argparse, bdb, json, pdb, sys, threading
     import numpy as np
     import jpipe
     from jpipe import pipeline, step
@@ -61,6 +61,28 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "asynchronous generator": (
         "@step\nasync def b(n): yield n\n@pipeline\ndef main(): return [b(n) for n in range(3)]",
         "b() is a generator function: what it gives can be read only once", "return a list in its place"),
+    "generator handed in": (
+        "@pipeline\ndef main(): return a(x for x in range(3))",
+        "cannot digest <generator> at n", "pass a list in its place"),
+    "open file handed in": (
+        "@pipeline\ndef main(): return a(open(__file__))",
+        "cannot digest <_io.TextIOWrapper> at n", "as jpipe.File(path)"),
+    "library": (
+        "@pipeline\ndef main(): return np.mean([a(1), a(2)])", "is used with `numpy`", "library_.py:10"),
+    "written as JSON": (
+        "@pipeline\ndef main(): return json.dumps(a(1))",
+        "Output is not JSON serializable", "use the result in a step"),
+    "printed": ("@pipeline\ndef main(): print(a(1))", "is turned into text", "jpipe show a prints it"),
+    "map's order": (
+        "@pipeline\ndef main(): return jpipe.map([1], a)", "takes the function first", "jpipe.map(function, items)"),
+    "option without a name": (
+        "@step(True)\ndef b(n): ...\n" + MAIN, "step() takes a function, not True", "options have names"),
+    "ignored name": (
+        "@step(ignore='m')\ndef b(n): ...\n" + MAIN, "ignore='m': b() has no such parameter", "its parameters are n"),
+    "pipeline of a step": (
+        "@pipeline\n@step\ndef main(): ...", "takes a function, not <step main>", "a step or a pipeline"),
+    "step of a pipeline": (
+        "@step\n@pipeline\ndef main(): ...", "takes a function, not <pipeline main>", "a step or a pipeline"),
     "step in a step": (
         "@step\ndef b(n): return a(n)\n@pipeline\ndef main(): return b(3)",
         "b() calls the step a, which is not cached there", "call it in the pipeline"),

@@ -138,5 +138,6 @@ def lay_out(pipeline: Pipeline[..., Any], parameters: Mapping[str, Any]) -> tupl
         own = [frame for frame in frames if frame.filename == pipeline.file] or frames[-1:]
         place = Location(own[-1].filename, own[-1].lineno) if own else None
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise WiringError(f"pipeline {pipeline.name} raised {text}", location=place) from error
+        hint = "an Output stands for the result of a step: use the result in a step" if "Output" in text else None
+        raise WiringError(f"pipeline {pipeline.name} raised {text}", location=place, hint=hint) from error
     return layout, result

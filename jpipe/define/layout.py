@@ -117,7 +117,11 @@ class Output:
         _refuse(self, "asked for its length", "take the length in a step, or use jpipe.map over its items")
 
     def __str__(self) -> NoReturn:
-        _refuse(self, "turned into text", "build the text in a step")
+        _refuse(
+            self,
+            "turned into text",
+            f"build the text in a step; once it ran, jpipe show {self.call.step.name} prints it",
+        )
 
     def __format__(self, spec: str) -> NoReturn:
         _refuse(self, "put into a text", "build the text in a step")
@@ -345,11 +349,16 @@ def _return_annotation(step: Step[..., Any]) -> Any:
 
 
 def users_line() -> Location:
-    """The innermost line on the stack that is not jpipe's own."""
-    from jpipe.system.ownership import is_jpipe_file  # not for an instant answer
+    """The innermost line of the pipeline function's own stack that is the user's, else the innermost of all there."""
+    from jpipe.system.ownership import is_jpipe_file, is_users  # not for an instant answer
 
     frame = sys._getframe(1)
     while frame.f_back is not None and is_jpipe_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    found = Location(frame.f_code.co_filename, frame.f_lineno)
+    while not is_users(frame.f_code.co_filename):  # a library that was handed an output
+        if frame.f_back is None or is_jpipe_file(frame.f_back.f_code.co_filename):
+            return found
         frame = frame.f_back
     return Location(frame.f_code.co_filename, frame.f_lineno)
 

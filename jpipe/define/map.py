@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from jpipe.define.layout import Layout
 from jpipe.define.step import Step, recorder
+from jpipe.errors import UsageError
 from jpipe.model.step_options import StepOptions
 
 __all__ = ["map"]
@@ -83,6 +84,8 @@ def map(func: Callable[..., R], items: Iterable[Any], /, *iterables: Any, **cons
     >>> map(round, [0.12, 3.46], ndigits=1)
     [0.1, 3.5]
     """
+    if not callable(func):
+        raise UsageError(f"jpipe.map takes the function first, not {func!r:.60}", hint="jpipe.map(function, items)")
     active = recorder.get()
     if isinstance(active, Layout) or (active is not None and isinstance(func, Step)):
         step = func if isinstance(func, Step) else _as_step(func)

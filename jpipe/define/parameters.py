@@ -90,9 +90,9 @@ def _converted(pipeline: Pipeline[..., Any], name: str, given: Any, candidates: 
     if annotation is _NOTHING:
         annotation = _kind_of(default)
     if parameter.kind is parameter.VAR_POSITIONAL:
-        annotation = tuple[annotation, ...]
+        annotation = tuple[annotation, ...]  # type: ignore[valid-type]
     elif parameter.kind is parameter.VAR_KEYWORD:
-        annotation = dict[str, annotation]
+        annotation = dict[str, annotation]  # type: ignore[valid-type]
     if annotation is str and isinstance(given, str):
         return given
     if _is_of(candidates[0], annotation):

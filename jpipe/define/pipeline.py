@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jpipe.define.layout import users_line
-from jpipe.define.step import recorder
+from jpipe.define.step import Step, recorder
 from jpipe.errors import UsageError, WiringError
 from jpipe.model.display import Displayed
 
@@ -21,6 +21,7 @@ __all__ = ["Pipeline", "pipeline"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_NOT_GIVEN: Any = object()
 
 
 class Pipeline(Displayed, Generic[P, R]):
@@ -185,7 +186,11 @@ class Pipeline(Displayed, Generic[P, R]):
         return jpipe.api
 
 
-def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+@overload
+def pipeline() -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+def pipeline(function: Any = _NOT_GIVEN, /) -> Any:
     """Mark a function that wires steps.
 
     Parameters
@@ -213,6 +218,10 @@ def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:
     >>> main(4)
     [0, 2, 4, 6]
     """
+    if function is _NOT_GIVEN:
+        return pipeline
     if not inspect.isfunction(function):
-        raise UsageError(f"@pipeline takes a function, not {function!r}", hint="write @pipeline without parentheses")
+        is_step = isinstance(function, Step)
+        hint = "a function is a step or a pipeline, not both" if is_step else "write it as @pipeline above `def`"
+        raise UsageError(f"@pipeline takes a function, not {function!r}", hint=hint)
     return Pipeline(function)

@@ -23,8 +23,10 @@ def filled(value: Any, replacement: Callable[[Output], Any]) -> Any:
         return value
     if isinstance(value, dict):
         found: Any = copy.copy(value)
+        if any(_holds_output(key, set()) for key in value):
+            found.clear()
         for key, item in value.items():
-            found[key] = filled(item, replacement)
+            found[filled(key, replacement)] = filled(item, replacement)
         return found
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(filled(item, replacement) for item in value))
@@ -48,6 +50,7 @@ def _holds_output(value: Any, seen: set[int]) -> bool:
 
 def _inside(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
+        yield from value
         yield from value.values()
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from value

@@ -227,7 +227,16 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         if isinstance(target, (staticmethod, classmethod)):
             raise UsageError("@step goes below @staticmethod and @classmethod", hint="swap the two decorators")
         if not callable(target):
-            raise UsageError(f"step() takes a function, not {target!r}")
-        return Step(target, checked)
+            raise UsageError(f"step() takes a function, not {target!r}", hint="options have names: @step(retries=2)")
+        if isinstance(target, Displayed):  # a pipeline
+            raise UsageError(
+                f"@step takes a function, not {target!r}", hint="a function is a step or a pipeline, not both"
+            )
+        marked = Step(target, checked)
+        unknown = set(checked.ignore).difference(marked.signature.parameters) if checked.ignore else ()
+        if unknown and not any(one.kind is one.VAR_KEYWORD for one in marked.signature.parameters.values()):
+            known = f"its parameters are {', '.join(marked.signature.parameters) or 'none'}"
+            raise UsageError(f"ignore={min(unknown)!r}: {marked.name}() has no such parameter", hint=known)
+        return marked
 
     return mark if function is None else mark(function)

@@ -6,6 +6,7 @@ import array
 import collections
 import datetime as dt
 import functools
+import io
 import pathlib
 import sys
 import types
@@ -105,7 +106,20 @@ def _refuse_order(value: Any, _encoder: Encoder) -> bytes:
     raise Refused(value, "goes through a set in an order that another process does not share", "pass the set itself")
 
 
+def _refuse_generator(value: Any, _encoder: Encoder) -> bytes:
+    raise Refused(value, "can be read only once", "pass a list in its place: list(...)")
+
+
+def _refuse_file(value: Any, _encoder: Encoder) -> bytes:
+    raise Refused(value, "is an open file", "pass its path, as jpipe.File(path), and open it in the step")
+
+
 RULES: dict[type, Callable[[Any, Encoder], bytes | Node]] = {
+    types.GeneratorType: _refuse_generator,
+    types.AsyncGeneratorType: _refuse_generator,
+    **dict.fromkeys(
+        (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO), _refuse_file
+    ),
     functools.partial: _reduce_partial,
     bytearray: _reduce_bytearray,
     memoryview: _reduce_memoryview,

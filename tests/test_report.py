@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from PIL import Image
 
 from jpipe.report.graph_model import Box, State, clustered
 from jpipe.report.graph_svg import graph_svg
@@ -149,6 +150,8 @@ VALUES = {
     "huge and tiny": (np.array([1e308, -1e308, 0.0, 1.0]), "max 1e+308"),
     "words": (np.array(["a", "b"]), "ndarray 2"),
     "frame": (pd.DataFrame({"<b>": [1.0, None], "y": ["<i>", "z"]}), "missing in the first rows: &lt;b&gt; 50%"),
+    "dates": (pd.DataFrame({"t": pd.date_range("2026", periods=2), "s": ["x", "y"]}), "2026-01-02"),
+    "image": (Image.new("L", (300, 20)), "image L 300 × 20</p><img"),
     "series": (pd.Series([1, 2, 3], name="s"), "Series 3"),
     "polars": (pl.DataFrame({"x": [1, None]}), "x 50%"),
     "parts": ((np.arange(9.0), pd.DataFrame({"x": [1]})), "DataFrame 1 × 1"),

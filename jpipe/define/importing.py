@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jpipe.define.layout import users_line
+from jpipe.define.users_line import users_line
 from jpipe.errors import PipelineLoadError
 
 __all__ = ["importing", "refuse_run_while_importing"]

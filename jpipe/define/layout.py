@@ -7,7 +7,6 @@ order in which each needs only earlier ones, because an `Output` exists only onc
 from __future__ import annotations
 
 import copy
-import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from jpipe.define.array_snapshots import Snapshots, is_array
 from jpipe.define.large_values import LARGE, LargeValues, asked_once
 from jpipe.define.step import Step, recorder
+from jpipe.define.users_line import users_line
 from jpipe.errors import Location, WiringError, nearest
 
 __all__ = ["Call", "Layout", "Output", "call_sites", "contains_output", "expected_items", "needs_of", "replace_outputs"]
@@ -346,21 +346,6 @@ def _return_annotation(step: Step[..., Any]) -> Any:
     except Exception:
         return None
     return raw
-
-
-def users_line() -> Location:
-    """The innermost line of the pipeline function's own stack that is the user's, else the innermost of all there."""
-    from jpipe.system.ownership import is_jpipe_file, is_users  # not for an instant answer
-
-    frame = sys._getframe(1)
-    while frame.f_back is not None and is_jpipe_file(frame.f_code.co_filename):
-        frame = frame.f_back
-    found = Location(frame.f_code.co_filename, frame.f_lineno)
-    while not is_users(frame.f_code.co_filename):  # a library that was handed an output
-        if frame.f_back is None or is_jpipe_file(frame.f_back.f_code.co_filename):
-            return found
-        frame = frame.f_back
-    return Location(frame.f_code.co_filename, frame.f_lineno)
 
 
 def describe(output: Output) -> str:

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from jpipe.define.layout import users_line
 from jpipe.define.step import Step, recorder
+from jpipe.define.users_line import users_line
 from jpipe.errors import UsageError, WiringError
 from jpipe.model.display import Displayed
 

@@ -15,7 +15,7 @@ from jpipe.errors import UsageError
 from jpipe.render.value_text import plain_value, value_text
 from jpipe.report.picture import png_bytes
 from jpipe.report.thumbnails import pixels_of_array
-from jpipe.system.figures import is_figure
+from jpipe.system.figures import is_figure, is_image
 
 __all__ = ["ENDINGS", "export"]
 
@@ -89,6 +89,8 @@ def _png(path: Path, values: Mapping[str, Any]) -> None:
     value = _one(values)
     if is_figure(value):
         value.savefig(path, format="png", dpi=200)
+    elif is_image(value):
+        value.save(path, format="PNG")
     elif is_array(value) and getattr(value, "ndim", 0) in (2, 3):
         path.write_bytes(png_bytes(pixels_of_array(value, most=None)))
     elif isinstance(getattr(value, "path", None), (str, Path)) and str(value.path).lower().endswith(".png"):

@@ -19,7 +19,7 @@ from jpipe.render.humanize import size
 from jpipe.render.value_text import value_text
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import histogram_svg, image_tag, png_bytes, sparkline_svg
-from jpipe.system.figures import is_figure
+from jpipe.system.figures import is_figure, is_image
 
 __all__ = ["figure_tag", "is_scalar", "pixels_of_array", "thumbnail"]
 
@@ -44,12 +44,17 @@ def is_scalar(value: Any) -> bool:
     """Whether it is a number that can stand in a chart."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         return False
-    return isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    if isinstance(value, (int, float)):
+        return True
+    # Scalars of numpy have the method also where they are dates or texts.
+    return getattr(value, "shape", None) == () and getattr(getattr(value, "dtype", None), "kind", "f") in "iuf"
 
 
 def _drawn(value: Any) -> str:
     if is_figure(value):
         return figure_tag(value)
+    if is_image(value):
+        return _image(value)
     if is_table(value):
         return _table(value)
     if is_array(value):
@@ -134,6 +139,14 @@ def _array(value: Any) -> str:
             counts = np.histogram(known, _BINS, bins)[0] if math.isfinite(bins[1] - bins[0]) else np.zeros(1)
         drawn = histogram_svg([int(count) for count in counts], f"a histogram: {facts}")
     return caption + drawn + f'<p class="jp-small">{legible(facts)}</p>'
+
+
+def _image(value: Any) -> str:
+    import numpy as np
+
+    pixels = np.asarray(value.convert("RGBA" if "A" in value.mode or value.mode == "P" else "RGB"))
+    caption = f'<p class="jp-small">{legible(f"image {value.mode} {value.width:,} × {value.height:,}")}</p>'
+    return caption + image_tag(png_bytes(pixels_of_array(pixels, _LARGEST_PICTURE)), "the image")
 
 
 def _is_picture(array: Any) -> bool:

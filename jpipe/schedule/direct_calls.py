@@ -12,8 +12,9 @@ from typing import Any
 from jpipe.decide.call_state import CallState
 from jpipe.decide.session import Session
 from jpipe.decide.stored_results import place_of_item
-from jpipe.define.layout import Layout, users_line
+from jpipe.define.layout import Layout
 from jpipe.define.step import Step, recorder
+from jpipe.define.users_line import users_line
 from jpipe.errors import StepError
 from jpipe.schedule.chunks import ChunkBuilder, StepQueue
 from jpipe.store import MissingEntry, UnreadableEntry, Where

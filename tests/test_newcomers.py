@@ -72,7 +72,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "written as JSON": (
         "@pipeline\ndef main(): return json.dumps(a(1))",
         "Output is not JSON serializable", "use the result in a step"),
-    "printed": ("@pipeline\ndef main(): print(a(1))", "is turned into text", "jpipe show a prints it"),
+    "printed": ("@pipeline\ndef main(): print(a(1))", "is turned into text", "look at the result once it ran"),
     "map's order": (
         "@pipeline\ndef main(): return jpipe.map([1], a)", "takes the function first", "jpipe.map(function, items)"),
     "option without a name": (

@@ -16,9 +16,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from jpipe.history.journal_reader import ItemLog, RunLog, RunRow
+from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_model import Box, State, clustered
 from jpipe.report.graph_svg import graph_svg
+from jpipe.report.item_logs import item_page, logs_html, step_page
 from jpipe.report.layered_layout import layered
+from jpipe.report.run_document import Bar, RunDocument, StepRow
 from jpipe.report.thumbnails import thumbnail
 from jpipe.report.timeline import lanes_of, timeline_svg
 
@@ -257,6 +261,31 @@ def test_the_page_of_a_hostile_pipeline_shows_everything_as_text(study: Project)
     assert {step["name"]: step["state"] for step in document["steps"]}["fails"] == "failed"
 
 
+def test_what_hostile_items_said_is_text_on_the_pages_of_steps_and_items_too() -> None:
+    failure = {"kind": "raised", "error_type": HOSTILE[2], "message": HOSTILE[1], "output": HOSTILE[0], "step": "s"}
+    items = [ItemLog(name, 0, name, "", "ran", 0.1, 0, 9, 1, name) for name in HOSTILE]
+    items += [ItemLog(HOSTILE[0], 1, HOSTILE[3], "", "failed", 0.1, 0, 0, 1, "", failure)]
+    row = RunRow(1, HOSTILE[5], HOSTILE[6], 0.0, 1.0, "failed", {}, (), "", 0, 0, 0, 0, (), "", "")
+    rows = tuple(StepRow(n, State.RAN, 1, 1, 0, 0, 0, 1.0, 1.0, 1.0, 0.0, 0, 0, 1, ()) for n in dict.fromkeys(HOSTILE))
+    document = RunDocument(row, RunLog(items=items), RunLog(), rows, (), (), (), ())
+    served = "/run/1"
+    pages = [item_page(document, name, 0, Commands(), served, "") for name in HOSTILE]
+    pages += [step_page(document, HOSTILE[0], served, ""), item_page(document, HOSTILE[0], 1, Commands(), served, "")]
+    for name, page in zip([*HOSTILE, *HOSTILE[:2]], map(Page, pages), strict=True):
+        assert shown(name) in page.text
+        assert len(page.of("script")) == 1
+        assert {(one["href"] or "").partition("?")[0] for one in page.of("a")} <= {
+            "#main",
+            "#log",
+            "#items",
+            "/run/1",
+            "/run/1/log",
+        }
+    logs = Page(logs_html(document, Commands()))
+    harmless(logs, 0)
+    assert all(shown(name) in logs.text for name in HOSTILE)
+
+
 def test_the_page_tells_what_changed_what_that_did_and_what_failed(study: Project) -> None:
     text = Page((study.root / "report.html").read_text("utf-8")).text
     for told in (
@@ -380,8 +409,6 @@ def test_the_graph_is_written_in_every_form(project: Project, form: str) -> None
 
 
 def test_idle_time_is_what_no_item_took() -> None:
-    from jpipe.report.run_document import Bar
-
     bars = [Bar(1, 0.0, 5.0, "a", "a[0]"), Bar(2, 0.0, 2.5, "a", "a[1]"), Bar(2, 2.5, 10.0, "b", "b")]
     lanes = lanes_of(bars, 10.0, 3)
     assert [(lane.name, lane.idle) for lane in lanes] == [("worker 1", 0.5), ("worker 2", 0.0), ("worker 3", 1.0)]

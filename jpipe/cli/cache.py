@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -138,7 +139,7 @@ def verify(call: Invocation, repair: bool, as_json: bool) -> int:
         counts = {"records": found.records, "blobs": found.blobs, "nbytes": found.nbytes}
         click.echo(json.dumps({"v": 1, "sound": found.sound, **counts, "problems": problems}, indent=2))
     else:
-        call.out.write(*_verified(found, repair))
+        call.out.write(*_verified(store, found, repair))
     return ExitCode.OK if found.sound or repair else ExitCode.FAILED
 
 
@@ -169,7 +170,8 @@ def _changing(store: Store) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "jpipe cache prune --size 1G  makes room" if error.errno == errno.ENOSPC else None
+        full = error.errno == errno.ENOSPC
+        hint = f"{_about(store, 'prune', '--size', '1G')}  makes room" if full else None
         raise CacheError(f"the cache {_shown(store)} cannot be changed: {error.strerror or error}", hint=hint) from None
 
 
@@ -180,18 +182,25 @@ def _confirm(question: str) -> None:
         raise click.Abort
 
 
+def _about(store: Store, *words: str) -> str:
+    """A command about this very cache."""
+    return shlex.join(["jpipe", "cache", *words, "--cache-dir", str(os.path.relpath(store.root))])
+
+
 def _shown(store: Store) -> str:
     return os.path.join(os.path.relpath(store.root), "")
 
 
-def _verified(found: Any, repair: bool) -> list[Line]:
+def _verified(store: Store, found: Any, repair: bool) -> list[Line]:
     checked = f"{counted(found.records, 'result')} and {counted(found.blobs, 'file')} checked, {size(found.nbytes)}"
     damaged = [problem for problem in found.problems if not problem.harmless]
     lines = [line(good("✓ "), f"{checked}: all sound")] if not damaged else [line(bad("✗ "), checked)]
     lines += [line("  ", warn(problem.kind), f"  {problem.path}") for problem in found.problems[:_MOST_PROBLEMS]]
     left = len(found.problems) - _MOST_PROBLEMS
     lines += [line(dim(f"  and {left:,} more"))] if left > 0 else []
-    if damaged:
-        lines.append(line("  what was damaged is set aside; the next run computes it again" if repair else
-                          "  jpipe cache verify --repair  drops it, and the next run computes it again"))  # fmt: skip
+    if damaged and repair:
+        lines.append(line("  what was damaged is set aside; the next run computes it again"))
+    elif damaged:
+        again = _about(store, "verify", "--repair")
+        lines.append(line(f"  {again}  drops it, and the next run computes it again"))
     return lines

@@ -85,9 +85,11 @@ class LazyGroup(click.Group):
         """The command that `args` begin with; one that does not exist is answered with the nearest."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            import shlex  # not for commands that there are
+
             near = nearest(name, COMMANDS)
             looks_like_file = name.endswith(".py") or ".py:" in name
-            meant = f"jpipe run {name}" if looks_like_file else near
+            meant = shlex.join(["jpipe", "run", name]) if looks_like_file else near
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(COMMANDS)}"
             raise UsageError(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)

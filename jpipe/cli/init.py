@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def command(folder: Path) -> int:
     wrote = [line(good("✓ "), "wrote ", name(str(file)))]
     if ignored:
         wrote.append(line(good("✓ "), f"{_IGNORED} added to ", name(str(folder / ".gitignore"))))
-    run = "jpipe run" if folder == Path(".") else f"jpipe run {file}"
+    run = "jpipe run" if folder == Path(".") else shlex.join(["jpipe", "run", str(file)])
     Paper(sys.stderr).write(*wrote, line(f"  next: {run}"), *_completion())
     return ExitCode.OK
 

@@ -117,11 +117,7 @@ class Output:
         _refuse(self, "asked for its length", "take the length in a step, or use jpipe.map over its items")
 
     def __str__(self) -> NoReturn:
-        _refuse(
-            self,
-            "turned into text",
-            f"build the text in a step; once it ran, jpipe show {self.call.step.name} prints it",
-        )
+        _refuse(self, "turned into text", "build the text in a step, or look at the result once it ran")
 
     def __format__(self, spec: str) -> NoReturn:
         _refuse(self, "put into a text", "build the text in a step")

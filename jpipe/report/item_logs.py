@@ -22,7 +22,7 @@ _MOST_ROWS = 1000
 
 def item_place(step: str, item: int, served: str = "") -> str:
     """Where the log of an item is: on a page of its own where the run's page is served, else on the run's page."""
-    asked = urlencode({"step": step, "item": item})
+    asked = urlencode({"step": step, "item": item}, errors="replace")
     return f"{served}/log?{asked}" if served else f"#log-{asked}"
 
 
@@ -53,7 +53,7 @@ def logs_html(document: RunDocument, commands: Commands, served: str = "") -> st
     hidden = counted(len(telling) - len(parts), "more item")
     steps = dict.fromkeys(one.step for one in telling)
     if served:
-        places = {step: legible(f"{served}/log?{urlencode({'step': step})}") for step in steps}
+        places = {step: legible(f"{served}/log?{urlencode({'step': step}, errors='replace')}") for step in steps}
         links = (f'<a href="{place}">{legible(step)}</a>' for step, place in places.items())
         parts.append(f'<p class="jp-small">All items of a step: {", ".join(links)}</p>' if steps else "")
     elif len(parts) < len(telling):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jpipe.decide.run_results import ItemResult, results_in_run
 from jpipe.history.journal_reader import RunLog
 from jpipe.render.humanize import size
+from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_svg import legible
 from jpipe.report.picture import sparkline_svg
 from jpipe.report.thumbnails import is_scalar, thumbnail
@@ -28,7 +29,7 @@ class Budget(NamedTuple):
     characters: int
 
 
-def results_html(store: Store, log: RunLog, steps: Sequence[str], budget: Budget) -> dict[str, str]:
+def results_html(store: Store, log: RunLog, steps: Sequence[str], budget: Budget, commands: Commands) -> dict[str, str]:
     """By step, what it gave in a run; steps without results are left out.
 
     Parameters
@@ -39,6 +40,8 @@ def results_html(store: Store, log: RunLog, steps: Sequence[str], budget: Budget
         The journal that noted what the run gave.
     steps
         The most interesting first: when the budget is spent, the others are only named.
+    commands
+        How to call jpipe about the pipeline.
     """
     shown: dict[str, str] = {}
     left = budget.characters
@@ -47,7 +50,9 @@ def results_html(store: Store, log: RunLog, steps: Sequence[str], budget: Budget
         if not items:
             continue
         if left <= 0 or (shown and not budget.has_time()):
-            shown[step] = f'<p class="jp-small">{len(items):,} results; jpipe show {legible(step)} shows them</p>'
+            command = commands.text("show", step, parameters=False)
+            how = legible(f"; {command} shows them" if command else "")
+            shown[step] = f'<p class="jp-small">{len(items):,} results{how}</p>'
             continue
         shown[step] = _step(store, items)
         left -= len(shown[step])

@@ -73,7 +73,7 @@ def run_page(
         ("graph", "Graph", _graph(document, path)),
         ("timeline", "Timeline", _timeline(document, path, served)),
         ("steps", "Steps", _steps(document)),
-        ("changed", "What changed", _changes(document, differences)),
+        ("changed", "What changed", _changes(document, differences, commands)),
         ("results", "Results", _results(document, results)),
         ("logs", "Output of items", logs_html(document, commands, served)),
         ("surroundings", "Parameters and versions", _surroundings(document)),
@@ -176,7 +176,7 @@ def _row(number: int, step: StepRow, busy: float) -> str:
     return f'<tr id="step-{number}"><th scope="row" data-key="{name}">{name}</th>{told}</tr>'
 
 
-def _changes(document: RunDocument, differences: ResultDifferences | None) -> str:
+def _changes(document: RunDocument, differences: ResultDifferences | None, commands: Commands) -> str:
     parts = []
     ran = [step for step in document.steps if step.ran or step.failed]
     new = [step.name for step in ran if {reason.get("kind") for reason in step.reasons} == {"never ran"}]
@@ -187,7 +187,7 @@ def _changes(document: RunDocument, differences: ResultDifferences | None) -> st
         if reasons:
             parts.append(f"<h3>{legible(step.name)}</h3>{''.join(reasons)}")
     if differences is not None:
-        parts.append(_numbers(differences))
+        parts.append(_numbers(differences, commands))
     return "".join(parts)
 
 
@@ -200,7 +200,7 @@ def _reason(reason: Mapping[str, Any]) -> str:
     return f'<p>{legible(text)} <span class="jp-small">{legible(where)}</span></p>{diff}'
 
 
-def _numbers(differences: ResultDifferences) -> str:
+def _numbers(differences: ResultDifferences, commands: Commands) -> str:
     one, other = differences.runs.one, differences.runs.other
     parts = [f"<h3>What that did to the results, against run #{one.number}</h3>"]
     for name, old, new in differences.runs.parameters:
@@ -209,9 +209,9 @@ def _numbers(differences: ResultDifferences) -> str:
     parts += [lines_html(step_lines(step)) + figures_html(step) for step in told]
     same = sum(step.unchanged for step in differences.steps)
     unread = sum(step.unread for step in differences.steps)
-    command = f"jpipe diff --run {one.number} {other.number}"
-    more = f", {unread:,} not compared for want of time: {command} does" if unread else ""
-    parts.append(f'<p class="jp-small">{counted(same, "result")} unchanged{more}</p>')
+    command = commands.text("diff", "--run", str(one.number), str(other.number), parameters=False)
+    more = f", {unread:,} not compared for want of time{f': {command} does' if command else ''}" if unread else ""
+    parts.append(f'<p class="jp-small">{counted(same, "result")} unchanged{legible(more)}</p>')
     return "".join(parts)
 
 

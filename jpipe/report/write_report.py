@@ -57,7 +57,7 @@ def report_html(
     document = document_of(folder, rows, row, History(store))
     differences = _differences(store, folder, rows, row)
     budget = Budget(_timer(), _CHARACTERS)
-    shown = results_html(store, document.results, _by_interest(document), budget)
+    shown = results_html(store, document.results, _by_interest(document), budget, commands)
     order = [step.name for step in document.steps]
     results = {step: shown[step] for step in sorted(shown, key=order.index)}
     return run_page(document, results, differences, commands, script=script, served=served)

@@ -293,6 +293,7 @@ def test_the_page_tells_what_changed_what_that_did_and_what_failed(study: Projec
         "What that did to the results, against run #1",
         "k=4, shift=0.0 ['loss'] 4 → 8 +4 +100 %",
         "jpipe debug fails --item 1",
+        "jpipe run -k -j2 --report report.html --trace trace.json",
         "worker",
         "pandas",
         "title",

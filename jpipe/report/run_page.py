@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -232,12 +234,14 @@ def _failures(document: RunDocument, commands: Commands) -> str:
 
 def _surroundings(document: RunDocument) -> str:
     row, start = document.row, document.log.start or document.results.start
-    command = start.get("command")
+    command = [str(word) for word in found] if isinstance(found := start.get("command"), list) else []
+    if command and os.path.basename(command[0]) in ("__main__.py", "jpipe", "jpipe.exe"):
+        command[0] = "jpipe"  # not where it is installed
     rows = [(name, value + ("" if name in row.given else "   (default)")) for name, value in row.parameters.items()]
     rows += [
         ("pipeline", row.pipeline),
         ("run", row.run),
-        ("command", " ".join(map(str, command)) if isinstance(command, list) else ""),
+        ("command", shlex.join(command)),
         ("commit", row.commit),
         ("Python", f"{start.get('python') or ''} {start.get('platform') or ''}".strip()),
         ("packages", ", ".join(document.packages)),

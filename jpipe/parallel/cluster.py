@@ -66,10 +66,10 @@ def reached(name: str | None, options: Mapping[str, Any] | None, n_jobs: int | N
 
 
 def _refuse_unknown(name: str) -> None:
-    from joblib.parallel import BACKENDS
+    from joblib import parallel  # not a name of the submodule: another thread may be importing joblib
 
-    if name not in BACKENDS:
-        known = sorted({*BACKENDS, *CLUSTERS})
+    if name not in parallel.BACKENDS:
+        known = sorted({*parallel.BACKENDS, *CLUSTERS})
         hint = did_you_mean(name, known, f"there are {', '.join(known)}")
         raise UsageError(f"there is no backend {name!r}", hint=hint)
 

@@ -28,11 +28,10 @@ def configured() -> dict[str, Any]:
     """What ``joblib.parallel_config`` sets at the moment, without the defaults of what it leaves alone."""
     if "joblib" not in sys.modules:
         return {}
-    import joblib.parallel
-    from joblib.parallel import default_parallel_config
-
-    config = getattr(joblib.parallel._backend, "config", default_parallel_config)
-    return {name: value for name, value in config.items() if value is not default_parallel_config.get(name)}
+    parallel = _joblib_parallel()
+    defaults = parallel.default_parallel_config
+    config = getattr(parallel._backend, "config", defaults)
+    return {name: value for name, value in config.items() if value is not defaults.get(name)}
 
 
 def is_configured() -> bool:
@@ -41,20 +40,17 @@ def is_configured() -> bool:
         return True
     if "joblib" not in sys.modules:
         return False
-    from joblib.parallel import DEFAULT_BACKEND, get_active_backend
-
-    backend, _ = get_active_backend(prefer=None, require=None)
-    return bool(configured().keys() - {"n_jobs"}) or DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
+    parallel = _joblib_parallel()
+    backend, _ = parallel.get_active_backend(prefer=None, require=None)
+    return bool(configured().keys() - {"n_jobs"}) or parallel.DEFAULT_BACKEND != "loky" or bool(backend.nesting_level)
 
 
 def active_n_jobs() -> int | None:
     """The number of workers that joblib was told, 1 inside one of its workers; None where nobody said anything."""
     if "joblib" not in sys.modules:
         return None
-    from joblib.parallel import get_active_backend
-
     # Without hints, or joblib would answer 1 for require="sharedmem", whatever n_jobs is configured.
-    backend, jobs = get_active_backend(prefer=None, require=None)
+    backend, jobs = _joblib_parallel().get_active_backend(prefer=None, require=None)
     if jobs is not None:
         return int(jobs)
     return 1 if (backend.nesting_level or 0) > 0 else None
@@ -64,14 +60,12 @@ def effective_n_jobs() -> int | None:
     """How many workers the backend that joblib was told to use gives; None where it was not told of one."""
     if "joblib" not in sys.modules:
         return None
-    import joblib
-    from joblib.parallel import get_active_backend
-
-    backend, jobs = get_active_backend()
+    parallel = _joblib_parallel()
+    backend, jobs = parallel.get_active_backend()
     if type(backend).__name__ == "LokyBackend" and jobs is None:
         return None
     with waiting_for_workers():
-        return int(joblib.effective_n_jobs(None))
+        return int(parallel.effective_n_jobs(None))
 
 
 @contextlib.contextmanager
@@ -94,16 +88,22 @@ def uses_cluster() -> bool:
     """Whether the backend that joblib was told to use has the workers of a scheduler, as dask's."""
     if "joblib" not in sys.modules:
         return False
-    from joblib.parallel import get_active_backend
-
-    return hasattr(getattr(get_active_backend()[0], "client", None), "scheduler_info")
+    return hasattr(getattr(_joblib_parallel().get_active_backend()[0], "client", None), "scheduler_info")
 
 
 def uses_loky(options: Mapping[str, Any]) -> bool:
     """Whether joblib would choose loky's workers for these options of ``Parallel``."""
-    from joblib.parallel import get_active_backend
-
     if options.get("backend") is not None:
         return bool(options["backend"] == "loky")
-    backend, _ = get_active_backend(prefer=options.get("prefer"), require=options.get("require"))
+    backend, _ = _joblib_parallel().get_active_backend(prefer=options.get("prefer"), require=options.get("require"))
     return type(backend).__name__ == "LokyBackend"
+
+
+def _joblib_parallel() -> Any:
+    """joblib's module of pools, whole, also while another thread imports joblib.
+
+    To ask for the submodule by name would hold its lock while the package, which the other thread holds, asks for it.
+    """
+    import joblib
+
+    return joblib.parallel

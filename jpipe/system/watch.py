@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import stat as stats
 import sys
@@ -11,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jpipe.files import FileDigests, Read
+from jpipe.system.child_reads import ChildReads
 from jpipe.system.computed_imports import candidates, file_of
 from jpipe.system.input_files import Boundary
 from jpipe.system.memoised import mark_of, remember, remembered
 from jpipe.system.ownership import Owner, is_users, owner_of, top_level
-from jpipe.system.watched_os import plain_getcwd, plain_open, plain_stat
+from jpipe.system.watched_os import plain_getcwd, plain_stat
 
 __all__ = ["Watch"]
 
@@ -63,23 +62,8 @@ class Watch:
     """
 
     __slots__ = (
-        "_files",
-        "_log", "_tells",
-        "_told_by_children",
-        "effects",
-        "folder",
-        "imported",
-        "is_busy",
-        "is_planning",
-        "listed",
-        "looks",
-        "opened",
-        "reached",
-        "relative",
-        "seen",
-        "updated",
-        "uses_folder",
-        "written",
+        "_children", "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened",
+        "reached", "relative", "seen", "updated", "uses_folder", "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -98,9 +82,7 @@ class Watch:
         self.effects: dict[str, None] = {}
         self.imported: dict[str, None] = {}
         self.reached: frozenset[int] = frozenset()
-        self._told_by_children = -1
-        self._tells = False
-        self._log = ""
+        self._children: ChildReads | None = None
 
     def read(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading; of a folder that counts only when it is listed."""
@@ -109,60 +91,45 @@ class Watch:
         if path not in self.opened and not _is_folder(path):
             self.opened[path] = _seen(path)
 
-    def __del__(self) -> None:
-        if self._told_by_children >= 0 and not self._tells:
-            os.close(self._told_by_children)
-            with contextlib.suppress(OSError):
-                os.unlink(self._log)
-
     def before_children(self) -> str | None:
         """The file to which processes that work for the item are to write what they look at."""
-        if self._told_by_children < 0 and not self.is_planning and not self._tells:
-            import tempfile
-
+        if self._children is None and not self.is_planning:
             self.is_busy = True
             try:
-                self._told_by_children, self._log = tempfile.mkstemp(prefix="jpipe-reads-")
+                self._children = ChildReads.made()
             finally:
                 self.is_busy = False
-        return self._log or None
+        return None if self._children is None else self._children.path
 
     @classmethod
     def of_child(cls, log: str) -> Watch:
         """A watch that writes all that it sees to the file of the process that this one works for."""
         watch = cls()
-        watch.is_planning, watch._tells = False, True
-        watch._told_by_children = plain_open(log, os.O_WRONLY | os.O_APPEND)
+        watch.is_planning, watch._children = False, ChildReads.of_parent(log)
         return watch
 
     def in_child(self) -> None:
         """This is the child."""
-        self._tells = self._told_by_children >= 0
+        if self._children is not None:
+            self._children.is_child = True
 
     def end_child(self) -> None:
         """The process has done its work for the item."""
-        self._tells = False
-        os.close(self._told_by_children)
-        self._told_by_children = -1
+        children, self._children = self._children, None
+        if children is not None:
+            children.close()
 
     def _tell(self, *words: Any) -> None:
-        if self._tells:
-            os.write(self._told_by_children, json.dumps(words).encode() + b"\n")
+        if self._children is not None:
+            self._children.tell(*words)
 
     def _hear(self) -> None:
-        """Take for its own what children have looked at."""
-        if self._told_by_children < 0 or self._tells:
-            return
-        size = os.fstat(self._told_by_children).st_size
-        os.lseek(self._told_by_children, 0, os.SEEK_SET)
-        with os.fdopen(os.dup(self._told_by_children), "rb") as file:
-            lines = file.read(size).splitlines()
-        for line in lines:
-            what, path, *words = json.loads(line)
+        """Take for its own what children have looked at; what they wrote first, because that is no input."""
+        heard = [] if self._children is None else self._children.heard()
+        for what, path, *words in heard:
             if what == "write":
                 self.write(path, appends=words[0])
-        for line in lines:
-            what, path, *words = json.loads(line)
+        for what, path, *words in heard:
             if what == "read":
                 self.read(path, relative=words[0])
             elif what == "list":

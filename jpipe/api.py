@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpipe.decide.instant.answer import Asked
-from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.instant.leave_answer import leave_answer
 from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.define.pipeline import Pipeline

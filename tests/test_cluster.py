@@ -193,7 +193,7 @@ def test_workers_that_differ_are_named_and_the_values_are_right(
     cluster.worker("good", threads=3, cwd=elsewhere, STUDY="two")
     cluster.worker("without jpipe", before="import sys; sys.modules['jpipe'] = None")
     cluster.worker("other jpipe", before="import jpipe; jpipe.__version__ = '0.0.1'")
-    cluster.worker("other python", before="import jpipe.worker.proof as p; p._python = lambda: 'CPython 3.99'")
+    cluster.worker("other python", before="import jpipe.worker.handshake as p; p._python = lambda: 'CPython 3.99'")
     names = cluster.wait()
     ran = study.run(*cluster.options(), json=False)
     assert ran.exit_code == 0, ran.stderr

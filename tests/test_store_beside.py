@@ -27,7 +27,7 @@ from jpipe.store.care.roots import living_since
 from jpipe.store.disk import system
 from jpipe.store.work_claims import WorkClaims
 from jpipe.system import safe_paths as inside
-from jpipe.worker.crash_marker import CurrentItem, died_on
+from jpipe.worker.current_item import CurrentItem, died_on
 
 if TYPE_CHECKING:
     from conftest import Project

@@ -21,7 +21,7 @@ from joblib import Memory, Parallel, delayed, expires_after
 from joblib.memory import MemorizedResult
 
 from jpipe.store import CacheWarning, SigningKey, Store
-from jpipe.store.joblib_backend import JpipeStoreBackend, register
+from jpipe.store.joblib_memory import JpipeStoreBackend, register
 
 MIB = 1 << 20
 
@@ -284,7 +284,7 @@ def test_a_long_old_run_does_not_poison_a_new_one(tmp_path: Path) -> None:
     script = """
         import sys, time
         from joblib import Memory
-        from jpipe.store.joblib_backend import register
+        from jpipe.store.joblib_memory import register
         register()
         sys.path.insert(0, sys.argv[1])
         sys.dont_write_bytecode = True

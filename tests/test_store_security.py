@@ -180,9 +180,9 @@ def test_lying_packs_are_refused_before_memory_is_asked_for(store: Store) -> Non
 def test_nothing_of_the_arguments_stands_on_disk_in_clear(store: Store) -> None:
     from joblib import Memory
 
-    from jpipe.store import joblib_backend
+    from jpipe.store import joblib_memory
 
-    joblib_backend.register()
+    joblib_memory.register()
 
     def login(user: str, password: str) -> int:
         return len(user + password)

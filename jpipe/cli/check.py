@@ -48,7 +48,7 @@ def command(words: tuple[str, ...], given: Given, frozen: bool, as_json: bool, *
     obstacles: list[str] = []
     handed_on: list[HiddenInput] = []
     if not mistakes and _has_all_parameters(call):
-        from jpipe.decide.instant.conditions import obstacles as obstacles_of
+        from jpipe.decide.instant.leave_answer import obstacles as obstacles_of
         from jpipe.decide.pipeline_session import PipelineSession
 
         session = PipelineSession(call.pipeline, call.parameters, call.settings.cache_dir, create=False)

@@ -145,7 +145,7 @@ def _known_backend(name: str | None) -> bool:
     """Whether a backend is known before the pipeline file can register one."""
     if name is None:
         return True
-    from jpipe.parallel.cluster import known_backend
+    from jpipe.parallel.backends import known_backend
 
     return known_backend(name)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jpipe.define.import_guard import importing
 from jpipe.define.import_path import make_importable
-from jpipe.define.importing import importing
 from jpipe.define.pipeline import Pipeline
 from jpipe.errors import JpipeError, Location, PipelineLoadError, did_you_mean
 from jpipe.system.code_tracer import tracer

@@ -18,7 +18,7 @@ from jpipe.fingerprint.identity import identity_node
 from jpipe.fingerprint.nodes.fill import complete
 from jpipe.fingerprint.nodes.graph import Edge, Graph, ImportClosure, Node, Origin, WholeProject
 from jpipe.fingerprint.nodes.merkle import Merkle
-from jpipe.fingerprint.nodes.pruned import pruned_digest
+from jpipe.fingerprint.nodes.pruned_digest import pruned_digest
 from jpipe.fingerprint.packages import STANDARD, Packages, Policy, policy
 from jpipe.fingerprint.parts import BlindSpot, Fingerprint, PartKind
 from jpipe.fingerprint.randomness import reaches_randomness

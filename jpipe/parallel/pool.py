@@ -1,7 +1,7 @@
 """Run tasks in the workers of one joblib.Parallel and say when each is done.
 
 This room alone leans on joblib's interface of backends; here it is asked to run things, `preloaded_backend` is one of
-its own, and `cluster` knows those of others. A `Pool` opens
+its own, and `backends` knows those of others. A `Pool` opens
 ``with Parallel(...) as parallel:`` once and then gives its tasks to the backend directly, with
 ``backend.submit(task, callback)``, as joblib documents for backends
 (https://joblib.readthedocs.io/en/stable/custom_parallel_backend.html): every completion arrives as a call of its own,
@@ -23,7 +23,7 @@ from joblib import Parallel, parallel_config
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import BatchedCalls
 
-from jpipe.parallel.cluster import Contact
+from jpipe.parallel.backends import Contact
 from jpipe.parallel.interpreter_flags import start_with_flags
 from jpipe.parallel.interrupts import blocked
 from jpipe.parallel.joblib_config import waiting_for_workers

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import texts_of
 from jpipe.decide.instant.answer import Asked
-from jpipe.decide.instant.conditions import leave_answer
+from jpipe.decide.instant.leave_answer import leave_answer
 from jpipe.decide.item_labels import label_of
 from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
@@ -22,10 +22,10 @@ from jpipe.model.events import Observer
 from jpipe.model.outcomes import Outcome
 from jpipe.schedule.handover import handover
 from jpipe.schedule.item_results import ItemResults
+from jpipe.schedule.remote_write_back import write_back
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.tidy_cache import tidy
-from jpipe.schedule.write_back import write_back
 from jpipe.store import MissingEntry
 
 __all__ = ["FinishedRun", "is_last_run", "leave_behind", "results_in_short", "results_of"]

@@ -15,14 +15,14 @@ from jpipe.decide.make_plan import plan_of
 from jpipe.decide.pipeline_session import PipelineSession
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.stored_results import load_result, load_step
-from jpipe.define.importing import refuse_run_while_importing
+from jpipe.define.import_guard import refuse_run_while_importing
 from jpipe.errors import OutOfDateError
 from jpipe.history.journal_writer import Journal
 from jpipe.history.run_index import journal_folder
 from jpipe.model.events import Event, Notice, Observer, everyone
 from jpipe.model.outcomes import Outcome
 from jpipe.model.run_report import Run
-from jpipe.parallel.cluster import reached
+from jpipe.parallel.backends import reached
 from jpipe.parallel.expected_pool import note_pool
 from jpipe.parallel.n_jobs import Pools
 from jpipe.parallel.preload_request import Preload
@@ -34,14 +34,14 @@ from jpipe.schedule.handover import handover
 from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.ready_queue import ReadyQueue
+from jpipe.schedule.remote_write_back import tell_complaints
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.run_start import Once, run_started, tell_advice, tell_deadly
 from jpipe.schedule.scheduler import ResultLost, Scheduler
 from jpipe.schedule.selection import Selection
 from jpipe.schedule.step_counts import RunCounts
-from jpipe.schedule.write_back import tell_complaints
 from jpipe.store import CacheWarning, MissingEntry
-from jpipe.worker.crash_marker import died_on
+from jpipe.worker.current_item import died_on
 from jpipe.worker.preloaded_modules import WORKER_MODULES
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.write_behind import WriteBehind
 from jpipe.store import MissingEntry, Store
 from jpipe.system.error_record import WorkersLost
-from jpipe.worker.crash_marker import CurrentItem
+from jpipe.worker.current_item import CurrentItem
 from jpipe.worker.messages import ItemReceipt, Receipt
 from jpipe.worker.run_chunk import run_work
 from jpipe.worker.seeds import preserved

@@ -52,7 +52,7 @@ def _register() -> None:
         """Turns into jpipe's store backend when a `Memory` makes one."""
 
         def __new__(cls) -> Any:
-            from jpipe.store.joblib_backend import JpipeStoreBackend
+            from jpipe.store.joblib_memory import JpipeStoreBackend
 
             return JpipeStoreBackend()
 

@@ -26,10 +26,10 @@ from jpipe.store import PackPlace, SigningKey, Store, Where
 from jpipe.store.open_folder import Disk
 from jpipe.system.error_record import ErrorRecord, WorkersLost
 from jpipe.worker.cluster_process import ChildDied, child_of, give_back
+from jpipe.worker.handshake import Proof, difference_here, installed, make_proof, process_here
 from jpipe.worker.messages import ItemReceipt, Receipt, StepWork, Work
 from jpipe.worker.own_folder import own_folder
 from jpipe.worker.parcels import Code, Part, code_of, moved, own_cache, parts_of, take_results, unpack, with_values
-from jpipe.worker.proof import Proof, difference_here, installed, make_proof, process_here
 from jpipe.worker.run_chunk import execute, refused
 from jpipe.worker.timeouts import ended_after
 

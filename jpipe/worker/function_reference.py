@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from jpipe.define.importing import importing
+from jpipe.define.import_guard import importing
 from jpipe.define.loader import import_file
 from jpipe.define.step import Step
 from jpipe.system import by_value, main_module

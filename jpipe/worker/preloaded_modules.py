@@ -4,4 +4,4 @@ from __future__ import annotations
 
 __all__ = ["WORKER_MODULES"]
 
-WORKER_MODULES = ("jpipe.worker.run_chunk", "jpipe.store.joblib_backend")
+WORKER_MODULES = ("jpipe.worker.run_chunk", "jpipe.store.joblib_memory")

@@ -30,7 +30,7 @@ from jpipe.worker.surroundings import difference
 from jpipe.worker.value_references import loaded_with
 
 if TYPE_CHECKING:
-    from jpipe.store.joblib_backend import JpipeStoreBackend
+    from jpipe.store.joblib_memory import JpipeStoreBackend
 
 __all__ = ["Task", "execute", "refused", "run_work"]
 
@@ -77,9 +77,9 @@ class _Front:
     def __init__(self, store: Store) -> None:
         from joblib import Memory
 
-        from jpipe.store import joblib_backend
+        from jpipe.store import joblib_memory
 
-        joblib_backend.register()
+        joblib_memory.register()
         memory = Memory(str(store.root), backend="jpipe", verbose=0, backend_options={"store": store})
         self.backend: JpipeStoreBackend = memory.store_backend
         self.execute: Callable[[str, Work], Receipt] = memory.cache(_execute, ignore=["work"])

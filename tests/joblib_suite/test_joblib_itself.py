@@ -11,7 +11,7 @@ import pytest
 PLUGIN = """
 import pytest
 from joblib import Memory, register_store_backend
-from jpipe.store.joblib_backend import JpipeStoreBackend
+from jpipe.store.joblib_memory import JpipeStoreBackend
 
 def pytest_configure(config):
     for name in ("timeout", "thread_unsafe"):

@@ -11,7 +11,7 @@ from jpipe.digest.live import Live
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.packages import STANDARD, Packages, Policy
 from jpipe.fingerprint.parts import PartKind, Unseen
-from jpipe.fingerprint.source.closures import Closures
+from jpipe.fingerprint.source.import_closures import Closures
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.fingerprint.source.template import Reference, Root, Trait
 from jpipe.system.ownership import is_step

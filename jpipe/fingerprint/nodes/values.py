@@ -111,11 +111,22 @@ def _packages(graph: Graph, obj: Any) -> list[Edge]:
     return [("package", graph.package(graph.packages.version(top)))]
 
 
+def _file_behind(obj: Any) -> str | None:
+    """The file that code can read from an open handle."""
+    try:
+        if not is_kind(obj, _READERS) or obj.closed or not obj.readable():
+            return None
+        name = getattr(obj, "name", None)
+    except ValueError:  # its buffer was taken from it
+        return None
+    return os.path.abspath(name) if isinstance(name, str) and os.path.isfile(name) else None
+
+
 def fill_opaque(graph: Graph, node: Node, obj: Any) -> None:
     """Something that cannot be looked into: its class counts, the code it holds, later the statements that build it."""
     held = [(f"held{k}", graph.value(code)) for k, code in enumerate(held_code(obj))]
-    if is_kind(obj, _READERS) and isinstance(name := getattr(obj, "name", None), str) and os.path.isfile(name):
-        held.append(("file", file_node(graph, os.path.abspath(name))))
+    if (path := _file_behind(obj)) is not None:
+        held.append(("file", file_node(graph, path)))
     node.put(combine("opaque"), [("class", graph.value(type(obj))), *held], data=True)
     node.opaque = node.hides = True
 

@@ -102,6 +102,24 @@ PYTASK = """
 import pytask
 watched(lambda: pytask.build(paths=[__import__("pathlib").Path("task_pipeline.py")], verbose=0))
 """
+MARIMO = """
+import re
+from pathlib import Path
+from marimo._ast.cell import CellConfig
+from marimo._ast.codegen import generate_filecontents
+
+mark = f"@mo.persistent_cache(save_path={CACHE!r})\\n"
+first, *steps = re.split(r"(?m)^# STEP[ \\t]*\\r?\\n", Path("pipeline.py").read_text("utf-8"))
+calls = [f"of_{name} = {name}(" + ", ".join(f"{need}=of_{need}" for need in NEEDS[name]) + ")" for name in ORDER]
+cells = ["import marimo as mo", first, *(mark + step for step in steps), "\\n".join(calls)]
+cells = [cell.strip() for cell in cells if cell.strip()]
+text = generate_filecontents(cells, ["_"] * len(cells), [CellConfig()] * len(cells))  # as its editor saves them
+Path("notebook_pipeline.py").write_text(text, "utf-8")
+sys.path.insert(0, "")
+import notebook_pipeline
+watched(notebook_pipeline.app.run)
+"""
+"""A notebook: a cell of its own for each step, and one for what stands before them."""
 _PYTASK_FOOTER = """
 
 import pickle as _pickle
@@ -191,6 +209,7 @@ def peers(python: str = sys.executable) -> dict[str, Peer]:
         Peer("hamilton", HAMILTON, python, "sf-hamilton"),
         Peer("redun", REDUN, python),
         Peer("pytask", PYTASK, python),
+        Peer("marimo", MARIMO, python),
         Peer("checkpointer", CHECKPOINTER % "", python),
         Peer("checkpointer-capture", CHECKPOINTER % ", capture=True", python, "checkpointer"),
     ]

@@ -266,8 +266,7 @@ def test_what_dead_processes_left_is_removed(store: Store) -> None:
         import os, signal
         from pathlib import Path
         from jpipe.store import SigningKey, Store, NewRecord
-        from jpipe.store.disk import leases, system
-from jpipe.store.disk.publish import process_name
+        from jpipe.store.disk import system
         from jpipe.store.work_claims import WorkClaims
         system.UNNAMED = None
         store = Store.open(Path({str(store.root)!r}), key=SigningKey(b"k" * 32))

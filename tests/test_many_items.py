@@ -13,7 +13,7 @@ import pytest
 import jpipe
 from jpipe import pipeline, step
 from jpipe.decide import item_columns, pipeline_state
-from jpipe.decide.item_columns import DigestColumn
+from jpipe.decide.item_columns import digests_of
 from jpipe.store import key_table
 from jpipe.store.key_table import NONE, SEVERAL, KeyTable
 
@@ -123,10 +123,12 @@ def test_a_key_is_found_wherever_its_entries_are() -> None:
     assert table.distinct() == {*added}
 
 
-def test_a_column_of_digests_is_a_list_of_them() -> None:
+@pytest.mark.parametrize("few", [0, 256])
+def test_a_column_of_digests_is_a_list_of_them(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_columns, "_FEW", few)
     known: list[bytes | None] = [*digests(20)]
     known[7] = None
-    column = DigestColumn.of(known)
+    column = digests_of(known)
     assert ([*column], column[7], column[-1], [*column[3:9]]) == (known, None, known[-1], known[3:9])
     assert (None in column, known[5] in column, b"?" * 32 in column) == (True, True, False)
     whole = b"".join(filter(None, known))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
-from jpipe.decide.item_columns import DigestColumn, PlaceColumn
+from jpipe.decide.item_columns import Digests, Places, digests_of, unknown_digests, unknown_places
 from jpipe.define.layout import Call
 from jpipe.digest import Code
 from jpipe.files import Read
@@ -108,9 +108,9 @@ class CallState:
         self.rules = rules
         self.count: int | None = None
         self.status = bytearray()
-        self.keys = DigestColumn()
-        self.contents = DigestColumn()
-        self.places = PlaceColumn()
+        self.keys: Digests = unknown_digests(0)
+        self.contents: Digests = unknown_digests(0)
+        self.places: Places = []
         self.codes: dict[int, Code] = {}
         self.parts: dict[Any, bytes] | None = None
         self.part_code: Mapping[Any, Code] = {}
@@ -120,7 +120,7 @@ class CallState:
         self.open_items = 0
         self.needs: set[int] = set()
         self.fixed: list[tuple[str, bytes]] = []
-        self.sources: dict[str, DigestColumn] = {}
+        self.sources: dict[str, Digests] = {}
         self.reads: dict[Read, None] = {}
         self.seconds = 0.0
         self.nbytes = 0
@@ -170,7 +170,7 @@ class CallState:
         self.is_open = True
         self.fixed = list(fixed)
 
-    def list_elements(self, name: str, digests: DigestColumn) -> None:
+    def list_elements(self, name: str, digests: Digests) -> None:
         """Set the digests of the elements of a mapped list, as far as they are known."""
         self.sources[name] = digests
 
@@ -183,8 +183,8 @@ class CallState:
         assert self.is_open, "the items of a call are counted once its constants are known"
         self.count = self.open_items = count
         self.status = bytearray(count)
-        self.keys, self.contents = DigestColumn.unknown(count), DigestColumn.unknown(count)
-        self.places = PlaceColumn(count)
+        self.keys, self.contents = unknown_digests(count), unknown_digests(count)
+        self.places = unknown_places(count)
 
     def set_whole_key(self, key: bytes) -> None:
         """Set the key of the record that stands for all items of a mapped call."""
@@ -310,8 +310,8 @@ class CallState:
 
     def list_items(self, keys: Sequence[bytes], records: Sequence[Record]) -> None:
         """Set keys and records of the items of a call that was answered as a whole."""
-        self.keys, self.contents = DigestColumn.of(keys), DigestColumn.unknown(len(keys))
-        self.places = PlaceColumn(len(keys))
+        self.keys, self.contents = digests_of(keys), unknown_digests(len(keys))
+        self.places = unknown_places(len(keys))
         for index, record in enumerate(records):
             self._take(index, record)
 

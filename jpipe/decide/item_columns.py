@@ -1,4 +1,4 @@
-"""What is known of each of very many items, packed: a digest in 32 bytes, a small result in its own."""
+"""What is known of each item of a call: of few in a list, of many packed, a digest in 32 bytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import overload
 
 from jpipe.store import Inline, Where
 
-__all__ = ["BLOCK", "DigestColumn", "PlaceColumn", "blocks", "chosen"]
+__all__ = ["BLOCK", "Digests", "Places", "blocks", "chosen", "digests_of", "unknown_digests", "unknown_places"]
 
 BLOCK = 1 << 14
 """Of very many items so many are looked at together: what is made of each meanwhile stays small."""
+_FEW = 256
+"""Most calls have one item, of which is asked often: so many are held as lists hold them."""
 _SIZE = 32
 _UNKNOWN = bytes(_SIZE)
 """No digest is this."""
@@ -30,8 +32,49 @@ def chosen(indices: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
     return indices if len(positions) == len(indices) else [indices[position] for position in positions]
 
 
-class DigestColumn(Sequence["bytes | None"]):
-    """A digest for each item, or None where it is not known.
+def unknown_digests(count: int) -> Digests:
+    """A digest for each of `count` items, of which none is known."""
+    return _DigestList([None] * count) if count <= _FEW else _DigestColumn(bytearray(_SIZE * count))
+
+
+def digests_of(known: Iterable[bytes | None]) -> Digests:
+    """These digests; None for one that is not known."""
+    found = [*known]
+    if len(found) <= _FEW:
+        return _DigestList(found)
+    return _DigestColumn(bytearray(b"".join([_UNKNOWN if digest is None else digest for digest in found])))
+
+
+def unknown_places(count: int) -> Places:
+    """Where the result of each of `count` items is, of which none is known."""
+    return [None] * count if count <= _FEW else _PlaceColumn(count)
+
+
+class _DigestList(list["bytes | None"]):
+    """A digest for each of few items, or None; what the methods do is said of `_DigestColumn`."""
+
+    __slots__ = ()
+
+    def fill(self, indices: Sequence[int], digests: bytes) -> None:
+        """Set the digests of many items, given joined."""
+        for position, index in enumerate(indices):
+            self[index] = digests[_SIZE * position : _SIZE * position + _SIZE]
+
+    def take(self, indices: Sequence[int]) -> list[bytes]:
+        """The digests of many items, all of which are known."""
+        return [digest for index in indices if (digest := self[index]) is not None]
+
+    def joined(self) -> bytes:
+        """The digests that are known, one after the other."""
+        return b"".join([digest for digest in self if digest is not None])
+
+    def are_distinct(self) -> bool:
+        """Whether no two items have the same; False where it is not known of all."""
+        return None not in self and len({*self}) == len(self)
+
+
+class _DigestColumn(Sequence["bytes | None"]):
+    """A digest for each of many items, or None where it is not known.
 
     Parameters
     ----------
@@ -41,18 +84,8 @@ class DigestColumn(Sequence["bytes | None"]):
 
     __slots__ = ("_digests",)
 
-    def __init__(self, digests: bytes | bytearray = b"") -> None:
-        self._digests = bytearray(digests)
-
-    @classmethod
-    def unknown(cls, count: int) -> DigestColumn:
-        """One of which nothing is known."""
-        return cls(bytearray(_SIZE * count))
-
-    @classmethod
-    def of(cls, digests: Iterable[bytes | None]) -> DigestColumn:
-        """One of these digests."""
-        return cls(b"".join([_UNKNOWN if digest is None else digest for digest in digests]))
+    def __init__(self, digests: bytearray) -> None:
+        self._digests = digests
 
     def __len__(self) -> int:
         return len(self._digests) // _SIZE
@@ -60,13 +93,10 @@ class DigestColumn(Sequence["bytes | None"]):
     @overload
     def __getitem__(self, index: int) -> bytes | None: ...
     @overload
-    def __getitem__(self, index: slice) -> DigestColumn: ...
-    def __getitem__(self, index: int | slice) -> bytes | DigestColumn | None:
+    def __getitem__(self, index: slice) -> list[bytes | None]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes | None] | None:
         if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step == 1:
-                return DigestColumn(self._digests[_SIZE * start : _SIZE * stop])
-            return DigestColumn.of(self[i] for i in range(start, stop, step))
+            return [self[i] for i in range(*index.indices(len(self)))]
         if index < 0:
             index += len(self)
         found = bytes(self._digests[_SIZE * index : _SIZE * index + _SIZE])
@@ -127,12 +157,12 @@ class DigestColumn(Sequence["bytes | None"]):
         return bool((starts[1:] != starts[:-1]).all())
 
 
-class PlaceColumn(Sequence["Where | None"]):
+class _PlaceColumn(Sequence["Where | None"]):
     """Where the result of each item is, or None; of a small one only its bytes are held."""
 
     __slots__ = ("_places",)
 
-    def __init__(self, count: int = 0) -> None:
+    def __init__(self, count: int) -> None:
         self._places: list[Where | bytes | None] = [None] * count
 
     def __len__(self) -> int:
@@ -150,3 +180,7 @@ class PlaceColumn(Sequence["Where | None"]):
 
     def __setitem__(self, index: int, place: Where | None) -> None:
         self._places[index] = place.payload if type(place) is Inline else place
+
+
+Digests = _DigestList | _DigestColumn
+Places = list["Where | None"] | _PlaceColumn

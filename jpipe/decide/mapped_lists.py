@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jpipe.decide.argument_digests import Digester, file_parameters
 from jpipe.decide.call_state import CallState
 from jpipe.decide.chained_maps import streams
-from jpipe.decide.item_columns import DigestColumn, blocks
+from jpipe.decide.item_columns import blocks, digests_of, unknown_digests
 from jpipe.decide.record_lookup import RecordLookup
 from jpipe.decide.result_digests import KnownResults
 from jpipe.define.layout import Call, Output, contains_output, needs_of
@@ -54,7 +54,7 @@ class MappedLists:
         if source.call.is_mapped and not value.path:
             self._lookup.list_items(source)
             return source.count
-        state.list_elements(name, DigestColumn.of(self._results.parts_of(value, state.call)))
+        state.list_elements(name, digests_of(self._results.parts_of(value, state.call)))
         return len(state.sources[name])
 
     def fill(self, state: CallState, name: str) -> None:
@@ -63,9 +63,9 @@ class MappedLists:
         count = state.count or 0
         is_file = name in file_parameters(state.call)
         if type(value) is Output and not streams(value):
-            state.list_elements(name, state.sources[name][:count])
+            state.list_elements(name, digests_of(state.sources[name][:count]))
             return
-        column = DigestColumn.unknown(count)
+        column = unknown_digests(count)
         if type(value) is not Output and not contains_output(value):
             for some in blocks(range(count)):
                 elements = value[some[0] : some[-1] + 1] if some else ()

@@ -295,7 +295,8 @@ class PipelineState:
     ) -> None:
         """Take the result of an item that ran; `is_kept` where it was recorded. Call `work_off` afterwards."""
         state.item_ran(index, stored, reads, seconds, is_kept=is_kept)
-        self.lookup.written(reads)
+        if reads:
+            self.lookup.written(reads)
         self._agenda.append((self._done, (state, [index])))
         result = SharedResult(stored, reads, is_kept)
         for other, position in self._equal.ran(state, index, result) if self._equal is not None else ():

@@ -194,6 +194,7 @@ def test_a_buffer_that_was_hashed_is_not_hashed_again() -> None:
     assert content(array.reshape(1000, 1000), buffers=right) == content(array.reshape(1000, 1000))
 
 
+@pytest.mark.timing
 def test_a_large_array_is_hashed_at_the_speed_of_blake3() -> None:
     array = np.random.default_rng(0).random(12_500_000)  # 100 MB
     plain = fastest(lambda: blake3(array.data.cast("B"), max_threads=blake3.AUTO).digest())
@@ -233,6 +234,7 @@ SMALL_OBJECTS = {
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer slows Python down, and pickle not")
+@pytest.mark.timing
 @pytest.mark.parametrize("name", SMALL_OBJECTS)
 def test_a_hundred_thousand_small_objects_cost_a_few_times_their_pickling(name: str) -> None:
     value = SMALL_OBJECTS[name]()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MANY_STEPS", "about", "ago", "clock", "counted", "foreign_text", "listed", "size", "took"]
+__all__ = ["MANY_STEPS", "about", "ago", "brief", "clock", "counted", "foreign_text", "listed", "size", "took"]
 
 MANY_STEPS = 20
 """Of more steps than this, those that matter less are told together."""
@@ -24,6 +24,11 @@ def took(seconds: float) -> str:
         return f"{minutes}m{rest:02d}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m"
+
+
+def brief(seconds: float) -> str:
+    """What may be very short: ``3ms``, else as `took` says it."""
+    return f"{seconds * 1000:.0f}ms" if 0 < seconds < 0.095 else took(seconds)
 
 
 def about(seconds: float) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from jpipe.history.journal_reader import ItemLog
 from jpipe.render.failure_text import failure_screen
-from jpipe.render.humanize import counted, size, took
+from jpipe.render.humanize import brief, counted, size
 from jpipe.render.journal_text import failure_of
 from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_svg import legible
@@ -108,7 +108,7 @@ def _item(item: ItemLog, commands: Commands, most: int | None = None) -> str:
     failure = failure_of(item.failure) if item.failure is not None else None
     output = failure.output if failure is not None else item.output
     facts = [
-        took(item.seconds),
+        brief(item.seconds),
         size(item.nbytes) if item.nbytes else "",
         f"worker {item.worker}" if item.worker else "",
     ]
@@ -123,6 +123,6 @@ def _row(item: ItemLog, served: str) -> str:
     said = (item.output or str((item.failure or {}).get("message") or "")).strip().partition("\n")[0][:100]
     word = f"{_mark(item)}{'failed' if item.failure is not None else 'warned' if item.warned else 'ran'}"
     link = f'<a href="{legible(item_place(item.step, item.item, served))}">{legible(item.label)}</a>'
-    cells = (word, took(item.seconds), size(item.nbytes) if item.nbytes else "", legible(said))
+    cells = (word, brief(item.seconds), size(item.nbytes) if item.nbytes else "", legible(said))
     told = "".join(f"<td class=jp-text>{cell}</td>" for cell in cells)
     return f'<tr><th scope="row" class=jp-text>{link}</th>{told}</tr>'

@@ -12,7 +12,7 @@ from typing import Any
 from jpipe.decide.result_differences import ResultDifferences
 from jpipe.render.difference_text import step_lines
 from jpipe.render.failure_text import failures_screen
-from jpipe.render.humanize import counted, size, took
+from jpipe.render.humanize import brief, counted, size, took
 from jpipe.render.printed_commands import Commands
 from jpipe.report.graph_drawing import SIGNS
 from jpipe.report.graph_model import clustered
@@ -91,7 +91,7 @@ def _header(document: RunDocument) -> str:
     kind = "jp-bad" if row.outcome == "failed" else "jp-good" if row.outcome in words else "jp-warn"
     items = row.ran + row.cached
     facts = [
-        took(row.seconds) if row.seconds else "",
+        brief(row.seconds) if row.seconds else "",
         when,
         f"commit {row.commit[:7]}" if row.commit else "",
         counted(int(document.log.start.get("jobs") or 0), "worker") if document.log.start.get("jobs") else "",
@@ -160,15 +160,15 @@ def _row(number: int, step: StepRow, busy: float) -> str:
         (f"{step.ran:,}" if step.ran else "", step.ran),
         (f"{step.cached:,}" if step.cached else "", step.cached),
         (f'<span class="jp-bad">✗ {step.failed:,}</span>' if step.failed else "", step.failed),
-        (took(step.busy) if step.busy else "", step.busy),
+        (brief(step.busy) if step.busy else "", step.busy),
         (
-            f'{share * 100:.0f}% <span class="jp-share" style="width:{share * 60:.0f}px"></span>'
+            f'{share * 100:.0f}% <span class="jp-share" style="width:{share * 40:.0f}px"></span>'
             if share > 0.005
             else "",
             share,
         ),
-        (took(step.longest) if step.longest else "", step.longest),
-        (took(step.saved) if step.saved else "", step.saved),
+        (brief(step.longest) if step.longest else "", step.longest),
+        (brief(step.saved) if step.saved else "", step.saved),
         (size(step.peak_memory) if step.peak_memory else "", step.peak_memory),
         (size(step.nbytes) if step.nbytes else "", step.nbytes),
     ]
@@ -187,7 +187,8 @@ def _changes(document: RunDocument, differences: ResultDifferences | None, comma
     for step in (step for step in ran if step.name not in new):
         reasons = [_reason(reason) for reason in step.reasons]
         if reasons:
-            parts.append(f"<h3>{legible(step.name)}</h3>{''.join(reasons)}")
+            again = f"{counted(step.ran, 'item')} ran for it{f', {step.failed:,} failed' if step.failed else ''}"
+            parts.append(f'<h3>{legible(step.name)} <span class="jp-small">{again}</span></h3>{"".join(reasons)}')
     if differences is not None:
         parts.append(_numbers(differences, commands))
     return "".join(parts)
@@ -219,10 +220,13 @@ def _numbers(differences: ResultDifferences, commands: Commands) -> str:
 
 def _results(document: RunDocument, results: Mapping[str, str]) -> str:
     """The results by step; of many steps those that nothing else takes are open, and all others folded."""
+    idle = [step for step in document.steps if not (step.ran or step.cached) and step.name not in results]
+    without = [f"{step.name} ({step.state.value})" for step in idle]
+    missing = f'<p class="jp-small">Without a result: {legible(", ".join(without))}</p>' if without and results else ""
     if len(results) <= _MOST_OPEN:
-        return "".join(f"<h3>{legible(step)}</h3>{inside}" for step, inside in results.items())
+        return missing + "".join(f"<h3>{legible(step)}</h3>{inside}" for step, inside in results.items())
     taken = {need for box in document.boxes for need in box.needs}
-    return "".join(
+    return missing + "".join(
         f"<details{'' if step in taken else ' open'}><summary>{legible(step)}</summary>{inside}</details>"
         for step, inside in results.items()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jpipe.render.humanize import took
+from jpipe.render.humanize import brief
 from jpipe.report.graph_svg import legible
 from jpipe.report.run_document import Bar
 
@@ -53,7 +53,7 @@ def timeline_svg(
     number = {step: position for position, step in enumerate(steps)}
     scale = (_WIDTH - _LABEL - 60) / span
     height = len(lanes) * _LANE + 28
-    named = f'role="img" aria-label="What each worker did when, in {took(span)}"'
+    named = f'role="img" aria-label="What each worker did when, in {brief(span)}"'
     sides = f'viewBox="0 0 {_WIDTH:.0f} {height:.0f}" width="{_WIDTH:.0f}" height="{height:.0f}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="jp-time" {named} {sides} font-family="sans-serif"'
     parts = [f'{head} font-size="11">']
@@ -95,7 +95,7 @@ def chrome_trace(bars: Sequence[Bar], pipeline: str) -> dict[str, Any]:
 def _bar(bar: Bar, y: float, scale: float, step: int, place: str) -> str:
     x, width = _LABEL + bar.start * scale, max(0.8, (bar.end - bar.start) * scale)
     color = "#b3261e" if bar.failed else step_color(step)
-    tip = legible(f"{bar.label} · {took(bar.end - bar.start)}{' · failed' if bar.failed else ''}")
+    tip = legible(f"{bar.label} · {brief(bar.end - bar.start)}{' · failed' if bar.failed else ''}")
     text = f"✗ {bar.step}" if bar.failed else bar.step
     room = int(width / 6.5)
     label = ""
@@ -133,6 +133,6 @@ def _axis(span: float, scale: float, height: float) -> str:
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 18:.0f}" stroke="var(--jp-faint, #ddd)"/>'
             f'<text x="{x:.1f}" y="{height - 5:.0f}" text-anchor="middle" fill="var(--jp-soft, #555)">'
-            f"{took(tick * step) if span >= 1 else f'{tick * step * 1000:.0f}ms'}</text>"
+            f"{brief(tick * step) if span >= 1 else f'{tick * step * 1000:.0f}ms'}</text>"
         )
     return "".join(parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import yaml
 
 from jpipe.decide.remote_cache import remote_of
 from jpipe.errors import ExitCode, JpipeError, RemoteCacheError
@@ -29,6 +32,7 @@ from jpipe.store.remote.remote import Remote
 if TYPE_CHECKING:
     from conftest import Project
 
+ROOT = Path(__file__).parents[1]
 KEY = "5e" * 32
 STUDY = """
     import numpy as np
@@ -472,3 +476,46 @@ def _s3(env: dict[str, str], code: str) -> subprocess.CompletedProcess[str]:
     source = f"import s3fs\nfs = s3fs.S3FileSystem(endpoint_url={url!r})\n{textwrap.dedent(code)}"
     run = partial(subprocess.run, capture_output=True, encoding="utf-8", check=True)
     return run([sys.executable, "-c", source], env={**os.environ, **env})
+
+
+def job_of(name: str, is_main: bool, values: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The environment and the commands of the job that the page shows for a service, with what the service fills in."""
+    page = (ROOT / "docs" / "how-to" / "share-a-remote-cache.md").read_text("utf-8")
+    (block,) = re.findall(rf"^## {name}$.*?^```yaml$(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for told, filled in {**values, "${{ github.ref == 'refs/heads/main' }}": str(is_main).lower()}.items():
+        block = block.replace(told, filled)
+    assert "${{" not in block, "everything is filled in that the service would"
+    job = yaml.load(block, yaml.BaseLoader)  # all that a job is given is text
+    if "results" in job:
+        return job["results"]["variables"], job["results"]["script"]
+    steps = [step for step in job["jobs"]["results"]["steps"] if "run" in step]
+    keys = {name: value for step in steps for name, value in step.get("env", {}).items()}
+    return {**job["jobs"]["results"]["env"], **keys}, [step["run"] for step in steps]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the recipes are for POSIX shells")
+@pytest.mark.parametrize("service", ["GitHub Actions", "GitLab"])
+def test_the_recipes_for_continuous_integration_share_results(project: Project, service: str) -> None:
+    """With a folder in place of the bucket, and without what installs; the second checkout computes nothing."""
+    (project.root / "work" / "bucket").mkdir(parents=True)
+    for name, ran in (("first", 7), ("second", 0)):
+        checkout = type(project)(project.root / "work" / name)
+        checkout.write({"pipeline.py": STUDY})
+        values = {
+            "s3://our-bucket/study": (project.root / "work" / "bucket").as_uri(),
+            "/tmp/team.key": str(project.root / "work" / f"{name}.key"),
+            "${{ github.workspace }}": str(checkout.root),
+            "${{ secrets.RESULTS_KEY }}": KEY,
+            "${{ secrets.AWS_ACCESS_KEY_ID }}": "id",
+            "${{ secrets.AWS_SECRET_ACCESS_KEY }}": "secret",
+        }
+        variables, commands = job_of(service, name == "first", values)
+        environment = {**os.environ, **own_key(name), "RESULTS_KEY": KEY, **variables}
+        for command in (line for line in commands if not line.startswith("pip ")):
+            called = command.replace("jpipe run", f"{shlex.quote(sys.executable)} -m jpipe run --json -j1")
+            done = subprocess.run(
+                ["sh", "-c", called], cwd=checkout.root, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        end = json.loads(done.stdout.splitlines()[-1])
+        assert (end["event"], end["ran"], end["cached"]) == ("run_end", ran, 7 - ran)

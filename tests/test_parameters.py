@@ -332,7 +332,9 @@ parameters = {n = 50}
 """
 
 
-def test_parameters_that_take_no_name_can_be_given_by_name() -> None:
+def test_parameters_that_take_no_name_can_be_given_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPIPE_CACHE_DIR", str(tmp_path / "cache"))
+
     @step
     def told(*all: object) -> list[object]:
         return list(all)

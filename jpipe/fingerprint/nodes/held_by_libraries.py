@@ -96,7 +96,10 @@ def _is_librarys(root: Any) -> bool:
     """Whether a decorator, or the module or object that it is found in, is a library's."""
     if is_kind(root, types.ModuleType):
         return _may_keep(root.__name__) and not owns_module(root)
-    module = getattr(root, "__module__", None) or type(root).__module__
+    try:
+        module = getattr(root, "__module__", None) or type(root).__module__
+    except Exception:  # an object of the user's, which may raise whatever it is asked
+        module = type(root).__module__
     found = sys.modules.get(str(module))
     return (
         root is not None and module is not None and _may_keep(module) and found is not None and not owns_module(found)

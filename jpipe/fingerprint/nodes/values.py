@@ -40,7 +40,6 @@ _TYPING = frozenset(
 )
 _DATA = (*LEAVES, list, tuple, dict, set)
 """Of what a thread keeps for itself this counts; connections and the like are there for quicker work."""
-_UNSET = object()
 _STREAMS = (io.TextIOBase, io.BufferedWriter, io.FileIO)
 _READERS = (io.TextIOWrapper, io.BufferedReader, io.BufferedRandom, io.FileIO)
 _HOLD_ONE_FUNCTION = (types.MethodType, functools._lru_cache_wrapper)
@@ -55,8 +54,11 @@ def fill_value(graph: Graph, node: Node, obj: Any, named: bool) -> None:
     if obj is os.environ or obj is getattr(os, "environb", None):
         node.put(combine("environ"))  # variables count one by one, where they are read
     elif kind is contextvars.ContextVar:
-        now = obj.get(_UNSET)
-        node.put(combine("context", obj.name), [] if now is _UNSET else [("now", graph.value(now))], data=True)
+        try:
+            now = [("now", graph.value(obj.get()))]  # what was set here, else its default
+        except LookupError:
+            now = []
+        node.put(combine("context", obj.name), now, data=True)
     elif kind is threading.local and vars(obj):
         set_here = [(name, value) for name, value in sorted(vars(obj).items()) if type(value) in _DATA]
         node.put(combine("local"), [(name, graph.value(value)) for name, value in set_here], data=True)

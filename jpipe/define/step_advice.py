@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jpipe.define.step import Step
+from jpipe.system.ownership import is_kind
 
 __all__ = ["Advice", "advice_of", "steps_inside", "yields"]
 
@@ -54,7 +55,8 @@ def steps_inside(step: Step[..., Any]) -> tuple[str, ...]:
         return ()
     known = {**function.__globals__, **dict(_closure(function))}
     found = (known.get(name) for name in _names(code))
-    return tuple(dict.fromkeys(one.name for one in found if isinstance(one, Step) and one.function is not function))
+    steps: list[Any] = [one for one in found if is_kind(one, Step)]
+    return tuple(dict.fromkeys(one.name for one in steps if one.function is not function))
 
 
 def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

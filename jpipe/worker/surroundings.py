@@ -339,8 +339,10 @@ def variables_now(variables: Iterable[Variable], reached: Iterable[str]) -> tupl
 
 def _functions_of(value: Any) -> list[types.FunctionType]:
     """The functions of a method or a property as a class holds it."""
+    if not hasattr(type(value), "__get__"):
+        return []
     parts = (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel")))
-    return [part for part in parts if is_kind(part, types.FunctionType)] if hasattr(type(value), "__get__") else []
+    return [part for part in parts if is_kind(part, types.FunctionType)]
 
 
 def _content(value: Any) -> bytes | None:

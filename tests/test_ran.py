@@ -390,6 +390,80 @@ def test_code_that_ran_counts_however_it_was_reached(project: Project) -> None:
     assert found.stdout.splitlines()[-1] == str([10.0] * len(WAYS))
 
 
+SHOWN = {
+    "a late import": """
+        def work(x):
+            import {helper}
+            return {helper}.inner(x)
+    """,
+    "a traceback": """
+        import traceback
+        from {helper} import inner
+        def work(x):
+            try:
+                inner(str)
+            except TypeError:
+                traceback.format_exc()
+            return inner(x) + len(traceback.extract_stack()) * 0
+    """,
+    "a warning": """
+        import warnings
+        from {helper} import inner
+        def work(x):
+            warnings.warn("look")
+            return inner(x)
+    """,
+}
+"""What opens source files to compile them, or to show lines of code that ran."""
+READ = {
+    "inspect": """
+        import inspect
+        import {helper}
+        def work(x):
+            return len(inspect.getsource({helper}.unused))
+    """,
+    "inspect after a traceback": """
+        import inspect, traceback
+        import {helper}
+        def work(x):
+            try:
+                {helper}.inner(str)
+            except TypeError:
+                traceback.format_exc()
+            return len(inspect.getsource({helper}.unused))
+    """,
+    "linecache": """
+        import linecache
+        import {helper}
+        def work(x):
+            return len(linecache.getline({helper}.__file__, 6)), callable({helper}.unused)
+    """,
+    "open": """
+        import {helper}
+        def work(x):
+            with open({helper}.__file__) as file:
+                return len(file.read().splitlines()[5])
+    """,
+}
+"""What decides something by source text."""
+
+
+@traced
+def test_source_text_counts_where_it_is_read_and_not_where_it_is_compiled_or_shown(project: Project) -> None:
+    helper = "def inner(x):\n    return x * 2\n\n\ndef unused(x):\n    return x\n"
+    files, steps, ways = dict(CONFIGURED), ["from jpipe import pipeline, step\n"], {**SHOWN, **READ}
+    for number, text in enumerate(ways.values()):
+        files |= {f"helper{number}.py": helper, f"work{number}.py": text.replace("{helper}", f"helper{number}")}
+        steps.append(f"import work{number}\n\n\n@step\ndef s{number}(x):\n    return work{number}.work(x)\n")
+    calls = ", ".join(f"s{number}(2)" for number in range(len(ways)))
+    project.write({**files, "pipeline.py": f"{''.join(steps)}\n\n@pipeline\ndef main():\n    return [{calls}]\n"})
+    project.run("-j", "1")
+    for number in range(len(ways)):
+        project.edit(f"helper{number}.py", "return x\n", "return x + 100\n")
+    ran = project.run("-j", "1").ran
+    assert {way for number, way in enumerate(ways) if f"s{number}" in ran} == set(READ)
+
+
 TOLD = {
     **CONFIGURED,
     "helper.py": """

@@ -12,11 +12,11 @@ from typing import Any
 
 from jpipe.files import FileDigests
 from jpipe.system.memoised import remember
-from jpipe.system.ownership import STANDARD_MODULES, Owner, owner_of, top_level
+from jpipe.system.ownership import SOURCES, STANDARD_MODULES, Owner, owner_of, top_level
 from jpipe.system.safe_paths import busy
 from jpipe.system.watch import Watch
 from jpipe.system.watched_os import Told, folder_of_descriptor, install, plain_getcwd, plain_stat
-from jpipe.system.who_asks import Asker, asker
+from jpipe.system.who_asks import Asker, asker, takes_text
 
 __all__ = ["log_of_children", "note_paths", "program_starts", "telling", "watching"]
 
@@ -118,6 +118,8 @@ def _opened(arguments: tuple[Any, ...]) -> None:
         way = _way(mode, flags)
         if way == "read":
             watch.read(full, relative=relative)
+            if full.endswith(SOURCES) and takes_text(2):
+                watch.take_text(full, by_user=who.is_users)
             if not watch.is_planning and full in watch.opened and not who.is_import:
                 remember(full, watch.opened[full], relative, sys._getframe(2))
         elif way == "update":

@@ -6,11 +6,14 @@ object that was reported is left alone until the tracer is asked to start anew, 
 
 from __future__ import annotations
 
+import linecache
 import sys
+import traceback
+import warnings
 from types import CodeType, ModuleType
 from typing import Any
 
-from jpipe.system.ownership import is_kind, is_users, module_file
+from jpipe.system.ownership import SOURCES, is_kind, is_users, module_file
 
 __all__ = ["TOO_OLD", "Code", "CodeTracer", "tracer"]
 
@@ -20,6 +23,10 @@ _NAME = "jpipe"
 TOO_OLD = "this Python does not tell what runs: 3.12 and newer do"
 _TOOLS = (4, 3)
 """Numbers that `sys.monitoring` gives to no kind of tool."""
+_LINES = (linecache.getlines.__code__, linecache.updatecache.__code__)
+"""Whoever wants source text of a module calls one of these, with the file as the first argument."""
+_SHOWING = (traceback.__file__, warnings.__file__)
+"""Those want lines of code that ran, to show them."""
 
 
 class CodeTracer:
@@ -45,6 +52,7 @@ class CodeTracer:
         self._seen: list[CodeType] = []
         self._thrown: dict[int, CodeType] = {}
         self._own: dict[str, bool] = {}
+        self._lines: set[str] = set()
 
     def start(self) -> bool:
         """Begin to note; says whether it does, which it cannot on older Pythons or where its numbers are taken."""
@@ -56,8 +64,12 @@ class CodeTracer:
             self.obstacle = TOO_OLD if monitoring is None else "other tools take all that Python can tell of what runs"
             return False
         append, thrown, disable = self._seen.append, self._thrown, monitoring.DISABLE
+        (all_lines, new_lines), note_lines = _LINES, self._note_lines
 
         def began(code: CodeType, offset: int) -> Any:
+            if code is all_lines or code is new_lines:
+                note_lines(sys._getframe(1))
+                return None
             append(code)
             return disable
 
@@ -81,6 +93,18 @@ class CodeTracer:
         monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
         monitoring.restart_events()
 
+    def take_lines(self) -> bool:
+        """Whether code has asked for lines of the user's source since the last question, other than to show them."""
+        asked = [self._lines.pop() for _ in range(len(self._lines))]
+        return any(map(is_users, asked))
+
+    def _note_lines(self, frame: Any) -> None:
+        file = frame.f_locals.get(frame.f_code.co_varnames[0])
+        while frame is not None and frame.f_code.co_filename == linecache.__file__:
+            frame = frame.f_back
+        if isinstance(file, str) and (frame is None or frame.f_code.co_filename not in _SHOWING):
+            self._lines.add(file)
+
     def take(self) -> set[Code]:
         """The user's code that was reported since the last question."""
         while self._thrown:
@@ -102,7 +126,7 @@ class CodeTracer:
 def _is_own(module: object) -> bool:
     """Whether a loaded module is the user's; the script that Python was started with may be a command."""
     file = module_file(module) if is_kind(module, ModuleType) else None  # type: ignore[arg-type]
-    return file is not None and file.endswith((".py", ".pyw")) and is_users(file)
+    return file is not None and file.endswith(SOURCES) and is_users(file)
 
 
 tracer = CodeTracer()

@@ -16,6 +16,8 @@ STANDARD_MODULES = frozenset(sys.stdlib_module_names) | {"__future__"}
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 """Where jpipe's own files are: the one place that knows."""
 PACKAGE_NAME = __name__.split(".")[0]
+SOURCES = (".py", ".pyw")
+"""How the names of files with source text end."""
 _TYPED_IN = ("<ipython-input", "<python-input", "<stdin", "<doctest", "<cell")
 """Source that a person typed; other names in brackets stand for code that a program made."""
 _INSTALL_FOLDERS = ("site-packages", "dist-packages")
@@ -179,7 +181,7 @@ def owns_file(path: str | None) -> bool:
     """True for Python source of the user's own whose text can be had; notebook cells count too."""
     if not path or not is_users(path):
         return False
-    return bool(linecache.getlines(path)) if path.startswith("<") else path.endswith((".py", ".pyw"))
+    return bool(linecache.getlines(path)) if path.startswith("<") else path.endswith(SOURCES)
 
 
 def owns_module(module: types.ModuleType) -> bool:

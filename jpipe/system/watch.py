@@ -13,7 +13,7 @@ from jpipe.system.child_reads import ChildReads
 from jpipe.system.computed_imports import candidates, file_of
 from jpipe.system.input_files import Boundary
 from jpipe.system.memoised import mark_of, remember, remembered
-from jpipe.system.ownership import Owner, is_users, owner_of, top_level
+from jpipe.system.ownership import SOURCES, Owner, is_users, owner_of, top_level
 from jpipe.system.watched_os import plain_getcwd, plain_stat
 
 __all__ = ["Watch"]
@@ -35,6 +35,9 @@ class Watch:
     ----------
     opened
         By absolute path: (mtime_ns, size) when it was first opened for reading; None when there was nothing.
+    texts
+        Absolute paths of Python files that were opened for their text, not to import them; True where the user's own
+        code did so, for which it is data like any other.
     updated
         The same of what was opened for reading and writing: unchanged afterwards, it was read.
     written
@@ -63,7 +66,7 @@ class Watch:
 
     __slots__ = (
         "_children", "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened",
-        "reached", "relative", "seen", "updated", "uses_folder", "written",
+        "reached", "relative", "seen", "texts", "updated", "uses_folder", "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -71,6 +74,7 @@ class Watch:
         self.is_planning = files is None
         self.is_busy = False
         self.opened: dict[str, Seen] = {}
+        self.texts: dict[str, bool] = {}
         self.updated: dict[str, Seen] = {}
         self.written: dict[str, bool] = {}
         self.listed: dict[str, bool] = {}
@@ -90,6 +94,11 @@ class Watch:
         self._named(path, relative)
         if path not in self.opened and not _is_folder(path):
             self.opened[path] = _seen(path)
+
+    def take_text(self, path: str, *, by_user: bool) -> None:
+        """A file that was opened may have been so for its source text."""
+        if path.endswith(SOURCES):
+            self.texts[path] = by_user or self.texts.get(path, False)
 
     def before_children(self) -> str | None:
         """The file to which processes that work for the item are to write what they look at."""
@@ -132,6 +141,7 @@ class Watch:
         for what, path, *words in heard:
             if what == "read":
                 self.read(path, relative=words[0])
+                self.take_text(path, by_user=False)
             elif what == "list":
                 self.list(path, relative=words[0], kinds=words[1])
             elif what == "look":
@@ -147,6 +157,7 @@ class Watch:
             self._named(one.path, one.relative)
             self.uses_folder |= one.relative
             self.opened.setdefault(one.path, one.seen)
+            self.take_text(one.path, by_user=False)
 
     def update(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading and writing."""
@@ -228,6 +239,8 @@ class Watch:
             for path, seen in getattr(inner, name).items():
                 known.setdefault(path, seen)
         self.written.update(inner.written)
+        for path, by_user in inner.texts.items():
+            self.take_text(path, by_user=by_user)
         self.relative |= inner.relative
         self.imported |= inner.imported
         self.uses_folder |= inner.uses_folder
@@ -245,7 +258,8 @@ class Watch:
         loaded = _sources_in_memory()
 
         def counts(path: str) -> bool:
-            return path not in self.written and path not in loaded and boundary.counts(path, started_ns)
+            is_shown = path in loaded and not self.texts.get(path)
+            return path not in self.written and not is_shown and boundary.counts(path, started_ns)
 
         reads, changed = [], None
         for path in sorted(filter(counts, self.opened)):

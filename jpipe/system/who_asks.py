@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import os
 import sys
+import tokenize
 from typing import Any, NamedTuple
 
 from jpipe.system.ownership import OWN_FOLDER, Owner, owner_of
 
-__all__ = ["Asker", "asker"]
+__all__ = ["Asker", "asker", "takes_text"]
 
-_IMPORTLIB = ("<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
+_FROZEN = "<frozen importlib"
+_IMPORTLIB = (_FROZEN, os.path.dirname(importlib.__file__) + os.sep)
 _CALLERS = tuple(
     os.path.join(OWN_FOLDER, *place)
     for place in (("worker", "run_item.py"), ("parallel", "map_worker.py"), ("parallel", "item_source.py"))
@@ -61,3 +64,24 @@ def asker(depth: int) -> Asker:
             package |= owner is Owner.PACKAGE
         frame = frame.f_back
     return Asker(not package, package, imported, False)
+
+
+def takes_text(depth: int) -> bool:
+    """Whether a source file is opened for its text, told from the frames from `depth` on outwards.
+
+    Not where it is compiled because it is imported: then what counts is its code. And what `linecache` opens is told
+    by whoever asks that (`jpipe.system.code_tracer`), for it opens a file only once.
+    """
+    frame: Any = sys._getframe(depth + 1)
+    names = []
+    while frame is not None and frame.f_code.co_filename.startswith(_FROZEN):
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    if names:
+        return names[:3] != ["get_data", "get_code", "exec_module"]
+    return not (
+        frame is not None
+        and frame.f_code.co_filename == tokenize.__file__
+        and frame.f_back is not None
+        and frame.f_back.f_code.co_filename == linecache.__file__
+    )

@@ -6,7 +6,6 @@ nothing is said of one where that cannot be known.
 
 from __future__ import annotations
 
-import linecache
 import sys
 from collections.abc import Iterable
 
@@ -94,7 +93,7 @@ class ChunkTrace:
         _process.overlaps += _process.running > 1
         self._overlaps = _process.overlaps if _process.running == 1 else -1
         self._children = _children()
-        _forget_sources()
+        tracer.take_lines()
         tracer.restart()
 
     def end(self, is_elsewhere: bool, reads_sources: bool) -> Ran | str | None:
@@ -111,6 +110,7 @@ class ChunkTrace:
             return tracer.obstacle if self._is_wanted else None
         _process.running -= 1
         found = tracer.take()
+        reads_sources = tracer.take_lines() or reads_sources
         _process.ran |= found
         if is_elsewhere or not _children() <= self._children:
             _process.lost = _process.lost or "a step started processes or made connections"
@@ -133,19 +133,9 @@ class ChunkTrace:
         return None if package is None else f"{package} is loaded, which compiles functions or runs them elsewhere"
 
 
-def reads_sources(opened: Iterable[str]) -> bool:
-    """Whether source text of the user's is among files that were opened: what is decided by the text did not run.
-
-    The import system opens files in another way, which is not among these.
-    """
-    return any(path.endswith((".py", ".pyw")) and is_users(path) for path in opened)
-
-
-def _forget_sources() -> None:
-    """Make `inspect` and `linecache` open the user's files again, so that it is seen when they do."""
-    for path in list(linecache.cache):
-        if not path.startswith("<") and is_users(path):
-            linecache.cache.pop(path, None)
+def reads_sources(texts: Iterable[str]) -> bool:
+    """Whether some of the Python files that were opened for their text are the user's: what it decides did not run."""
+    return any(map(is_users, texts))
 
 
 def _is_changed(first: ModuleState) -> bool:

@@ -92,7 +92,7 @@ class Execution:
                     value = self._call(item, watch)
                 finally:
                     self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
-                    self.reads_sources = self.reads_sources or reads_sources(watch.opened)
+                    self.reads_sources = self.reads_sources or reads_sources(watch.texts)
                     return_to(watch.folder)
             if os.getpid() != process:
                 end_child(None)

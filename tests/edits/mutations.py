@@ -246,12 +246,13 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
     """Import the steps as a new process would, fingerprint and call them; only in a process made for it."""
     from jpipe.fingerprint import Executed, Fingerprinter
     from jpipe.system.code_tracer import tracer
+    from jpipe.system.who_asks import takes_text
     from jpipe.worker.executed_code import ChunkTrace, reads_sources
 
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(root))
-    opened: set[str] = set()
-    sys.addaudithook(lambda event, given: opened.add(str(given[0])) if event == "open" else None)
+    texts: set[str] = set()
+    sys.addaudithook(lambda event, given: texts.add(str(given[0])) if event == "open" and takes_text(1) else None)
     tracer.start()
     module = importlib.import_module(STEPS)
     steps = {n: f for n, f in vars(module).items() if isinstance(f, types.FunctionType) and f.__module__ == STEPS}
@@ -273,9 +274,9 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
     for name, function in steps.items():
         trace = ChunkTrace(found[name].digest, True)
         trace.begin()
-        opened.clear()
+        texts.clear()
         answer.values[name] = _called(function)
-        ran = trace.end(False, reads_sources(opened))
+        ran = trace.end(False, reads_sources(texts))
         if known is None:
             told = ran if isinstance(ran, tuple) else None
             answer.executed[name] = told and Executed(_listed(told[0], root), earlier, _listed(told[1], root))

@@ -11,7 +11,7 @@ from jpipe.define.layout import Call
 from jpipe.digest import Code
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
-from jpipe.store import Held, Record, Stored, Where
+from jpipe.store import Held, Inline, Record, Stored, Where
 
 __all__ = ["CallState", "Status"]
 
@@ -236,6 +236,18 @@ class CallState:
         """Set the result of an item that ran; `is_kept` where it was recorded."""
         self._move(index, Status.RAN, Status.STALE)
         self._has(index, stored, reads, is_kept=is_kept)
+        self.seconds += seconds
+
+    def items_ran(
+        self, indices: Sequence[int], contents: bytes, payloads: Sequence[bytes], nbytes: int, seconds: float
+    ) -> None:
+        """Set the results of many items that ran and gave plain values: the digests, joined, and the sums."""
+        for index in indices:
+            self._move(index, Status.RAN, Status.STALE)
+        self.contents.fill(indices, contents)
+        for index, payload in zip(indices, payloads, strict=True):
+            self.places[index] = Inline(payload)
+        self.nbytes += nbytes
         self.seconds += seconds
 
     def item_shared(self, index: int, stored: Stored, reads: Sequence[Read], *, is_kept: bool) -> None:

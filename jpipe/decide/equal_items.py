@@ -51,6 +51,10 @@ class EqualItems:
             return True
         return False
 
+    def are_distinct(self, state: CallState) -> bool:
+        """Whether `has_distinct` has said so."""
+        return state.call.number in self._distinct
+
     def result(self, state: CallState, index: int) -> SharedResult | None:
         """What an item equal to this one gave that ran in this run."""
         found = self._first.get(state.keys[index]) if self._first else None

@@ -22,21 +22,23 @@ from jpipe.decide.item_columns import blocks, chosen
 from jpipe.decide.item_numbers import ItemNumbers
 from jpipe.decide.mapped_lists import MappedLists
 from jpipe.decide.occurrences import Occurrences
-from jpipe.decide.record_lookup import RecordLookup, count_argument, item_count
+from jpipe.decide.record_lookup import RecordLookup, item_count
 from jpipe.decide.result_digests import KnownResults
 from jpipe.decide.what_items_take import Upstream
+from jpipe.decide.whole_calls import WholeCalls
 from jpipe.define.layout import Layout, needs_of
 from jpipe.define.step import Step
-from jpipe.digest import Code, combine_joined
+from jpipe.digest import combine_joined
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
 from jpipe.store import Held, NewRecord, Record, Stored
 from jpipe.system.import_observer import observing
+from jpipe.worker.plain_results import PlainResults
 
 __all__ = ["PipelineState"]
 
-MANY = 1 << 15
-"""Of more items than that what is known is looked up together."""
+SOME, MANY = 1 << 8, 1 << 15
+"""Of more items than the first it is asked whether any are equal; of more than the second, what is known of all."""
 
 
 class PipelineState:
@@ -98,6 +100,7 @@ class PipelineState:
         self.keys = CallKeys(Occurrences(layout, states, fingerprints, written, lookup.item_keys, places))
         self.traffic = FileTraffic(states)
         self._lists = MappedLists(states, self._digester, self.results, lookup)
+        self._wholes = WholeCalls(self._lists, self.keys, lookup)
         self._equal = EqualItems(states.values()) if once else None
         self._unpublished: list[tuple[str, bytes, NewRecord]] = []
         self._whole_waiters: dict[int, list[CallState]] = defaultdict(list)
@@ -151,14 +154,11 @@ class PipelineState:
             self._open_mapped(state)
 
     def _open_mapped(self, state: CallState) -> None:
-        lists = [(name, self._lists.digest(state.call, name)) for name in state.call.over]
-        known = [(name, found) for name, found in lists if found is not None]
-        if len(known) == len(lists):
-            state.set_whole_key(self.keys.of_whole(state, known))
-            if self._answer_as_whole(state, known):
-                self._tell_waiters(state)
-                self._tell_item_waiters(state, range(state.count or 0))
-                return
+        known = self._wholes.find_key(state)
+        if known is not None and self._answer_as_whole(state, known):
+            self._tell_waiters(state)
+            self._tell_item_waiters(state, range(state.count or 0))
+            return
         counts = [self._lists.count(state, name) for name in state.call.over]
         if any(count is None for count in counts):
             return
@@ -188,7 +188,8 @@ class PipelineState:
         ready = self._decidable(state, indices)
         for some in blocks(ready):
             state.set_keys(some, self.keys.of_items(state, some))
-        if len(ready) > MANY and (self._equal is None or self._equal.has_distinct(state)):
+        is_distinct = len(ready) > SOME and (self._equal is None or self._equal.has_distinct(state))
+        if is_distinct and len(ready) > MANY:
             ready = self._decide_together(state, ready)
         if ready:
             self._decide(state, ready)
@@ -298,14 +299,25 @@ class PipelineState:
         if reads:
             self.lookup.written(reads)
         self._agenda.append((self._done, (state, [index])))
-        result = SharedResult(stored, reads, is_kept)
+        self._share(state, index, SharedResult(stored, reads, is_kept))
+
+    def _share(self, state: CallState, index: int, result: SharedResult) -> None:
+        """Give the result of an item that ran to those that waited for it because they are equal."""
         for other, position in self._equal.ran(state, index, result) if self._equal is not None else ():
-            if isinstance(stored.where, Held) or self._is_handed_on(other, position, reads):
+            if isinstance(result.stored.where, Held) or self._is_handed_on(other, position, result.reads):
                 self._on_stale(other, [position])
                 continue
-            other.item_shared(position, stored, reads, is_kept=is_kept)
+            other.item_shared(position, result.stored, result.reads, is_kept=result.is_kept)
             self._on_cached(other, 1, 0.0)
             self._agenda.append((self._done, (other, [position])))
+
+    def ran_plainly(self, state: CallState, indices: Sequence[int], plain: PlainResults) -> None:
+        """Take the plain values of many items of a mapped call that ran. Call `work_off` afterwards."""
+        state.items_ran(indices, plain.contents, plain.payloads, sum(plain.nbytes()), sum(plain.seconds))
+        self._agenda.append((self._done, (state, indices)))
+        if self._equal is not None and not self._equal.are_distinct(state):
+            for index, stored in zip(indices, plain.stored(), strict=True):
+                self._share(state, index, SharedResult(stored, (), True))
 
     def found(self, state: CallState, index: int) -> bool:
         """Take the result of an item where another run has recorded it meanwhile. Call `work_off` afterwards."""
@@ -366,8 +378,8 @@ class PipelineState:
             assert state.contents[0] is not None
             content, code = state.contents[0], state.codes.get(0, ())
         state.finish(self.results.completed(content, code))
-        if state.call.is_mapped:
-            self._record_whole(state, content, code)
+        if state.call.is_mapped and (record := self._wholes.record(state, content, code)) is not None:
+            self._unpublished.append((state.call.step.name, state.fingerprint.digest, record))
         self._tell_waiters(state)
         if state.count == 0:
             self._tell_item_waiters(state, ())
@@ -376,25 +388,3 @@ class PipelineState:
         for waiter in self._whole_waiters.get(state.call.number, ()):
             if waiter.need_is_known(state.call.number):
                 self._agenda.append((self._open, (waiter,)))
-
-    def _record_whole(self, state: CallState, content: bytes, code: Code) -> None:
-        """Record all items of a mapped call under one key, so that the next run need not look each up."""
-        if state.held or not state.is_complete or state.accepted:
-            return
-        key = self._whole_key(state) if self.lookup.keeps(state) else None
-        if key is None:
-            return
-        stored = self.lookup.store.put(state.keys.joined())
-        stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
-        arguments = (count_argument(len(state.keys)),)
-        record = NewRecord(key, stored, arguments, tuple(state.reads), state.seconds)
-        self._unpublished.append((state.call.step.name, state.fingerprint.digest, record))
-
-    def _whole_key(self, state: CallState) -> bytes | None:
-        """The key of a mapped call as a whole, once all lists are known."""
-        if state.whole_key is None:
-            lists = [(name, self._lists.digest(state.call, name)) for name in state.call.over]
-            known = [(name, found) for name, found in lists if found is not None]
-            if len(known) == len(lists):
-                state.set_whole_key(self.keys.of_whole(state, known))
-        return state.whole_key

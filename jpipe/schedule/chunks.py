@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from jpipe.system.memoised import marks_of
 from jpipe.system.ownership import owns_folder
 from jpipe.worker.function_reference import SourceStamp, reference_to, source_stamps
 from jpipe.worker.messages import ItemWork, StepWork, Work
+from jpipe.worker.packed_items import PackedItems, keys_of
 from jpipe.worker.surroundings import Surroundings, pack
 from jpipe.worker.value_references import Live, Payload, Reference, ReferenceList, payload_of
 
@@ -34,6 +35,8 @@ __all__ = ["Chunk", "ChunkBuilder", "StepQueue"]
 
 QUICK = 0.5
 """Items that take less are over before a worker could be given the next, seconds."""
+MANY = 8
+"""So many items of one call and more are sent in columns."""
 SPILLED = 1 << 20
 """Arguments whose pickled form is larger go through the store, once, bytes."""
 
@@ -101,6 +104,12 @@ class Chunk:
     pool: Any = None
     needs: tuple[Where, ...] = ()
 
+    def at(self, positions: Sequence[int]) -> tuple[CallState, Sequence[int]]:
+        """The call of some items, all of one, and their indices in it."""
+        indices: Sequence[int] = [self.items[position][1] for position in positions]
+        row = range(indices[0], indices[0] + len(indices))
+        return self.items[positions[0]][0], row if indices == [*row] else indices
+
     @property
     def is_away(self) -> bool:
         """Whether it is with workers that may be on other machines."""
@@ -109,7 +118,8 @@ class Chunk:
     @property
     def is_bound(self) -> bool:
         """Whether it can only run in this process."""
-        payloads: Iterable[Payload] = [item.arguments for item in self.work.items]
+        own = () if isinstance(self.work.items, PackedItems) else self.work.items
+        payloads: Iterable[Payload] = [item.arguments for item in own]
         return any(isinstance(payload, Live) for payload in [*payloads, *self.work.shared])
 
 
@@ -157,19 +167,17 @@ class ChunkBuilder:
         self._number += 1
         shared: list[Payload] = []
         positions: dict[int, int] = {}
-        work_items = []
-        for state, index in items:
-            number = state.call.number
-            if number not in positions:
-                constants = self._constants(state)
-                positions[number] = -1 if constants is None else len(shared)
-                shared += [] if constants is None else [constants]
-            work_items.append(self._item(state, index, positions[number]))
+        for state in {state.call.number: state for state, _ in items}.values():
+            constants = self._constants(state)
+            positions[state.call.number] = -1 if constants is None else len(shared)
+            shared += [] if constants is None else [constants]
+        packed = self._packed(items, min(positions.values())) if len(items) >= MANY and len(positions) == 1 else None
+        work_items = packed or [self._item(state, index, positions[state.call.number]) for state, index in items]
         needed, self._needed = self._needed, []
         self._store.bring(needed)
         work = Work(
             number=self._number,
-            key=blake3(b"".join(item.key for item in work_items)).hexdigest(),
+            key=blake3(keys_of(work_items)).hexdigest(),
             store=self._store,
             step=self._step(queue, items[0][0]),
             items=work_items,
@@ -244,6 +252,23 @@ class ChunkBuilder:
         keeps = self._pipeline_state.lookup.keeps(state)
         occurrence = self._pipeline_state.keys.occurrences.for_seed(state, index)
         return ItemWork(key, self._payload(arguments), shared, tuple(digests), keeps, occurrence)
+
+    def _packed(self, items: list[Item], shared: int) -> PackedItems | None:
+        """Items of one mapped call in columns; None where they are no plain values, or more is to be said of each."""
+        state = items[0][0]
+        call = state.call
+        if not self._pipeline_state.lookup.keeps(state) or self._pipeline_state.keys.occurrences.matter(call):
+            return None
+        indices = [index for _, index in items]
+        values = {}
+        for name in call.over:
+            source = call.arguments[name]
+            values[name] = [] if type(source) is Output else [source[index] for index in indices]
+            if type(source) is Output or not PackedItems.can_hold(values[name]):
+                return None
+        ignored = call.step.declared.ignore
+        digests = {n: b"".join(state.sources[n].take(indices)) for n in call.over if n not in ignored}
+        return PackedItems(b"".join(state.keys.take(indices)), tuple(state.fixed), digests, values, shared)
 
     def _element(self, source: Any, index: int) -> Any:
         return source[index] if type(source) is not Output else _Part(source, index)

@@ -64,7 +64,7 @@ class ExecutedItems:
         """A chunk is over."""
         if receipt.executed is None:
             return
-        for item in receipt.items:
+        for item in [*receipt.items, *receipt.plain_items()]:
             state, index = chunk.items[item.position]
             ran = self._ran.setdefault(state.fingerprint.digest, _Ran(state))
             key = state.keys[index]

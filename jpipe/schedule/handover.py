@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from jpipe.decide.call_state import Status
@@ -31,8 +31,6 @@ class Handover:
         Whether it is to begin nothing new.
     wanted
         The short keys of the items that it may finish; None while that is not known.
-    here
-        The short keys of the items that the main thread is at itself.
     has_interrupted
         Whether an item in the main thread was interrupted, because it does not count any more.
     tell
@@ -42,7 +40,7 @@ class Handover:
     def __init__(self) -> None:
         self.is_asked = False
         self.wanted: frozenset[bytes] | None = None
-        self.here: frozenset[bytes] = frozenset()
+        self._here: Sequence[ItemWork] = ()
         self.has_interrupted = False
         self.tell: Callable[[Iterable[bytes]], None] | None = None
         self.wake: Callable[[], None] = lambda: None
@@ -52,19 +50,20 @@ class Handover:
         self.wanted = None if wanted is None else frozenset(wanted)
         self.is_asked = True
         self.wake()
-        if self.wanted is not None and self.here and self.here.isdisjoint(self.wanted):
+        here = self._here
+        if self.wanted is not None and here and self.wanted.isdisjoint(short_key(item.key) for item in here):
             # The main thread is in the user's code, which is interrupted as by Ctrl-C.
             self.has_interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
-    def during(self, items: Iterable[ItemWork]) -> Iterator[None]:
+    def during(self, items: Sequence[ItemWork]) -> Iterator[None]:
         """These items run in the main thread."""
-        self.here = frozenset(short_key(item.key) for item in items)
+        self._here = items
         try:
             yield
         finally:
-            self.here = frozenset()
+            self._here = ()
 
     def is_waited_for(self, in_flight: InFlight) -> bool:
         """Whether something is running that the next run needs, or may need; what it does not need is ended."""

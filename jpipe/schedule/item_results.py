@@ -16,7 +16,8 @@ from jpipe.schedule.chunks import Chunk
 from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins, failure_of
 from jpipe.system.error_record import ErrorRecord
-from jpipe.worker.messages import ItemReceipt
+from jpipe.worker.messages import ItemReceipt, Receipt
+from jpipe.worker.plain_results import PlainResults
 
 __all__ = ["ItemResults"]
 
@@ -71,10 +72,21 @@ class ItemResults:
         self._unstorable: set[str] = set()
         self._unstable: set[str] = set()
 
-    def follow(self, pipeline_state: PipelineState, failures: Callable[[CallState, int], int]) -> None:
-        """Take numbers and labels of items from this state from now on; `failures` says how often one has failed."""
+    def follow(
+        self, pipeline_state: PipelineState, failures: Callable[[CallState, int], int], have_failed: Callable[[], bool]
+    ) -> None:
+        """Take numbers and labels of items from this state from now on.
+
+        Parameters
+        ----------
+        failures
+            Says how often an item has failed.
+        have_failed
+            Whether any has.
+        """
         self._pipeline_state = pipeline_state
         self._failures = failures
+        self._have_failed = have_failed
         self._last = None
 
     def unkept(self, complaints: Iterable[str]) -> None:
@@ -124,6 +136,14 @@ class ItemResults:
         if self.largest is None or item.stored.nbytes > self.largest[1]:
             self.largest = label or label_of(state, index), item.stored.nbytes
 
+    def done_plainly(self, state: CallState, indices: Sequence[int], plain: PlainResults) -> None:
+        """Items of a mapped call gave plain values."""
+        seconds, nbytes = max(plain.seconds), max(plain.nbytes())
+        if self.slowest is None or seconds > self.slowest[1]:
+            self.slowest = label_of(state, indices[plain.seconds.index(seconds)]), seconds
+        if self.largest is None or nbytes > self.largest[1]:
+            self.largest = label_of(state, indices[plain.nbytes().index(nbytes)]), nbytes
+
     def _last_calls(self) -> set[int]:
         """The calls that are the only one of their step, and whose results no other takes."""
         if self._last is None:
@@ -156,11 +176,20 @@ class ItemResults:
         self.failures.append((failure, item.error))
         self._emit(ItemFailed(failure))
 
-    def chunk_ended(self, chunk: Chunk, items: Sequence[ItemReceipt], failed: int, worker: int, seconds: float) -> None:
-        """A chunk is over; `items` are those that ran to their end, of which `failed` have no tries left."""
+    def chunk_ended(
+        self, chunk: Chunk, receipt: Receipt, items: Sequence[ItemReceipt], failed: int, worker: int
+    ) -> None:
+        """A chunk is over; `items` are those that ran to their end, of which `failed` have no tries left.
+
+        Those that gave plain values are looked at one by one only where something is to be told of each.
+        """
         step = chunk.queue.step.name
         detailed = self._detailed or self._told[step] < DETAILED
-        self._told[step] += len(items)
+        plain = receipt.plain
+        many = 0 if plain is None else len(plain.positions)
+        self._told[step] += len(items) + many
+        if plain is not None and (detailed or plain.outputs or self._have_failed()):
+            items, many = sorted([*items, *receipt.plain_items()], key=lambda item: item.position), 0
         ran = retried = 0
         details, output = [], []
         for item in items:
@@ -173,9 +202,10 @@ class ItemResults:
             retried += item.stored is not None and tries > 1
             if detailed or item.output or tries > 1:
                 details.append(self._detail(chunk, item, tries))
-        chunk.queue.pace.saw(seconds, ran)
+        ran += many
+        chunk.queue.pace.saw(receipt.seconds, ran)
         self.pace[step] = chunk.queue.pace.seconds or 0.0
-        self._emit(ChunkEnded(step, ran, failed, worker, seconds, tuple(details), tuple(output), retried))
+        self._emit(ChunkEnded(step, ran, failed, worker, receipt.seconds, tuple(details), tuple(output), retried))
 
     def _tries(self, chunk: Chunk, item: ItemReceipt) -> int:
         """How often an item was tried."""

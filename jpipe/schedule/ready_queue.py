@@ -98,6 +98,10 @@ class ReadyQueue:
         """How often an item has failed in this run."""
         return self._attempts.get((state.call.number, index), 0)
 
+    def have_failed(self) -> bool:
+        """Whether any item has failed in this run."""
+        return bool(self._attempts)
+
     def release(self) -> None:
         """Make those items ready whose pause is over."""
         now = time.monotonic()

@@ -181,7 +181,7 @@ def _attempt(
     )
     counts = RunCounts(pipeline_state.states.values(), emit, known.ran)
     ready_queue = ReadyQueue(session.layout.calls, session.last_run.seconds, session.last_run.failed, known.deadly)
-    known.item_results.follow(pipeline_state, ready_queue.failures)
+    known.item_results.follow(pipeline_state, ready_queue.failures, ready_queue.have_failed)
     selection.attach(pipeline_state, counts, ready_queue)
     emit(run_started(session, request, pipeline_state, name, pools.n_jobs))
     tell_complaints(session.store.remote, emit)

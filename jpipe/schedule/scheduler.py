@@ -305,12 +305,12 @@ class Scheduler:
             elif not self._again(chunk, item):
                 self._fail(chunk.queue, (state, index), item, worker)
                 failed += 1
-        self._item_results.chunk_ended(chunk, over, failed, worker, sum(item.seconds for item in receipt.items))
-        name = chunk.queue.step.name
-        if receipt.paths:
-            self._write_behind.flush(name, receipt.paths)
-        if receipt.records:
-            self._write_behind.add(name, receipt.family, [record for _, record in receipt.records])
+        if receipt.plain is not None:
+            state, indices = chunk.at(receipt.plain.positions)
+            self._item_results.done_plainly(state, indices, receipt.plain)
+            self._pipeline_state.ran_plainly(state, indices, receipt.plain)
+        self._item_results.chunk_ended(chunk, receipt, over, failed, worker)
+        self._write_behind.take(chunk.queue.step.name, receipt)
         self._pipeline_state.work_off()
         self._counts.tell_known()
         for step, family, record in self._pipeline_state.take_unpublished():

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from jpipe.schedule.flush_to_disk import Syncer
 from jpipe.schedule.step_counts import RunCounts
-from jpipe.store import NewRecord, Store
+from jpipe.store import NewRecord, PlainRecords, Store
+from jpipe.worker.messages import Receipt
 
 __all__ = ["WriteBehind"]
 
@@ -34,20 +35,30 @@ class WriteBehind:
         self._store = store
         self._counts = counts
         self._syncer = Syncer(store)
-        self._records: dict[bytes, list[NewRecord]] = {}
+        self._records: dict[bytes, tuple[list[NewRecord], list[PlainRecords]]] = {}
         self._names: list[str] = []
         self._count = 0
         self._since = 0.0
         self._wait = 0.0
 
-    def add(self, name: str, family: bytes, records: Sequence[NewRecord]) -> None:
+    def add(self, name: str, family: bytes, records: Sequence[NewRecord], columns: Sequence[PlainRecords] = ()) -> None:
         """Results of step `name` that are not filed yet."""
         self._counts.steps[name].unsynced += 1
         if not self._count:
             self._since = time.monotonic()
-        self._records.setdefault(family, []).extend(records)
+        waiting = self._records.setdefault(family, ([], []))
+        waiting[0].extend(records)
+        waiting[1].extend(columns)
         self._names.append(name)
-        self._count += len(records)
+        self._count += len(records) + sum(len(column.payloads) for column in columns)
+
+    def take(self, name: str, receipt: Receipt) -> None:
+        """What a chunk of step `name` has left to be flushed and filed."""
+        if receipt.paths:
+            self.flush(name, receipt.paths)
+        columns = () if receipt.plain is None else receipt.plain.take_records()
+        if receipt.records or columns:
+            self.add(name, receipt.family, [record for _, record in receipt.records], columns)
 
     def flush(self, name: str, paths: Sequence[str]) -> None:
         """Have files that a worker wrote flushed."""
@@ -72,8 +83,8 @@ class WriteBehind:
         records, self._records, self._count = self._records, {}, 0
         names, self._names = self._names, []
         paths: list[str] = []
-        for family, entries in records.items():
-            paths += self._store.publish(family, entries).paths
+        for family, (entries, columns) in records.items():
+            paths += self._store.publish(family, entries, columns).paths
         self._syncer.add(tuple(names), tuple(paths))
         self._wait = min(LONGEST_WAIT, SHARE * (time.monotonic() - begun))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jpipe.store.disk.signing import SigningKey
+    from jpipe.store.format.encode import inline_scalars
     from jpipe.store.format.records import (
         BlobPlace,
         CacheWarning,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         MissingEntry,
         NewRecord,
         PackPlace,
+        PlainRecords,
         Published,
         PutOptions,
         Read,
@@ -39,6 +41,7 @@ __all__ = [
     "NewRecord",
     "NoteKind",
     "PackPlace",
+    "PlainRecords",
     "Published",
     "PutOptions",
     "Read",
@@ -48,6 +51,7 @@ __all__ = [
     "Stored",
     "UnreadableEntry",
     "Where",
+    "inline_scalars",
 ]
 
 _HOME = {
@@ -61,6 +65,7 @@ _HOME = {
     "NewRecord": "jpipe.store.format.records",
     "NoteKind": "jpipe.store.notes",
     "PackPlace": "jpipe.store.format.records",
+    "PlainRecords": "jpipe.store.format.records",
     "Published": "jpipe.store.format.records",
     "PutOptions": "jpipe.store.format.records",
     "Read": "jpipe.store.format.records",
@@ -70,6 +75,7 @@ _HOME = {
     "Stored": "jpipe.store.format.records",
     "UnreadableEntry": "jpipe.store.format.records",
     "Where": "jpipe.store.format.records",
+    "inline_scalars": "jpipe.store.format.encode",
 }
 
 

@@ -64,3 +64,7 @@ class Disk(NamedTuple):
     def relative(self, path: str) -> str:
         """`path` as it goes into receipts: from the base of the cache on."""
         return path[len(self.folder.base) + 1 :]
+
+    def family_of(self, path: str) -> bytes:
+        """The family of a pack, from its path as in receipts."""
+        return blob_id(path[9:11], path[12:74]) or b""

@@ -14,8 +14,8 @@ from typing import NamedTuple, overload
 
 from jpipe.store.disk import system
 from jpipe.store.disk.signing import SigningKey
-from jpipe.store.format.pack import ForeignPack, Segment, TornPack, key_columns, read_pack
-from jpipe.store.format.plain_columns import plain_columns
+from jpipe.store.format.pack import ForeignPack, Segment, TornPack, read_pack
+from jpipe.store.format.plain_columns import key_columns, plain_columns
 from jpipe.store.format.records import MissingEntry, PackPlace, Record, Where
 from jpipe.store.key_table import NONE, SEVERAL, KeyTable
 

@@ -25,7 +25,6 @@ from jpipe.store.disk.cache_folder import Folder, open_folder
 from jpipe.store.disk.locks import Lock
 from jpipe.store.disk.signing import SigningKey
 from jpipe.store.durability import sync_files
-from jpipe.store.format.blob import blob_id
 from jpipe.store.format.compress import method_of
 from jpipe.store.format.encode import encode, pack_inline, unpack_inline
 from jpipe.store.format.memory_map import Mode
@@ -37,6 +36,7 @@ from jpipe.store.format.records import (
     Inline,
     NewRecord,
     PackPlace,
+    PlainRecords,
     Published,
     PutOptions,
     Stored,
@@ -222,7 +222,7 @@ class Store:
             return True
         return self.remote is not None and self.remote.offers(where.id)
 
-    def publish(self, family: bytes, entries: Sequence[NewRecord]) -> Published:
+    def publish(self, family: bytes, entries: Sequence[NewRecord], columns: Iterable[PlainRecords] = ()) -> Published:
         """Write records of finished calls, all in one pack.
 
         Parameters
@@ -231,6 +231,8 @@ class Store:
             The fingerprint that they have in common.
         entries
             Records to write; those whose value is only held in memory are left out.
+        columns
+            More of them, whose places are not asked for.
         """
         builder = PackBuilder(family)
         now = time.time()
@@ -242,6 +244,8 @@ class Store:
                 builder.add(entry, None, where.id, now)
             elif isinstance(where, PackPlace):
                 builder.add(entry, self.payload(where), where.check, now)
+        for column in columns:
+            builder.add_plain(column, now)
         places = [entry.stored.where for entry in entries]
         paths = [path for entry in entries for path in entry.stored.paths]
         pack = self.saving(lambda: self._write_pack(builder), 4096) if builder.keys else None
@@ -267,7 +271,7 @@ class Store:
         for path in wanted:
             self._pending.pop(path, None)
         lost = sync_files(self.disk, wanted, self._durable_folders)
-        self.merge({_family_of(path) for path in wanted if path.startswith("families/")})
+        self.merge({self.disk.family_of(path) for path in wanted if path.startswith("families/")})
         return lost
 
     def take_pending(self) -> tuple[str, ...]:
@@ -393,8 +397,3 @@ def _reopened(folder: Folder, key: SigningKey, quiet: bool, carried: dict[Where,
 
 def _bytes_in(where: Inline | Held) -> bytes:
     return where.payload if isinstance(where, Inline) else where.value
-
-
-def _family_of(path: str) -> bytes:
-    """The family of a pack, from its path as in receipts."""
-    return blob_id(path[9:11], path[12:74]) or b""

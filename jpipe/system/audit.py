@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jpipe.files import FileDigests
 from jpipe.system.memoised import remember
 from jpipe.system.ownership import SOURCES, STANDARD_MODULES, Owner, owner_of, top_level
 from jpipe.system.safe_paths import busy
@@ -33,16 +32,15 @@ class watching:
 
     Parameters
     ----------
-    files
-        Tells what there is to see for an item. Without it, what jpipe looks at for its own decisions counts too, and
-        only the paths.
+    watch
+        That of an item. Without it, what jpipe looks at for its own decisions counts too, and only the paths.
     """
 
     __slots__ = ("_before", "_thread", "_watch")
 
-    def __init__(self, files: FileDigests | None = None) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
         _listen()
-        self._watch = Watch(files)
+        self._watch = watch or Watch()
 
     def __enter__(self) -> Watch:
         self._thread = threading.get_ident()

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["forget_peak", "killed_for_memory", "machine_memory", "peak_memory"]
+__all__ = ["PeakMeter", "forget_peak", "killed_for_memory", "machine_memory", "peak_memory"]
 
 _usage: Any = None
 try:
@@ -20,6 +20,8 @@ _UNIT = 1 if sys.platform == "darwin" else 1024
 _RESETS_PEAK = b"5"
 _reset: tuple[int, int] | None = None
 """The process that opened it, and the file that forgets the peak; -1 where there is none."""
+_MOMENT = 0.001
+"""In so many seconds a process gets hold of a few megabytes at most, and very short items run by the hundred."""
 
 
 def peak_memory() -> int:
@@ -38,6 +40,34 @@ def forget_peak() -> None:
         os.write(_reset[1], _RESETS_PEAK)
     except OSError:
         _reset = os.getpid(), -1
+
+
+class PeakMeter:
+    """The peak of one item after the other; of items within a moment it is measured once.
+
+    Parameters
+    ----------
+    forgets
+        Whether each begins anew, as far as the system allows it.
+    """
+
+    def __init__(self, *, forgets: bool) -> None:
+        self._forgets = forgets
+        self._forgotten = self._read = -_MOMENT
+        self._peak = 0
+
+    def begin(self, now: float) -> int:
+        """An item begins; the peak so far. `now` is by the monotonic clock."""
+        if self._forgets and now - self._forgotten >= _MOMENT:
+            forget_peak()
+            self._forgotten, self._read = now, now - _MOMENT
+        return self.peak(now)
+
+    def peak(self, now: float) -> int:
+        """The peak of the item that runs, bytes."""
+        if now - self._read >= _MOMENT:
+            self._peak, self._read = peak_memory(), now
+        return self._peak
 
 
 def machine_memory() -> int:

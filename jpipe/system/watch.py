@@ -88,6 +88,14 @@ class Watch:
         self.reached: frozenset[int] = frozenset()
         self._children: ChildReads | None = None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was noted: then it can serve the next item."""
+        return not (
+            self.opened or self.updated or self.written or self.listed or self.looks or self.seen or self.relative
+            or self.uses_folder or self.effects or self.imported or self.texts or self._children
+        )  # fmt: skip
+
     def read(self, path: str, *, relative: bool) -> None:
         """A file was opened for reading; of a folder that counts only when it is listed."""
         self._tell("read", path, relative)

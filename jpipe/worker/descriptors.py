@@ -122,7 +122,7 @@ class Descriptors:
     def take(self) -> str:
         """What was written since the last time; of threads that share it, by any of them."""
         with self._lock:
-            if not os.fstat(self._file).st_size:
+            if not os.lseek(self._file, 0, os.SEEK_END):  # what is written goes to the end in any case
                 return ""
             raw = self._last()
             left_out, self._left_out = self._left_out, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from jpipe.system.by_value import ByValue
 from jpipe.system.code_tracer import Code
 from jpipe.system.error_record import ErrorRecord
 from jpipe.worker.function_reference import FunctionReference, SourceStamp
+from jpipe.worker.plain_results import PlainResults
 from jpipe.worker.process_state import digests_below
 from jpipe.worker.seeds import seed_of
 from jpipe.worker.surroundings import Surroundings
@@ -145,7 +147,7 @@ class Work:
     key: str
     store: Store
     step: StepWork
-    items: list[ItemWork]
+    items: Sequence[ItemWork]
     shared: list[Payload]
     wants_parts: bool = False
     slots: str | None = None
@@ -251,6 +253,8 @@ class Receipt:
         Whether it was refused because it does not see the cache.
     is_unfit
         Whether it was refused because of what its worker is, and so will all others be.
+    plain
+        The items that gave plain values, which are not among `items`.
     """
 
     chunk: int
@@ -266,6 +270,23 @@ class Receipt:
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     is_blind: bool = False
     is_unfit: bool = False
+    plain: PlainResults | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What all items took together."""
+        return sum(item.seconds for item in self.items) + (sum(self.plain.seconds) if self.plain is not None else 0.0)
+
+    def plain_items(self) -> list[ItemReceipt]:
+        """The items that gave plain values, as if each had been told by itself."""
+        plain = self.plain
+        if plain is None:
+            return []
+        columns = zip(plain.positions, plain.stored(), plain.seconds, plain.peaks, strict=True)
+        return [
+            ItemReceipt(position, stored, (), seconds, peak, plain.outputs.get(position, ""))
+            for position, stored, seconds, peak in columns
+        ]
 
     @property
     def is_refused(self) -> bool:
@@ -276,16 +297,17 @@ class Receipt:
         """Say that this process has not what the keys were made of."""
         error = ErrorRecord("differs", "WorkerDiffers", why)
         self.items = [ItemReceipt(position, error=error) for position in range(items)]
-        self.records = []
+        self.records, self.plain = [], None
 
     def publish(self, store: Store) -> None:
         """File the results. joblib.Memory calls it, through the store backend, when the execution is over."""
         if self.together and all(_is_small(record) for _, record in self.records):
             return
         records, self.records = self.records, []
-        if not records:
+        columns = self.plain.take_records() if self.plain is not None else ()
+        if not (records or columns):
             return
-        published = store.publish(self.family, [record for _, record in records])
+        published = store.publish(self.family, [record for _, record in records], columns)
         self.paths += published.paths
         for (position, record), place in zip(records, published.places, strict=True):
             if not _is_small(record):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.silent_imports import silenced
 from jpipe.store import Store
+from jpipe.system.computed_imports import telling_imports
 from jpipe.system.error_record import record_error
 from jpipe.worker.capture import captured
 from jpipe.worker.descriptors import screen_given
@@ -118,12 +119,14 @@ def execute(work: Work) -> Receipt:
         captured(work.capture, native.give_back if native is not None else None) as capture,
         native if native is not None else nullcontext(),
         loaded_with(execution.source),
+        telling_imports(execution.import_called, everywhere=work.step.calls_imports),
     ):
         for position, item in enumerate(work.items):
             if execution.stopped():
                 receipt.items.append(ItemReceipt(position, interrupted=True))
                 continue
-            receipt.items.append(execution.run(position, item, capture))
+            execution.run(position, item, capture)
+    execution.finish()
     receipt.executed = trace.end(execution.is_elsewhere, execution.reads_sources)
     if _is_elsewhere(work) and (edited := stale_sources(work.step.sources)):
         return refused(work, _edited(edited))

@@ -9,7 +9,6 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -23,11 +22,10 @@ from jpipe.parallel.forked_child import end_child
 from jpipe.parallel.interrupts import came, interruptible
 from jpipe.parallel.process_lifetime import is_worker
 from jpipe.parallel.status_board import own_slot
-from jpipe.store import Held, MissingEntry, NewRecord, Stored, UnreadableEntry
+from jpipe.store import Held, Inline, MissingEntry, NewRecord, Stored, UnreadableEntry, inline_scalars
 from jpipe.system.audit import watching
-from jpipe.system.computed_imports import telling_imports
 from jpipe.system.error_record import ErrorRecord, record_error
-from jpipe.system.memory import forget_peak, peak_memory
+from jpipe.system.memory import PeakMeter
 from jpipe.system.watch import Watch
 from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.current_folder import return_to
@@ -36,6 +34,8 @@ from jpipe.worker.executed_code import reads_sources
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import handing_over, with_own_memory
+from jpipe.worker.packed_items import PackedItems
+from jpipe.worker.plain_results import PlainResults, is_plain
 from jpipe.worker.process_state import boundary_of, code_below, digests_below, is_older, native_streams
 from jpipe.worker.results_with_paths import names_folder
 from jpipe.worker.seeds import drawn, seeded, seeded_alone
@@ -69,36 +69,55 @@ class Execution:
         self.reads_sources = False
         """Whether an item read source text of the user's."""
         self._stop = False
+        self._meter = PeakMeter(forgets=is_worker())
+        self._watch: Watch | None = None
+        """Of the item that runs."""
+        self._blank: Watch | None = None
+        """One that has seen nothing in the last item."""
+        self._plain = PlainResults() if _gives_columns(work) else None
 
     def stopped(self) -> bool:
         """Whether the rest of the items is not to be started."""
         return self._stop or (self.slot is not None and self.slot.should_stop())
 
-    def run(self, position: int, item: ItemWork, capture: Capture) -> ItemReceipt:
+    def finish(self) -> None:
+        """No item is to come: make columns of the plain values."""
+        items = self.work.items
+        if self._plain is not None and self._plain.positions and isinstance(items, PackedItems):
+            self._plain.finish(items.columns)
+            self.receipt.plain = self._plain
+
+    def run(self, position: int, item: ItemWork, capture: Capture) -> None:
         """Run one item."""
         receipt, process = ItemReceipt(position), os.getpid()
+        column: PlainResults | None = None
         if self.work.capture:
             forget_warnings()
         started = time.time()
         clock = time.perf_counter()
-        if is_worker():
-            forget_peak()
+        now = time.monotonic()
+        peak = self._meter.begin(now)
         if self.slot is not None:
-            self.slot.begin(self.work.number, position, time.monotonic(), peak_memory())
+            self.slot.begin(self.work.number, position, now, peak)
         try:
-            with watching(self.files) as watch, self._telling_imports(watch):
+            watch = self._blank or Watch(self.files)
+            with watching(watch):
                 watch.inherit(self.work.step.reached)
+                self._watch = watch
                 try:
                     value = self._call(item, watch)
                 finally:
-                    self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
-                    self.reads_sources = self.reads_sources or reads_sources(watch.texts)
-                    return_to(watch.folder)
+                    self._watch = None
+                    self._saw(watch)
             if os.getpid() != process:
                 end_child(None)
             receipt.seconds = time.perf_counter() - clock
-            receipt.peak_memory = peak_memory()
-            self._keep(receipt, item, value, watch, int(started * 1e9))
+            receipt.peak_memory = self._meter.peak(time.monotonic())
+            if self._plain is not None and watch is self._blank and self._is_plain(value):
+                column = self._plain
+                column.values.append(value)
+            else:
+                self._keep(receipt, item, value, watch, int(started * 1e9))
         except BaseException as error:
             if os.getpid() != process:
                 end_child(error)
@@ -106,18 +125,42 @@ class Execution:
                 receipt.interrupted = self._stop = True
             else:
                 receipt.seconds = time.perf_counter() - clock
-                receipt.peak_memory = peak_memory()
+                receipt.peak_memory = self._meter.peak(time.monotonic())
                 receipt.error = record_error(error, _kind_of(error), receipt.seconds)
         if self.work.capture:
             put_back_streams()
         receipt.output = as_seen(capture.take() + (self.native.take() if self.native is not None else ""))
         if self.slot is not None:
-            receipt.peak_memory = peak_memory()
+            receipt.peak_memory = self._meter.peak(time.monotonic())
             self.slot.end(receipt.peak_memory)
-        return receipt
+        if column is None:
+            self.receipt.items.append(receipt)
+        else:
+            column.add(receipt)
 
-    def _telling_imports(self, watch: Watch) -> AbstractContextManager[None]:
-        return telling_imports(watch.import_called, everywhere=self.work.step.calls_imports)
+    def _is_plain(self, value: Any) -> bool:
+        """Whether a result is a number or a short text that does not name the project's folder."""
+        if not is_plain(value):
+            return False
+        if type(value) not in (str, bytes):
+            return True
+        if self.work.step.returns_file:
+            return False
+        (payload,) = inline_scalars([value])
+        return not names_folder(Inline(payload), self.work.store, self.work.step.root)
+
+    def import_called(self, name: str, module: Any, frame: Any) -> None:
+        """A module was imported by a call, in an item if one runs."""
+        if self._watch is not None:
+            self._watch.import_called(name, module, frame)
+
+    def _saw(self, watch: Watch) -> None:
+        """The item has ended; of one that has looked at nothing the watch serves the next."""
+        return_to(watch.folder)
+        self._blank = watch if watch.is_blank else None
+        if self._blank is None:
+            self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
+            self.reads_sources = self.reads_sources or reads_sources(watch.texts)
 
     def _call(self, item: ItemWork, watch: Watch) -> Any:
         call = self._ready(item, watch)
@@ -231,6 +274,14 @@ def inputs_of(work: Work, item: ItemWork, source: ValueSource) -> dict[str, Any]
     if item.shared >= 0:
         arguments.update(arguments_of(work.shared[item.shared], source))
     return arguments
+
+
+def _gives_columns(work: Work) -> bool:
+    """Whether nothing is to be said of a plain value but the value itself."""
+    step, is_asked = work.step, work.wants_parts or work.tells_result
+    return (
+        isinstance(work.items, PackedItems) and step.cache and not (is_asked or step.put.compress or step.hashers.value)
+    )
 
 
 def _native(work: Work) -> Descriptors | None:

@@ -87,6 +87,9 @@ def seeded(number: int) -> None:
 
 def _numpy_random() -> Any:
     """numpy's generator where numpy is loaded; numpy itself loads it only when it is first used, in the item then."""
+    loaded = sys.modules.get("numpy.random")
+    if hasattr(loaded, "seed"):  # each item comes here, and to ask the import system takes longer than to seed
+        return loaded
     return importlib.import_module("numpy.random") if "numpy" in sys.modules else None
 
 

@@ -17,7 +17,17 @@ from jpipe.store import Held, Store, Where
 from jpipe.store.format.places import from_columns, to_columns
 from jpipe.system import main_module
 
-__all__ = ["Live", "Payload", "Reference", "ReferenceList", "ValueSource", "arguments_of", "loaded_with", "payload_of"]
+__all__ = [
+    "Given",
+    "Live",
+    "Payload",
+    "Reference",
+    "ReferenceList",
+    "ValueSource",
+    "arguments_of",
+    "loaded_with",
+    "payload_of",
+]
 
 _UNCHANGING = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
@@ -28,7 +38,13 @@ class Live(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-Payload = bytes | Live
+class Given(NamedTuple):
+    """Arguments that are numbers or texts: nobody can change them, and they need not be pickled by themselves."""
+
+    arguments: Mapping[str, Any]
+
+
+Payload = bytes | Live | Given
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -151,6 +167,8 @@ def arguments_of(payload: Payload, source: ValueSource) -> dict[str, Any]:
     """The arguments by name, with all references resolved."""
     if isinstance(payload, bytes):
         return main_module.loads(payload)  # type: ignore[no-any-return]
+    if isinstance(payload, Given):
+        return dict(payload.arguments)
     return {name: _live(value, source) for name, value in payload.arguments.items()}
 
 

@@ -11,7 +11,7 @@ import pickle
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -23,12 +23,13 @@ from jpipe.system import by_value, main_module
 from jpipe.system.deep_stack import with_room
 from jpipe.system.named_instances import name_of_instance, named_instance
 
-__all__ = ["Encoded", "decode", "encode", "pack_inline", "unpack_inline"]
+__all__ = ["Encoded", "decode", "encode", "inline_scalars", "pack_inline", "unpack_inline"]
 
 BESIDE_FROM = 512
 """Buffers of this many bytes or more stay out of the pickle stream."""
 _BESIDE_WRITING_FROM = 8 << 20
 _PLAIN, _BUFFERS = 0, 1
+_PLAIN_BYTE = bytes((_PLAIN,))
 _COUNT = struct.Struct("<BI")
 
 
@@ -139,6 +140,11 @@ def pack_inline(encoded: Encoded) -> bytes:
             *encoded.buffers,
         ]
     )
+
+
+def inline_scalars(values: Iterable[Any]) -> list[bytes]:
+    """`pack_inline` of what `encode` gives for each of many numbers and short texts."""
+    return [_PLAIN_BYTE + pickle.dumps(value, 5) for value in values]
 
 
 def unpack_inline(payload: bytes) -> Any:

@@ -19,6 +19,7 @@ import hmac
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -29,10 +30,10 @@ from jpipe.store.disk.signing import SigningKey
 from jpipe.store.format.memory_map import read_exactly
 from jpipe.store.format.pack_codec import SHAPES, Shape, parts_from, parts_to
 from jpipe.store.format.pack_header import DETAILS_SIZE, HEADER, MAGIC, ROW, ForeignPack, TornPack, sign, sizes
-from jpipe.store.format.records import BlobPlace, NewRecord, PackPlace, Record, Where
+from jpipe.store.format.records import BlobPlace, NewRecord, PackPlace, PlainRecords, Record, Where
 
 __all__ = [
-    "IN_BLOB", "ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "key_columns", "parse_pack", "read_pack",
+    "IN_BLOB", "ForeignPack", "PackBuilder", "Row", "Segment", "TornPack", "parse_pack", "read_pack",
     "resigned",
 ]  # fmt: skip
 
@@ -229,6 +230,24 @@ class PackBuilder:
             times,
         )
 
+    def add_plain(self, records: PlainRecords, created: float) -> None:
+        """An entry for each of these records."""
+        names = tuple([name for name, _ in records.arguments])
+        shape = self.shapes.setdefault((names, (), ()), len(self.shapes))
+        columns = [_split(column) for _, column in records.arguments]
+        offset, details, size = self._payload_size, self._details_size, 32 * len(names)
+        for payload, seconds, peak in zip(records.payloads, records.seconds, records.peaks, strict=True):
+            check, length = blake3(payload).digest(), len(payload)
+            times = seconds, created, peak, length - 1
+            self.rows.append(ROW.pack(check, offset, length, shape, details, 0, 0, *times))
+            offset += length
+            details += size
+        self.keys += _split(records.keys)
+        self.contents.append(records.contents)
+        self.details += chain.from_iterable(zip(*columns, strict=True))
+        self.payload += records.payloads
+        self._payload_size, self._details_size = offset, details
+
     def copy(self, segment: Segment, entry: int, value: bytes | None) -> None:
         """An entry of another segment."""
         row = segment.row(entry)
@@ -266,6 +285,10 @@ class PackBuilder:
         if value is not None:
             self.payload.append(value)
             self._payload_size += length
+
+
+def _split(joined: bytes) -> list[bytes]:
+    return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
 def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> list[Segment]:
@@ -319,27 +342,6 @@ def resigned(data: bytes, segments: list[Segment], key: SigningKey) -> list[byte
         signature = sign(key, segment.family, fixed, segment.control)
         chunks += [HEADER.pack(*fixed, signature), data[segment.start + HEADER.size : segment.stop]]
     return chunks
-
-
-def key_columns(path: str) -> Iterator[bytes]:
-    """The keys of a pack, joined, a segment at a time; nothing vouches for them.
-
-    Raises
-    ------
-    TornPack
-        If it is cut off.
-    """
-    descriptor = system.open(path, system.READ)
-    try:
-        size = system.fstat(descriptor).st_size
-        start = 0
-        while start < size:
-            head = read_exactly(descriptor, HEADER.size, start)
-            control, payload = sizes(head, size - start)
-            yield read_exactly(descriptor, 32 * HEADER.unpack(head)[4], start + HEADER.size + DETAILS_SIZE.size)
-            start += HEADER.size + control + payload
-    finally:
-        system.close_read(descriptor)
 
 
 def _damaged(segment: Segment, content: memoryview) -> frozenset[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ __all__ = [
     "MissingEntry",
     "NewRecord",
     "PackPlace",
+    "PlainRecords",
     "Published",
     "PutOptions",
     "Read",
@@ -159,6 +160,29 @@ class NewRecord(NamedTuple):
     seconds: float = 0.0
     peak_memory: int = 0
     extra: bytes = b""
+
+
+class PlainRecords(NamedTuple):
+    """Records of many calls that gave small values and read no file, in columns.
+
+    Parameters
+    ----------
+    keys, contents
+        As in `NewRecord` and `Stored`, joined.
+    payloads
+        The values as `Inline` has them.
+    arguments
+        (parameter name, the digests of all calls, joined).
+    seconds, peaks
+        As in `NewRecord`.
+    """
+
+    keys: bytes
+    contents: bytes
+    payloads: Sequence[bytes]
+    arguments: tuple[tuple[str, bytes], ...]
+    seconds: Sequence[float]
+    peaks: Sequence[int]
 
 
 class Published(NamedTuple):

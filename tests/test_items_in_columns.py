@@ -160,6 +160,7 @@ def test_packed_items_are_the_items() -> None:
     values: dict[str, list[Any]] = {"x": [*range(20)], "y": [str(n) for n in range(20)]}
     packed = pickle.loads(pickle.dumps(PackedItems(keys_of(items), fixed, digests, values, 0)))
     assert ([*packed], packed[-1], packed[3:5], len(packed)) == (items, items[-1], items[3:5], 20)
+    assert packed.seeds() == [item.seed for item in items]
     assert packed.columns([2, 5]) == (
         items[2].key + items[5].key,
         (("k", b"k" * 64), ("x", items[2].digests[1][1] + items[5].digests[1][1])),

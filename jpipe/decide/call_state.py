@@ -11,7 +11,7 @@ from jpipe.define.layout import Call
 from jpipe.digest import Code
 from jpipe.files import Read
 from jpipe.fingerprint import Fingerprint
-from jpipe.store import Held, Inline, Record, Stored, Where
+from jpipe.store import Held, Record, Stored, Where
 
 __all__ = ["CallState", "Status"]
 
@@ -110,7 +110,7 @@ class CallState:
         self.status = bytearray()
         self.keys: Digests = unknown_digests(0)
         self.contents: Digests = unknown_digests(0)
-        self.places: Places = []
+        self.places: Places = unknown_places(0)
         self.codes: dict[int, Code] = {}
         self.parts: dict[Any, bytes] | None = None
         self.part_code: Mapping[Any, Code] = {}
@@ -205,8 +205,7 @@ class CallState:
 
     def items_cached(self, indices: Sequence[int], contents: bytes, nbytes: int, seconds: float) -> None:
         """Answer many items by their records, of which only this was read: the digests, joined, and the sums."""
-        for index in indices:
-            self._move(index, Status.CACHED, Status.WAITING, Status.STALE)
+        self._move_all(indices, Status.CACHED, Status.WAITING, Status.STALE)
         self.contents.fill(indices, contents)
         self.nbytes += nbytes
         self.seconds += seconds
@@ -227,10 +226,9 @@ class CallState:
         """Mark an item that must run."""
         self._move(index, Status.STALE, Status.WAITING, Status.STALE)
 
-    def items_stale(self, indices: Iterable[int]) -> None:
+    def items_stale(self, indices: Sequence[int]) -> None:
         """Mark many items that must run."""
-        for index in indices:
-            self._move(index, Status.STALE, Status.WAITING, Status.STALE)
+        self._move_all(indices, Status.STALE, Status.WAITING, Status.STALE)
 
     def item_ran(self, index: int, stored: Stored, reads: Sequence[Read], seconds: float, *, is_kept: bool) -> None:
         """Set the result of an item that ran; `is_kept` where it was recorded."""
@@ -242,11 +240,9 @@ class CallState:
         self, indices: Sequence[int], contents: bytes, payloads: Sequence[bytes], nbytes: int, seconds: float
     ) -> None:
         """Set the results of many items that ran and gave plain values: the digests, joined, and the sums."""
-        for index in indices:
-            self._move(index, Status.RAN, Status.STALE)
+        self._move_all(indices, Status.RAN, Status.STALE)
         self.contents.fill(indices, contents)
-        for index, payload in zip(indices, payloads, strict=True):
-            self.places[index] = Inline(payload)
+        self.places.fill(indices, payloads)
         self.nbytes += nbytes
         self.seconds += seconds
 
@@ -297,6 +293,15 @@ class CallState:
     def _move(self, index: int, to: Status, *before: Status) -> None:
         assert self.status[index] in before, f"an item does not go from {Status(self.status[index])!r} to {to!r}"
         self.status[index] = to
+
+    def _move_all(self, indices: Sequence[int], to: Status, *before: Status) -> None:
+        if not (isinstance(indices, range) and indices.step == 1):
+            for index in indices:
+                self._move(index, to, *before)
+            return
+        piece = self.status[indices.start : indices.stop]
+        assert sum(map(piece.count, before)) == len(indices), f"items do not go to {to!r} from where they are"
+        self.status[indices.start : indices.stop] = bytes([to]) * len(indices)
 
     # -- from sized to done --------------------------------------------------------------------------------------
 

@@ -193,7 +193,9 @@ class Explainer:
         now: set[Arguments] = set()
         for state in states:
             for index in range(len(state.keys) if state.sources or not state.call.is_mapped else 0):
-                if state.keys[index] is None or len(now) >= _MOST_COMPARED:
+                if len(now) >= _MOST_COMPARED:
+                    break
+                if state.keys[index] is None:
                     continue
                 arguments = state.arguments_of(index)
                 now.add(frozenset(arguments.items()))

@@ -7,7 +7,9 @@ from typing import overload
 
 from jpipe.store import Inline, Where
 
-__all__ = ["BLOCK", "Digests", "Places", "blocks", "chosen", "digests_of", "unknown_digests", "unknown_places"]
+__all__ = [
+    "BLOCK", "Digests", "Places", "as_range", "blocks", "chosen", "digests_of", "unknown_digests", "unknown_places",
+]  # fmt: skip
 
 BLOCK = 1 << 14
 """Of very many items so many are looked at together: what is made of each meanwhile stays small."""
@@ -32,6 +34,14 @@ def chosen(indices: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
     return indices if len(positions) == len(indices) else [indices[position] for position in positions]
 
 
+def as_range(indices: Sequence[int]) -> Sequence[int]:
+    """The same indices, as a range where each follows the one before: of these columns give a piece at once."""
+    if isinstance(indices, range) or not indices or indices[-1] - indices[0] != len(indices) - 1:
+        return indices
+    row = range(indices[0], indices[-1] + 1)
+    return row if indices == [*row] else indices
+
+
 def unknown_digests(count: int) -> Digests:
     """A digest for each of `count` items, of which none is known."""
     return _DigestList([None] * count) if count <= _FEW else _DigestColumn(bytearray(_SIZE * count))
@@ -47,7 +57,7 @@ def digests_of(known: Iterable[bytes | None]) -> Digests:
 
 def unknown_places(count: int) -> Places:
     """Where the result of each of `count` items is, of which none is known."""
-    return [None] * count if count <= _FEW else _PlaceColumn(count)
+    return _PlaceList([None] * count) if count <= _FEW else _PlaceColumn(count)
 
 
 class _DigestList(list["bytes | None"]):
@@ -157,6 +167,17 @@ class _DigestColumn(Sequence["bytes | None"]):
         return bool((starts[1:] != starts[:-1]).all())
 
 
+class _PlaceList(list["Where | None"]):
+    """Where the result of each of few items is, or None."""
+
+    __slots__ = ()
+
+    def fill(self, indices: Sequence[int], payloads: Sequence[bytes]) -> None:
+        """Set the places of many small results."""
+        for index, payload in zip(indices, payloads, strict=True):
+            self[index] = Inline(payload)
+
+
 class _PlaceColumn(Sequence["Where | None"]):
     """Where the result of each item is, or None; of a small one only its bytes are held."""
 
@@ -181,6 +202,14 @@ class _PlaceColumn(Sequence["Where | None"]):
     def __setitem__(self, index: int, place: Where | None) -> None:
         self._places[index] = place.payload if type(place) is Inline else place
 
+    def fill(self, indices: Sequence[int], payloads: Sequence[bytes]) -> None:
+        """Set the places of many small results."""
+        if isinstance(indices, range) and indices.step == 1:
+            self._places[indices.start : indices.stop] = payloads
+            return
+        for index, payload in zip(indices, payloads, strict=True):
+            self._places[index] = payload
+
 
 Digests = _DigestList | _DigestColumn
-Places = list["Where | None"] | _PlaceColumn
+Places = _PlaceList | _PlaceColumn

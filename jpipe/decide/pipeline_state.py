@@ -237,12 +237,13 @@ class PipelineState:
         """Decide about items whose keys are known."""
         keys = state.keys.take(indices)
         cached, stale, before = [], [], state.seconds
+        has_older = any(self.lookup.older(state))
         for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
             if isinstance(answer, Record) and not self._is_handed_on(state, index, answer.reads):
                 state.item_recorded(index, answer)
             elif answer is not None and not isinstance(answer, Record):
                 state.item_cached(index, *answer)
-            elif (accepted := self._accepted(state, index)) is not None:
+            elif has_older and (accepted := self._accepted(state, index)) is not None:
                 state.item_recorded(index, *accepted)
             elif (equal := self._equal.result(state, index) if self._equal is not None else None) is not None:
                 state.item_shared(index, equal.stored, equal.reads, is_kept=equal.is_kept)

@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from jpipe.decide.argument_digests import returns_file
 from jpipe.decide.call_state import CallState
+from jpipe.decide.item_columns import as_range
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.decide.session import Session
 from jpipe.define.layout import Output, contains_output, replace_outputs
@@ -106,9 +107,7 @@ class Chunk:
 
     def at(self, positions: Sequence[int]) -> tuple[CallState, Sequence[int]]:
         """The call of some items, all of one, and their indices in it."""
-        indices: Sequence[int] = [self.items[position][1] for position in positions]
-        row = range(indices[0], indices[0] + len(indices))
-        return self.items[positions[0]][0], row if indices == [*row] else indices
+        return self.items[positions[0]][0], as_range([self.items[position][1] for position in positions])
 
     @property
     def is_away(self) -> bool:
@@ -259,7 +258,7 @@ class ChunkBuilder:
         call = state.call
         if not self._pipeline_state.lookup.keeps(state) or self._pipeline_state.keys.occurrences.matter(call):
             return None
-        indices = [index for _, index in items]
+        indices = as_range([index for _, index in items])
         values = {}
         for name in call.over:
             source = call.arguments[name]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
+from collections.abc import Sequence
+from itertools import groupby, islice
 
 from jpipe.decide.call_state import CallState
+from jpipe.decide.item_columns import as_range
 from jpipe.decide.pipeline_state import PipelineState
 from jpipe.model.events import Observer, Waiting
 from jpipe.schedule.chunks import StepQueue
@@ -77,7 +79,9 @@ class ConcurrentRuns:
 
     def _are_taken(self, items: list[Item]) -> bool:
         """Whether all of these were taken together with others before."""
-        keys = [_key(item) for item in items]
+        if not self._ahead:
+            return False
+        keys = _keys(items)
         if not self._ahead.issuperset(keys):
             return False
         self._ahead.difference_update(keys)
@@ -87,7 +91,7 @@ class ConcurrentRuns:
         """Take items, and some of those behind them; say which of the first are another run's."""
         assert self._claims is not None
         behind = islice(entry.ready, len(items) * entry.running // AHEAD)
-        keys = [_key(item) for item in [*items, *behind]]
+        keys = _keys([*items, *behind])
         others = self._claims.take(family, keys)
         if self._claims.has_news(family) and self._store.family(family).refresh():
             self._shared.add(family)
@@ -111,7 +115,7 @@ class ConcurrentRuns:
 
     def _look_at(self, family: bytes, entries: list[tuple[StepQueue, Item]]) -> None:
         assert self._claims is not None
-        others = self._claims.take(family, [_key(item) for _, item in entries])
+        others = self._claims.take(family, _keys([item for _, item in entries]))
         self._store.family(family).refresh()
         self._shared.add(family)
         for position, (entry, item) in enumerate(entries):
@@ -156,7 +160,10 @@ class ConcurrentRuns:
             self._emit(Waiting(entry.step.name, said))
 
 
-def _key(item: Item) -> bytes:
-    key = item[0].keys[item[1]]
-    assert key is not None
-    return key
+def _keys(items: Sequence[Item]) -> list[bytes]:
+    """The keys of items, all of which are known."""
+    keys: list[bytes] = []
+    for _, some in groupby(items, key=lambda item: item[0].call.number):
+        together = [*some]
+        keys += together[0][0].keys.take(as_range([index for _, index in together]))
+    return keys

@@ -62,8 +62,9 @@ class Selection:
         for index in indices if self._given_up else ():
             if state.keys[index] in self._given_up:
                 state.item_failed(index)
-        indices = [index for index in indices if state.status[index] != Status.FAILED]
-        chosen = [index for index in indices if self._may_run(state, index)]
+        if self._given_up:
+            indices = [index for index in indices if state.status[index] != Status.FAILED]
+        chosen = [index for index in indices if self._may_run(state, index)] if self._selects(state) else indices
         if len(chosen) < len(indices):
             for index in set(indices).difference(chosen):
                 state.item_unasked(index)
@@ -92,6 +93,10 @@ class Selection:
         if not any(item < count for item in self._items):
             step = ", ".join(sorted(self._targets))
             raise NothingSelectedError(f"{step} has {count} items, from 0 to {count - 1}", hint="choose one of these")
+
+    def _selects(self, state: CallState) -> bool:
+        """Whether some items of a call may run and others not."""
+        return self._failed is not None or (self._items is not None and state.call.step.name in self._targets)
 
     def _may_run(self, state: CallState, index: int) -> bool:
         if self._failed is not None:

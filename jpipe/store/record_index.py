@@ -257,7 +257,7 @@ class Family:
         missed = False
         for name in names:
             try:
-                index.add(name, read_pack(f"{self.folder}/{name}", self.digest, name, self._key))
+                index.add(name, read_pack(f"{self.folder}/{name}", self.digest, name, self._key, has_readers=True))
             except ForeignPack:
                 self._refused.add(name)
                 self._foreign.append(name)

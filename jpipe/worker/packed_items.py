@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, overload
 
 from jpipe.worker.messages import ItemWork
+from jpipe.worker.seeds import seeds_of
 from jpipe.worker.value_references import Given
 
 __all__ = ["PackedItems", "keys_of"]
@@ -75,7 +77,16 @@ class PackedItems(Sequence[ItemWork]):
         return ItemWork(self.keys[at : at + _SIZE], Given(arguments), self.shared, self.fixed + own)
 
     def __iter__(self) -> Iterator[ItemWork]:
-        return map(self.__getitem__, range(len(self)))
+        names, columns = tuple(self.values), zip(*self.values.values(), strict=True)
+        counting = tuple(self.digests)
+        digests = zip(*map(_split, self.digests.values()), strict=True) if counting else repeat((), len(self))
+        for key, own, values in zip(_split(self.keys), digests, columns, strict=True):
+            arguments = Given(dict(zip(names, values, strict=True)))
+            yield ItemWork(key, arguments, self.shared, (*self.fixed, *zip(counting, own, strict=True)))
+
+    def seeds(self) -> list[int]:
+        """The `seed` of each item."""
+        return seeds_of(self.fixed, self.digests, len(self))
 
     def columns(self, positions: Sequence[int]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
         """Of the items at some positions, in order: the keys, and by parameter the digests of arguments, joined."""
@@ -87,6 +98,10 @@ class PackedItems(Sequence[ItemWork]):
 
         fixed = [(name, digest * len(positions)) for name, digest in self.fixed]
         return chosen(self.keys), (*fixed, *((name, chosen(column)) for name, column in self.digests.items()))
+
+
+def _split(joined: bytes) -> list[bytes]:
+    return [joined[at : at + _SIZE] for at in range(0, len(joined), _SIZE)]
 
 
 def keys_of(items: Sequence[ItemWork]) -> bytes:

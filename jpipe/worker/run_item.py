@@ -75,6 +75,7 @@ class Execution:
         self._blank: Watch | None = None
         """One that has seen nothing in the last item."""
         self._plain = PlainResults() if _gives_columns(work) else None
+        self._seeds = work.items.seeds() if isinstance(work.items, PackedItems) else None
 
     def stopped(self) -> bool:
         """Whether the rest of the items is not to be started."""
@@ -105,7 +106,7 @@ class Execution:
                 watch.inherit(self.work.step.reached)
                 self._watch = watch
                 try:
-                    value = self._call(item, watch)
+                    value = self._call(position, item, watch)
                 finally:
                     self._watch = None
                     self._saw(watch)
@@ -162,18 +163,20 @@ class Execution:
             self.is_elsewhere = self.is_elsewhere or bool(watch.effects)
             self.reads_sources = self.reads_sources or reads_sources(watch.texts)
 
-    def _call(self, item: ItemWork, watch: Watch) -> Any:
+    def _call(self, position: int, item: ItemWork, watch: Watch) -> Any:
         call = self._ready(item, watch)
+        seed = item.seed if self._seeds is None else self._seeds[position]
         draws_alone = False
         if self.work.in_main or not is_worker():
             # Its threads share the generators, in the user's process and in a worker of a cluster.
-            draws_alone = seeded_alone(item.seed, draws=self.work.step.is_random)
+            draws_alone = seeded_alone(seed, draws=self.work.step.is_random)
         else:
-            seeded(item.seed)
+            seeded(seed)
         try:
+            if not (self.work.in_main or self.work.step.timeout is not None):
+                return _given(call())
             with interruptible(self.work.in_main), limit(self.work.step.timeout, is_worker=is_worker()):
-                value = call()
-                return _awaited(value) if _is_coroutine(value) else value
+                return _given(call())
         finally:
             if draws_alone:
                 drawn()
@@ -302,9 +305,9 @@ def _kind_of(error: BaseException) -> str:
     return "unstorable" if isinstance(error, (UnstorableResult, UndigestibleError)) else "raised"
 
 
-def _is_coroutine(value: Any) -> bool:
-    """Whether a step was asynchronous: then its result is what it gives; other awaitables are values like any other."""
-    return type(value) is CoroutineType
+def _given(value: Any) -> Any:
+    """The result of a step; of an asynchronous one what it gives. Other awaitables are values like any other."""
+    return _awaited(value) if type(value) is CoroutineType else value
 
 
 def _awaited(value: Any) -> Any:

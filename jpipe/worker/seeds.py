@@ -17,13 +17,13 @@ import importlib
 import random
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from blake3 import blake3
 
-__all__ = ["drawn", "preserved", "seed", "seed_of", "seeded", "seeded_alone"]
+__all__ = ["drawn", "preserved", "seed", "seed_of", "seeded", "seeded_alone", "seeds_of"]
 
 _RULE = b"jpipe seed 2\0"
 _MASK = (1 << 64) - 1
@@ -65,10 +65,24 @@ def seed_of(arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
     occurrence
         Which of several calls with these arguments it is; nothing for the first.
     """
+    return (_total(arguments, occurrence) & _MASK) >> 1
+
+
+def seeds_of(fixed: Sequence[tuple[str, bytes]], columns: Mapping[str, bytes], count: int) -> list[int]:
+    """The seeds of items that have arguments in common, `fixed`, and others by name in columns, joined."""
+    totals = [_total(fixed, b"")] * count
+    for name, column in columns.items():
+        number = _number(name.encode())
+        starts = [int.from_bytes(column[at : at + 8], "little") for at in range(0, 32 * count, 32)]
+        totals = [total + number * start for total, start in zip(totals, starts, strict=True)]
+    return [(total & _MASK) >> 1 for total in totals]
+
+
+def _total(arguments: Sequence[tuple[str, bytes]], occurrence: bytes) -> int:
     total = _number(occurrence)
     for name, digest in arguments:
         total += _number(name.encode()) * int.from_bytes(digest[:8], "little")
-    return (total & _MASK) >> 1
+    return total
 
 
 @functools.lru_cache(maxsize=4096)

@@ -42,7 +42,7 @@ IN_BLOB = (1 << 64) - 1
 Details = tuple[bytes, bytes, bytes]
 
 _CHECKED_UP_TO = 1 << 20
-"""Of packs up to this size the values are checked when the pack is read; of larger ones each when it is loaded."""
+"""Of packs up to this size the values are checked when records are read; of larger ones each when it is loaded."""
 
 
 class Row(NamedTuple):
@@ -291,8 +291,12 @@ def _split(joined: bytes) -> list[bytes]:
     return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
-def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> list[Segment]:
+def read_pack(
+    path: str, family: bytes, pack: str, key: SigningKey | None, *, has_readers: bool = False
+) -> list[Segment]:
     """Read a pack and check every segment of it; without a key, only so far that its numbers can be used.
+
+    Where it `has_readers`, who want to know what can be loaded, the values of a small one are checked too.
 
     Raises
     ------
@@ -310,7 +314,7 @@ def read_pack(path: str, family: bytes, pack: str, key: SigningKey | None) -> li
             segment = _read_segment(descriptor, start, size, family, pack, key)
             segments.append(segment)
             start = segment.stop
-        if key is not None and size <= _CHECKED_UP_TO:
+        if has_readers and key is not None and size <= _CHECKED_UP_TO:
             content = memoryview(read_exactly(descriptor, size, 0))
             for segment in segments:
                 segment.damaged = _damaged(segment, content)

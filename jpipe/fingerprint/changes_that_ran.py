@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -39,14 +40,13 @@ def changes_of_what_ran(
 
 def functions_that_did_not_run(parts: Sequence[Part], executed: Executed) -> list[Part]:
     """The functions among the parts that did not run."""
-    ran: dict[str, list[str]] = {}
-    for file, name in executed.items | executed.earlier | executed.left:
-        ran.setdefault(file, []).append("." + name)
+    ran = executed.items | executed.earlier | executed.left
     classes = {part.name for part in parts if part.kind is PartKind.CLASS}
 
     def did_run(part: Part) -> bool:
-        ends = (name for name in ran.get(part.file or "", ()) if part.name.endswith(name))
-        return any(part.name.removesuffix(name) not in classes for name in ends)
+        # Where the name of the module ends and that of the function begins cannot be told from the whole name.
+        starts = [k for k, letter in enumerate(part.name) if letter == "."]
+        return any((part.file, part.name[k + 1 :]) in ran and part.name[:k] not in classes for k in starts)
 
     return [part for part in parts if part.kind is PartKind.HELPER and not did_run(part)]
 
@@ -69,6 +69,7 @@ def _parts_that_ran(parts: Sequence[Part], executed: Executed) -> list[Part]:
     return kept
 
 
+@functools.cache
 def _head(text: str | None) -> str | None:
     """The first lines of a function, without its body, the values of its defaults, and annotations."""
     found = _parsed(text)

@@ -13,7 +13,7 @@ import warnings
 from types import CodeType, ModuleType
 from typing import Any
 
-from jpipe.system.ownership import SOURCES, is_kind, is_users, module_file
+from jpipe.system.ownership import SOURCES, Owner, is_kind, is_users, module_file, owner_of
 
 __all__ = ["TOO_OLD", "Code", "CodeTracer", "tracer"]
 
@@ -23,6 +23,7 @@ _NAME = "jpipe"
 TOO_OLD = "this Python does not tell what runs: 3.12 and newer do"
 _TOOLS = (4, 3)
 """Numbers that `sys.monitoring` gives to no kind of tool."""
+_USERS = (Owner.USER, Owner.CELL)
 _LINES = (linecache.getlines.__code__, linecache.updatecache.__code__)
 """Whoever wants source text of a module calls one of these, with the file as the first argument."""
 _SHOWING = (traceback.__file__, warnings.__file__)
@@ -42,6 +43,8 @@ class CodeTracer:
         Whether it was active before the first module of the user's was imported.
     everything
         All that it noted up to the last question.
+    taken
+        The code that was reported between the last two questions, packages' too, which look at what they are given.
     """
 
     def __init__(self) -> None:
@@ -49,9 +52,10 @@ class CodeTracer:
         self.obstacle: str | None = None
         self.saw_imports = False
         self.everything: set[Code] = set()
+        self.taken: list[CodeType] = []
         self._seen: list[CodeType] = []
         self._thrown: dict[int, CodeType] = {}
-        self._own: dict[str, bool] = {}
+        self._owners: dict[str, Owner] = {}
         self._lines: set[str] = set()
 
     def start(self) -> bool:
@@ -111,13 +115,16 @@ class CodeTracer:
             self._seen.append(self._thrown.popitem()[1])
         count = len(self._seen)
         found: set[Code] = set()
+        self.taken = []
         for code in self._seen[:count]:
             file = code.co_filename
-            own = self._own.get(file)
-            if own is None:
-                own = self._own[file] = is_users(file)
-            if own:
+            owner = self._owners.get(file)
+            if owner is None:
+                owner = self._owners[file] = owner_of(file)
+            if owner in _USERS:
                 found.add((file, code.co_qualname))
+            if owner is not Owner.JPIPE and owner is not Owner.PYTHON:
+                self.taken.append(code)
         del self._seen[:count]
         self.everything |= found
         return found

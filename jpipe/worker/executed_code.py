@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from jpipe.system.code_tracer import Code, tracer
 from jpipe.system.ownership import is_users
-from jpipe.worker.module_state import ModuleState, state_of_modules
+from jpipe.worker.left_behind import LeftBehind
 
 __all__ = ["ChunkTrace", "Ran", "reads_sources"]
 
@@ -27,12 +27,12 @@ class _Process:
 
     Attributes
     ----------
-    first
-        What the modules held before the first item ran here.
+    left
+        What steps have left behind in the modules.
     family
         The fingerprint of the step of the last chunk.
-    is_changed
-        Whether steps have left something behind in the modules.
+    step
+        What ran in chunks of that step, one after the other, and what of earlier steps they may have found.
     ran
         What ran since the first item began.
     overlaps
@@ -46,9 +46,9 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        self.first: ModuleState | None = None
+        self.left = LeftBehind()
         self.family: bytes | None = None
-        self.is_changed = False
+        self.step: set[Code] = set()
         self.lost: str | None = None
         self.has_read = False
         self.running = 0
@@ -84,11 +84,13 @@ class ChunkTrace:
         _process.running += 1
         before = tracer.take()
         if _process.family is None:
-            _process.first = state_of_modules()
+            _process.left.begin()
         else:
             _process.ran |= before
-            if _process.family != self._family or _process.running > 1:
-                _process.is_changed = _process.is_changed or _process.first is None or _is_changed(_process.first)
+            _process.step |= before
+            if _process.family != self._family and not _process.overlaps:
+                _process.left.close(frozenset(_process.step), _process.has_read)
+                _process.step = set()
         _process.family = self._family
         _process.overlaps += _process.running > 1
         self._overlaps = _process.overlaps if _process.running == 1 else -1
@@ -116,14 +118,15 @@ class ChunkTrace:
             _process.lost = _process.lost or "a step started processes or made connections"
         is_alone = _process.overlaps == self._overlaps
         _process.has_read = _process.has_read or reads_sources
-        is_by_text = reads_sources or (_process.has_read and (_process.is_changed or not is_alone))
+        # What an earlier step left behind, this one may have found, in place of running what made it; where chunks have
+        # run at once it is not known which of them left what.
+        trails = [] if _process.overlaps else _process.left.found_by(tracer.taken)
+        left = frozenset(_process.ran) if _process.overlaps else frozenset[Code]().union(*(t.ran for t in trails))
+        _process.step |= found | left
+        is_by_text = reads_sources or (_process.has_read and _process.overlaps > 0) or any(t.has_read for t in trails)
         if (why := self._obstacle(is_by_text)) is not None:
             return why
-        # What an earlier step left behind, this one may have found, in place of running what made it; and of chunks
-        # that run at once it is not known which of them ran what.
-        if is_alone and not _process.is_changed:
-            return frozenset(found), frozenset()
-        return frozenset(found if is_alone else _process.ran), frozenset(_process.ran)
+        return frozenset(found if is_alone else _process.ran), left
 
     def _obstacle(self, is_by_text: bool) -> str | None:
         """Why it is not known what mattered."""
@@ -136,11 +139,6 @@ class ChunkTrace:
 def reads_sources(texts: Iterable[str]) -> bool:
     """Whether some of the Python files that were opened for their text are the user's: what it decides did not run."""
     return any(map(is_users, texts))
-
-
-def _is_changed(first: ModuleState) -> bool:
-    now = state_of_modules()
-    return now is None or now != first
 
 
 def _children() -> set[int]:

@@ -14,6 +14,7 @@ from typing import Any
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.nodes.graph import Edge, Graph, ImportClosure, Node, WholeProject
 from jpipe.fingerprint.parts import Code, Executed
+from jpipe.fingerprint.source.skeleton import Said
 from jpipe.system.ownership import (
     STANDARD_MODULES,
     Owner,
@@ -64,6 +65,8 @@ class ExecutionView:
         """By file: the functions that ran, each under the name of the outermost around it."""
         for file, name in self._ran:
             self._bodies.setdefault(file, set()).add(name.partition(".<locals>")[0])
+        self._whole: dict[str, Said] = {}
+        """By file: what it says with those bodies."""
         self._subjects = graph.subjects()
         self._held = _held_by_others(graph, self.known)
 
@@ -125,7 +128,10 @@ class ExecutionView:
             if origin is None or origin.file is None:
                 seen.edges.append((label, target))
                 continue
-            said = self.graph.files.parsed(origin.file).skeleton().with_bodies(self._bodies.get(label, set()))
+            said = self._whole.get(label)
+            if said is None:
+                skeleton = self.graph.files.parsed(origin.file).skeleton()
+                said = self._whole[label] = skeleton.with_bodies(self._bodies.get(label, set()))
             seen.traits |= said.traits
             pieces += [label, said.digest]
         seen.put(combine("files", node.label, *pieces), seen.edges)
@@ -159,7 +165,13 @@ def reached(nodes: Any, tops: Iterable[int]) -> set[int]:
 
 
 def _code_of(graph: Graph, number: int) -> Code | None:
-    """Which code of the user's a node stands for."""
+    """Which code of the user's a node stands for; asked of the function once for all views."""
+    if number not in graph.codes:
+        graph.codes[number] = _find_code(graph, number)
+    return graph.codes[number]
+
+
+def _find_code(graph: Graph, number: int) -> Code | None:
     function = graph.objects.get(number)
     code = graph.files.written(function) if type(function) is types.FunctionType else None
     if code is None or not owns_file(code.co_filename):

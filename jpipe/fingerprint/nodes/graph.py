@@ -10,7 +10,7 @@ from jpipe.digest.canonical import SCALARS, scalar
 from jpipe.digest.live import Live
 from jpipe.fingerprint.hashing import combine
 from jpipe.fingerprint.packages import STANDARD, Packages, Policy
-from jpipe.fingerprint.parts import PartKind, Unseen
+from jpipe.fingerprint.parts import Code, PartKind, Unseen
 from jpipe.fingerprint.source.import_closures import Closures
 from jpipe.fingerprint.source.source_files import SourceFiles
 from jpipe.fingerprint.source.template import Reference, Root, Trait
@@ -220,6 +220,8 @@ class Graph:
         self.objects: dict[int, Any] = {}
         """By node: the live object that it stands for. Kept, because its id must stay taken."""
         self._opaque: dict[int, bool] = {}
+        self.codes: dict[int, Code | None] = {}
+        """By node: which code of the user's it stands for, as far as that was asked."""
         self.current = -1
         """The node that is being filled."""
         self.described: dict[tuple[int, int], Any] = {}

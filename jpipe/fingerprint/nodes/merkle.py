@@ -23,11 +23,11 @@ class Merkle:
         self._traits: dict[int, dict[int, int]] = {}
         self._digests: dict[int, dict[int, bytes]] = {}
 
-    def digest(self, root: int) -> bytes:
-        """32 bytes that stand for everything reachable from `root`."""
-        variant = self.variant(root)
-        if variant:
-            self._finish(root, variant)
+    def digest(self, root: int, variant: int | None = None) -> bytes:
+        """32 bytes that stand for everything reachable from `root`; `variant` where that is known."""
+        if variant is None:
+            variant = self.variant(root)
+        self._finish(root, variant)
         return self._digests[variant][root]
 
     def variant(self, root: int) -> int:
@@ -36,6 +36,22 @@ class Merkle:
         while found != variant:
             variant = found
             found |= self._finish(root, variant) & Trait.READ
+        return variant
+
+    def variant_alone(self, root: int) -> int:
+        """The same, where no other root is going to be asked about: without digests that this one has no use for."""
+        variant, found = -1, 0
+        while found != variant:
+            variant = found
+            seen, stack = {root}, [root]
+            while stack:
+                node = self._graph.nodes[stack.pop()]
+                found |= node.traits
+                for _, target in self._edges(node, variant):
+                    if target not in seen:
+                        seen.add(target)
+                        stack.append(target)
+            found &= Trait.READ
         return variant
 
     def label(self, node: Node, variant: int) -> bytes:

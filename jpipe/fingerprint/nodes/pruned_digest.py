@@ -67,11 +67,13 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
     )
     view.nodes |= {number: together, number + 1: all_tops}
     merkle = Merkle(_Nodes(view.nodes), source_text)  # type: ignore[arg-type]
-    if merkle.variant(number) & Trait.READS_SOURCE:
+    variant = merkle.variant_alone(number)
+    if variant & Trait.READS_SOURCE:
         return None
-    static = Merkle(graph, source_text)
-    declared = [static.digest(target) for label, target in graph.nodes[root].edges if label.startswith("depends")]
-    return Pruned(combine(merkle.digest(number), *declared), bool(outside))
+    tops = [target for label, target in graph.nodes[root].edges if label.startswith("depends")]
+    static = Merkle(graph, source_text) if tops else merkle
+    declared = [static.digest(target) for target in tops]
+    return Pruned(combine(merkle.digest(number, variant), *declared), bool(outside))
 
 
 class _Nodes(NamedTuple):

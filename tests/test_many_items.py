@@ -13,8 +13,8 @@ import pytest
 import jpipe
 from jpipe import pipeline, step
 from jpipe.decide import item_columns, pipeline_state
-from jpipe.decide.item_columns import digests_of
-from jpipe.store import key_table
+from jpipe.decide.item_columns import as_range, digests_of, unknown_places
+from jpipe.store import BlobPlace, Inline, key_table
 from jpipe.store.key_table import NONE, SEVERAL, KeyTable
 
 
@@ -138,3 +138,23 @@ def test_a_column_of_digests_is_a_list_of_them(few: int, monkeypatch: pytest.Mon
     assert (column.take(range(6, 9)), column.are_distinct()) == ([known[6], b"7" * 32, known[8]], True)
     column.fill(range(2), known[4] + known[5])
     assert (column[0], column.are_distinct()) == (known[4], False)
+
+
+@pytest.mark.parametrize("few", [0, 256])
+def test_a_column_of_places_is_a_list_of_them(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_columns, "_FEW", few)
+    places = unknown_places(6)
+    blob, small = BlobPlace(b"b" * 32), Inline(b"small")
+    places[0], places[4] = blob, small
+    places.fill(range(1, 3), [b"one", b"two"])
+    places.fill([5], [b"five"])
+    expected = [blob, Inline(b"one"), Inline(b"two"), None, small, Inline(b"five")]
+    assert ([*places], places[1:4], places[3]) == (expected, expected[1:4], None)
+    assert (None in places, small in places, Inline(b"other") in places) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("indices", "row"), [([3, 4, 5], range(3, 6)), ([3, 5, 4], None), ([7], range(7, 8)), ([], None), ([1, 1, 3], None)]
+)
+def test_indices_that_follow_each_other_are_a_range(indices: list[int], row: range | None) -> None:
+    assert as_range(indices) == (indices if row is None else row)

@@ -363,3 +363,27 @@ def test_maps_of_one_process_see_edits_and_variables_and_leave_each_other_alone(
     )
     ran = project.python("-W", "ignore::DeprecationWarning", "script.py")
     assert (ran.exit_code, "Traceback" in ran.stderr) == (0, False), ran.stderr
+
+
+def test_no_process_imports_for_workers_that_are_not_needed(project: Project) -> None:
+    """Nor where items are so short that they run in the main process, or where no file has changed."""
+    write(project, "import time; time.sleep(0.1); return i", "from pathlib import Path")
+    counted = project.root / "started"
+    env = install(project, "counting", f"import os; open({str(counted)!r}, 'a').write(f'{{os.getpid()}} ')")
+    project.edit("pipeline.py", "from pathlib import Path", "from pathlib import Path; import counting")
+
+    def processes(*flags: str, **variables: str) -> int:
+        counted.unlink(missing_ok=True)
+        ran = project.run("-j2", *flags, env={**env, **variables})
+        assert ran.exit_code == 0, ran.stderr
+        return len(set(counted.read_text().split()))
+
+    assert processes() == 2, "this one, and that of the workers"
+    assert processes("-v") == 1, "it has to look, and no file has changed"
+    assert processes("--force", "work") == 2
+    project.edit("pipeline.py", "return i", "return i + 1")
+    assert processes() == 2
+    project.edit("pipeline.py", "time.sleep(0.1)", "time.sleep(0)")
+    assert processes() == 2
+    project.edit("pipeline.py", "return i + 1", "return i + 2")
+    assert processes() == 1, "all items together take less than workers to start"

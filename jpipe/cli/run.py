@@ -14,6 +14,7 @@ from jpipe.cli import flags
 from jpipe.cli.flags import Given
 from jpipe.cli.instant import asked, recalled, tell_again
 from jpipe.cli.invocation import Invocation, invocation
+from jpipe.decide.instant.answer import Asked, is_likely
 from jpipe.errors import ExitCode, UsageError
 from jpipe.model.events import Observer, everyone
 from jpipe.system.machine import workers_of
@@ -68,7 +69,7 @@ def _run(call: Invocation, options: dict[str, Any]) -> int:
             close()
             _report(call, None, options)
             return 0
-    _make_workers_ready(call)
+    _make_workers_ready(call, None if options["force"] else question)
     if options["live"]:
         from jpipe.cli.ui import start_live
 
@@ -125,14 +126,17 @@ def _report(call: Invocation, name: str | None, options: dict[str, Any]) -> None
     )
 
 
-def _make_workers_ready(call: Invocation) -> None:
-    """Where workers are likely to be needed, have a process import what they need while this one imports too."""
+def _make_workers_ready(call: Invocation, question: Asked | None) -> None:
+    """Where workers are likely to be needed, have a process import what they need while this one imports too.
+
+    They are not where an answer to the `question` was left, and no file is another than it was.
+    """
     settings = call.settings
     count = workers_of(settings.jobs or -1)
     if settings.backend in (None, "preloaded") and count > 1:
         from jpipe.parallel.expected_pool import is_pool_expected
 
-        if not is_pool_expected(call.cache_dir, call.file):
+        if not is_pool_expected(call.cache_dir, call.file) or (question is not None and is_likely(question)):
             return
         from jpipe.parallel import preload
         from jpipe.worker.preloaded_modules import WORKER_MODULES

@@ -199,6 +199,12 @@ class _PlaceColumn(Sequence["Where | None"]):
         place = self._places[index]
         return Inline(place) if type(place) is bytes else place  # type: ignore[return-value]
 
+    def __iter__(self) -> Iterator[Where | None]:
+        return (Inline(place) if type(place) is bytes else place for place in self._places)  # type: ignore[misc]
+
+    def __contains__(self, place: object) -> bool:
+        return (place.payload if type(place) is Inline else place) in self._places
+
     def __setitem__(self, index: int, place: Where | None) -> None:
         self._places[index] = place.payload if type(place) is Inline else place
 

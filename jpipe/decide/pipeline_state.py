@@ -18,7 +18,7 @@ from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.chained_maps import ElementIndex, is_streamed_to, streams
 from jpipe.decide.equal_items import EqualItems, SharedResult
 from jpipe.decide.file_traffic import FileTraffic
-from jpipe.decide.item_columns import blocks, chosen
+from jpipe.decide.item_columns import as_range, blocks, chosen
 from jpipe.decide.item_numbers import ItemNumbers
 from jpipe.decide.mapped_lists import MappedLists
 from jpipe.decide.occurrences import Occurrences
@@ -236,13 +236,14 @@ class PipelineState:
     def _decide(self, state: CallState, indices: Sequence[int]) -> None:
         """Decide about items whose keys are known."""
         keys = state.keys.take(indices)
-        cached, stale, before = [], [], state.seconds
+        cached, stale, plain, before = [], [], [], state.seconds
         has_older = any(self.lookup.older(state))
         for index, answer in zip(indices, self.lookup.answers(state, keys), strict=True):
+            if type(answer) is tuple:
+                plain.append((index, answer))
+                continue
             if isinstance(answer, Record) and not self._is_handed_on(state, index, answer.reads):
                 state.item_recorded(index, answer)
-            elif answer is not None and not isinstance(answer, Record):
-                state.item_cached(index, *answer)
             elif has_older and (accepted := self._accepted(state, index)) is not None:
                 state.item_recorded(index, *accepted)
             elif (equal := self._equal.result(state, index) if self._equal is not None else None) is not None:
@@ -253,6 +254,11 @@ class PipelineState:
                     stale.append(index)
                 continue
             cached.append(index)
+        if plain:
+            answered = as_range([index for index, _ in plain])
+            contents, nbytes, seconds = zip(*[answer for _, answer in plain], strict=True)
+            state.items_cached(answered, b"".join(contents), sum(nbytes), sum(seconds))
+            cached += answered
         self._answered(state, cached, state.seconds - before)
         self._must_run(state, stale)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 
 from jpipe.decide.call_state import CallState
+from jpipe.decide.item_columns import as_range
 from jpipe.decide.executed_families import ExecutedFamilies
 from jpipe.decide.rebuilder import Question, decide
 from jpipe.files import FileDigests, Read
@@ -163,13 +164,12 @@ class RecordLookup:
 
     def find_places(self, state: CallState) -> None:
         """Look up where results are that were answered by their digests alone."""
-        known = zip(state.contents, state.places, strict=True)
-        indices = [index for index, (content, place) in enumerate(known) if content is not None and place is None]
-        keys = state.keys.take(indices)
+        known = enumerate(zip(state.contents, state.places, strict=True))
+        wanted = [(index, content) for index, (content, place) in known if content is not None and place is None]
+        keys = state.keys.take(as_range([index for index, _ in wanted]))
         found = self._found(state, keys)
         single = found.places() if isinstance(found, Matches) else [None] * len(found)
-        for position, (index, only) in enumerate(zip(indices, single, strict=True)):
-            content = state.contents[index]
+        for position, ((index, content), only) in enumerate(zip(wanted, single, strict=True)):
             if only is not None and only[0] == content:
                 state.found_at(index, only[1])
                 continue

@@ -52,7 +52,7 @@ class KnownResults:
         if not state.call.is_mapped:
             return [self._place(state, 0)], output.path
         if not output.path:
-            return [self._place(state, index) for index in range(state.count or 0)], None
+            return self._all_places(state), None
         return [self._place(state, self._position(output, state))], output.path[1:]
 
     def _position(self, output: Output, state: CallState) -> int:
@@ -130,6 +130,13 @@ class KnownResults:
         place = state.places[index]
         assert place is not None
         return place
+
+    def _all_places(self, state: CallState) -> list[Where]:
+        if not state.places:
+            self._lookup.list_items(state)
+        if None in state.places:
+            self._lookup.find_places(state)
+        return [place for place in state.places if place is not None]
 
 
 def unreadable(output: Output, error: UnreadableEntry) -> CacheMiss:

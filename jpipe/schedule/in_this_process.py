@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from jpipe.decide.call_state import CallState
 from jpipe.schedule.chunks import StepQueue
 from jpipe.schedule.in_flight import InFlight
 from jpipe.schedule.isolation import needs_process
 from jpipe.schedule.ready_queue import ReadyQueue
 
-__all__ = ["runs_here"]
+__all__ = ["needs_workers", "runs_here"]
 
 SHORT_RUN = 0.25
 """Work that is expected to take less than this is done before workers would have started, seconds."""
+
+
+def needs_workers(states: Iterable[CallState]) -> bool:
+    """Whether calls that are done would be given to workers if all of their items were to run again."""
+    states = list(states)
+    return sum(state.seconds for state in states) >= SHORT_RUN or any(needs_process(s.call.step) for s in states)
 
 
 def runs_here(entry: StepQueue, ready_queue: ReadyQueue, in_flight: InFlight) -> bool:

@@ -32,6 +32,7 @@ from jpipe.schedule.executed_items import ExecutedItems
 from jpipe.schedule.failure_details import Origins
 from jpipe.schedule.handover import handover
 from jpipe.schedule.in_flight import InFlight
+from jpipe.schedule.in_this_process import needs_workers
 from jpipe.schedule.item_results import ItemResults
 from jpipe.schedule.ready_queue import ReadyQueue
 from jpipe.schedule.remote_write_back import tell_complaints
@@ -211,8 +212,11 @@ def _attempt(
     )
     outcome = scheduler.run()
     if outcome is not Outcome.CACHED:
-        # The next run begins its workers early where this one needed them.
-        note_pool(session.store.root, Path(session.pipeline.file), in_flight.has_pools)
+        # The next run begins its workers early where this one needed them, and not only because no item was timed.
+        is_needed = in_flight.has_pools and (
+            outcome is not Outcome.RAN or needs_workers(pipeline_state.states.values())
+        )
+        note_pool(session.store.root, Path(session.pipeline.file), is_needed)
     return FinishedRun(name, outcome, pipeline_state, counts, known.item_results)
 
 

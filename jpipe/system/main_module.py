@@ -37,6 +37,8 @@ __all__ = [
 MAIN = "__main__"
 _LARGE = 1024**2
 """A class that takes more bytes, with what its methods use, is not sent along with every step."""
+_PROTOCOL, _LOOKS_UP = pickle.PROTO + b"\x05", pickle.STACK_GLOBAL
+"""How all pickles of jpipe's begin, and what stands in one that names a class or function."""
 _OTHERS = {"jpipe", "joblib"}
 """Packages that are run with ``python -m`` without being the user's script."""
 
@@ -213,6 +215,8 @@ class _Unpickler(pickle.Unpickler):
 
 def loads(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
     """The value that was pickled, with what the script defines as it is here."""
+    if type(data) is bytes and data.startswith(_PROTOCOL) and _LOOKS_UP not in data:
+        return pickle.loads(data, buffers=buffers)
     name = script_name()
     is_alone = name == MAIN and _adopted.name is None
     if is_alone or (type(data) is bytes and b"__main__" not in data and name.encode() not in data):

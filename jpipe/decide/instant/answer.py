@@ -23,7 +23,7 @@ from jpipe.files import is_cache, status_of
 from jpipe.store.disk.signing import SigningKey
 from jpipe.system import safe_paths as inside
 
-__all__ = ["Asked", "Facts", "recall", "write"]
+__all__ = ["Asked", "Facts", "is_likely", "recall", "write"]
 
 FORMAT = 2
 RENEWED_AFTER = 3600.0
@@ -112,18 +112,29 @@ class Facts:
 
 def recall(asked: Asked) -> dict[str, Any] | None:
     """The answer that was left for what is asked, if everything that it depends on is as it was; else None."""
+    note = _noted(asked)
+    if note is None or not 0 <= note["until"] - time.time() <= RENEWED_AFTER or not _holds(note):
+        return None
+    answer: dict[str, Any] = note["answer"]
+    return answer
+
+
+def is_likely(asked: Asked) -> bool:
+    """Whether a run will most likely find nothing to do although it has to look: no file is another than it was."""
+    note = _noted(asked)
+    return note is not None and _files_hold(note)
+
+
+def _noted(asked: Asked) -> dict[str, Any] | None:
     try:
         raw = inside.read(asked.place)
         content = raw[32:]
         if not raw or _sign(asked, content, SigningKey.load()) != raw[:32]:
             return None
-        note = json.loads(content)
+        note: dict[str, Any] = json.loads(content)
     except Exception:  # whatever is wrong with a note, the usual way is right
         return None
-    if not 0 <= note["until"] - time.time() <= RENEWED_AFTER or not _holds(note):
-        return None
-    answer: dict[str, Any] = note["answer"]
-    return answer
+    return note
 
 
 def write(asked: Asked, facts: Facts, answer: dict[str, Any], key: SigningKey) -> None:
@@ -168,10 +179,13 @@ def _sign(asked: Asked, content: bytes, key: SigningKey) -> bytes:
     return blake3(b"jpipe answer\0" + asked.name.encode() + content, key=key.secret).digest()
 
 
+def _files_hold(note: dict[str, Any]) -> bool:
+    return all(list(_stamp(path)) == stamp for path, stamp in note["files"].items())
+
+
 def _holds(note: dict[str, Any]) -> bool:
-    for path, stamp in note["files"].items():
-        if list(_stamp(path)) != stamp:
-            return False
+    if not _files_hold(note):
+        return False
     for name, value in note["variables"].items():
         if _value(name) != value:
             return False

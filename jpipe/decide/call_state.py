@@ -139,6 +139,8 @@ class CallState:
 
     def items(self, *wanted: Status) -> list[int]:
         """The items that are as far as one of `wanted`."""
+        if not any(map(self.status.__contains__, wanted)):
+            return []
         return [index for index, status in enumerate(self.status) if status in wanted]
 
     def arguments_of(self, index: int) -> dict[str, bytes]:

@@ -74,8 +74,8 @@ class _DigestList(list["bytes | None"]):
         """The digests of many items, all of which are known."""
         return [digest for index in indices if (digest := self[index]) is not None]
 
-    def joined(self) -> bytes:
-        """The digests that are known, one after the other."""
+    def joined(self) -> bytes | bytearray:
+        """The digests that are known, one after the other; not to be changed."""
         return b"".join([digest for digest in self if digest is not None])
 
     def are_distinct(self) -> bool:
@@ -118,10 +118,10 @@ class _DigestColumn(Sequence["bytes | None"]):
         self._digests[_SIZE * index : _SIZE * index + _SIZE] = digest or _UNKNOWN
 
     def __iter__(self) -> Iterator[bytes | None]:
-        digests = bytes(self._digests) if len(self) <= BLOCK else self._digests
-        for at in range(0, len(digests), _SIZE):
-            found = bytes(digests[at : at + _SIZE])
-            yield found if found != _UNKNOWN else None
+        for start in range(0, len(self._digests), _SIZE * BLOCK):
+            piece = bytes(self._digests[start : start + _SIZE * BLOCK])
+            found = [piece[at : at + _SIZE] for at in range(0, len(piece), _SIZE)]
+            yield from found if _UNKNOWN not in piece else [None if one == _UNKNOWN else one for one in found]
 
     def __contains__(self, digest: object) -> bool:
         if digest is None:
@@ -148,10 +148,10 @@ class _DigestColumn(Sequence["bytes | None"]):
             return [piece[at : at + _SIZE] for at in range(0, len(piece), _SIZE)]
         return [digest for index in indices if (digest := self[index]) is not None]
 
-    def joined(self) -> bytes:
-        """The digests that are known, one after the other."""
+    def joined(self) -> bytes | bytearray:
+        """The digests that are known, one after the other; not to be changed."""
         if None not in self:
-            return bytes(self._digests)
+            return self._digests
         return b"".join([digest for digest in self if digest is not None])
 
     def are_distinct(self) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 
 from jpipe.decide.call_state import CallState
-from jpipe.decide.item_columns import as_range
 from jpipe.decide.executed_families import ExecutedFamilies
+from jpipe.decide.item_columns import as_range
 from jpipe.decide.rebuilder import Question, decide
 from jpipe.files import FileDigests, Read
 from jpipe.fingerprint import Executed

@@ -47,7 +47,7 @@ class WholeCalls:
             self.find_key(state)
         if state.whole_key is None:
             return None
-        stored = self._lookup.store.put(state.keys.joined())
+        stored = self._lookup.store.put(bytes(state.keys.joined()))
         stored = stored._replace(content=content, code=code, nbytes=state.nbytes)
         arguments = (count_argument(len(state.keys)),)
         return NewRecord(state.whole_key, stored, arguments, tuple(state.reads), state.seconds)

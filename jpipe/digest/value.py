@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blake3 import blake3
 
-from jpipe.digest.canonical import PREFIX, SCALARS, Node, Refused, count, hash_bytes, hash_root, scalar, scalars, short
+from jpipe.digest.canonical import (
+    PREFIX,
+    SCALARS,
+    Node,
+    Refused,
+    count,
+    hash_bytes,
+    hash_root,
+    new_hash,
+    scalar,
+    scalars,
+    short,
+)
 from jpipe.digest.engine import Encoder, Fingerprints
 from jpipe.digest.kinds import reduce
 from jpipe.digest.plain import encodings, reduce_container
@@ -22,6 +34,7 @@ __all__ = ["Code", "ValueDigest", "combine", "combine_joined", "complete", "dige
 Code = tuple[tuple[str, str], ...]
 """The user's own classes and functions inside a value: (module, qualified name), sorted."""
 
+_MANY = 1 << 20
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
@@ -174,6 +187,8 @@ def combine(kind: str, children: Sequence[bytes]) -> bytes:
     return combine_joined(kind, b"".join(children))
 
 
-def combine_joined(kind: str, children: bytes) -> bytes:
+def combine_joined(kind: str, children: bytes | bytearray) -> bytes:
     """`combine` of digests that are joined already."""
-    return hash_bytes(b"".join((b"jpipe combined 1\0", kind.encode(), b"\0", count(len(children) // 32), children)))
+    head = b"".join((b"jpipe combined 1\0", kind.encode(), b"\0", count(len(children) // 32)))
+    # Very many are not copied for their head.
+    return new_hash().update(head).update(children).digest() if len(children) > _MANY else hash_bytes(head + children)

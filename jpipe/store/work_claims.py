@@ -297,7 +297,10 @@ class WorkClaims:
             raw = read_exactly(descriptor, state.st_size - table.size, table.size)
         finally:
             system.close_read(descriptor)
-        for start in range(0, len(raw) - _ROW + 1, _ROW):
+        starts = range(0, len(raw) - _ROW + 1, _ROW)
+        if not table.size and not any(map(self._is_alive, {raw[at + _KEY : at + _ROW] for at in starts})):
+            starts = range(0)  # most often a run finds what one has left that is over, and it may be very much
+        for start in starts:
             owner = raw[start + _KEY : start + _ROW]
             if owner == _NOBODY:
                 table.others.pop(raw[start : start + _KEY], None)
@@ -320,6 +323,8 @@ class WorkClaims:
             table.others = {}
 
     def _is_alive(self, owner: bytes) -> bool:
+        if owner == _NOBODY:
+            return False
         path = self._owner_file(owner)
         if not system.exists(path):
             return False

@@ -203,9 +203,10 @@ class ItemResults:
             if detailed or item.output or tries > 1:
                 details.append(self._detail(chunk, item, tries))
         ran += many
-        chunk.queue.pace.saw(receipt.seconds, ran)
+        seconds = receipt.seconds
+        chunk.queue.pace.saw(seconds, ran)
         self.pace[step] = chunk.queue.pace.seconds or 0.0
-        self._emit(ChunkEnded(step, ran, failed, worker, receipt.seconds, tuple(details), tuple(output), retried))
+        self._emit(ChunkEnded(step, ran, failed, worker, seconds, tuple(details), tuple(output), retried))
 
     def _tries(self, chunk: Chunk, item: ItemReceipt) -> int:
         """How often an item was tried."""

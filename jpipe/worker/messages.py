@@ -275,7 +275,8 @@ class Receipt:
     @property
     def seconds(self) -> float:
         """What all items took together."""
-        return sum(item.seconds for item in self.items) + (sum(self.plain.seconds) if self.plain is not None else 0.0)
+        one_by_one = sum([item.seconds for item in self.items])
+        return one_by_one if self.plain is None else one_by_one + sum(self.plain.seconds)
 
     def plain_items(self) -> list[ItemReceipt]:
         """The items that gave plain values, as if each had been told by itself."""

@@ -281,6 +281,70 @@ def test_what_an_earlier_step_left_behind_counts_for_those_that_find_it(project:
     assert value_of(project) == "10"
 
 
+HOLDERS = """
+    import json
+    class Holder:
+        def __init__(self):
+            self.known = {}
+        def get(self, x):
+            if x not in self.known:
+                self.known[x] = slow(x.real) if x.imag else x
+            return self.known[x]
+    def slow(x):
+        return x * 2
+    SHARED, GIVEN = Holder(), Holder()
+    json.JSONEncoder.default = GIVEN.get
+"""
+
+
+@traced
+def test_what_one_object_keeps_counts_for_those_that_find_it_and_not_for_others_of_its_class(project: Project) -> None:
+    project.write(
+        {
+            **CONFIGURED,
+            "holders.py": HOLDERS,
+            "pipeline.py": """
+                import json
+                import holders
+                from jpipe import pipeline, step
+
+
+                @step
+                def fills():
+                    return holders.SHARED.get(2j + 1) + holders.GIVEN.get(2j + 3)
+
+
+                @step
+                def finds():
+                    return holders.SHARED.get(2j + 1)
+
+
+                @step
+                def finds_through_a_library():
+                    return json.dumps(2j + 3)
+
+
+                @step
+                def has_its_own():
+                    return holders.Holder().get(5)
+
+
+                @pipeline
+                def main():
+                    return [fills(), finds(), finds_through_a_library(), has_its_own()]
+            """,
+        }
+    )
+    assert sum(project.run("-j", "1").ran.values()) == 4
+    project.edit("holders.py", "x * 2", "x * 5")
+    assert set(project.run("-j", "1").ran) >= {"fills", "finds", "finds_through_a_library"}
+    project.edit("holders.py", "json.JSONEncoder.default = GIVEN.get", "")
+    project.edit("pipeline.py", "json.dumps(2j + 3)", "json.dumps(3)")
+    project.run("-j", "1")
+    project.edit("holders.py", "x * 5", "x * 7")
+    assert set(project.run("-j", "1").ran) == {"fills", "finds"}
+
+
 WAYS = {
     "a thread": """
         import threading

@@ -40,7 +40,7 @@ def changes_of_what_ran(
 
 def functions_that_did_not_run(parts: Sequence[Part], executed: Executed) -> list[Part]:
     """The functions among the parts that did not run."""
-    ran = executed.items | executed.earlier | executed.left
+    ran = executed.items | executed.earlier | executed.left | executed.held
     classes = {part.name for part in parts if part.kind is PartKind.CLASS}
 
     def did_run(part: Part) -> bool:

@@ -41,11 +41,14 @@ class Executed(NamedTuple):
         Before them in the main process: while modules were imported and the pipeline was laid out.
     left : frozenset of (str, str)
         In items of other steps, before or beside them in the same process, where something of that was left behind.
+    held : frozenset of (str, str)
+        The same, where only objects that a library was given lead to what was left.
     """
 
     items: frozenset[Code]
     earlier: frozenset[Code] = frozenset()
     left: frozenset[Code] = frozenset()
+    held: frozenset[Code] = frozenset()
 
 
 class Pruned(NamedTuple):

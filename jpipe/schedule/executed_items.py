@@ -30,6 +30,8 @@ class _Ran:
         What ran.
     left
         What ran in other items of the same processes, where these may have left something behind.
+    held
+        The same, where only what a library was given leads to it.
     keys
         The keys of the items.
     untold
@@ -39,6 +41,7 @@ class _Ran:
     state: CallState
     code: set[Code] = field(default_factory=set)
     left: set[Code] = field(default_factory=set)
+    held: set[Code] = field(default_factory=set)
     keys: set[bytes] = field(default_factory=set)
     untold: dict[bytes, str] = field(default_factory=dict)
 
@@ -71,9 +74,10 @@ class ExecutedItems:
             if isinstance(receipt.executed, str):
                 ran.untold |= {key: receipt.executed} if key is not None else {}
                 continue
-            own, left = receipt.executed
+            own, left, held = receipt.executed
             ran.code |= own
             ran.left |= left
+            ran.held |= held
             if item.stored is not None and not item.found and item.changed is None and key is not None:
                 ran.keys.add(key)
 
@@ -101,7 +105,7 @@ class ExecutedItems:
 
     def _note(self, store: Store, family: bytes, ran: _Ran, states: list[CallState]) -> None:
         step, fingerprint = ran.state.call.step.name, ran.state.fingerprint
-        executed = Executed(self._listed(ran.code), self._listed(self._earlier), self._listed(ran.left))
+        executed = Executed(*map(self._listed, (ran.code, self._earlier, ran.left, ran.held)))
         keys = prefixes(ran.keys)
         since = 0.0
         for known in executions(store, step):

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 from jpipe.system.code_tracer import Code, tracer
 from jpipe.system.ownership import is_users
-from jpipe.worker.left_behind import LeftBehind
+from jpipe.worker.left_behind import LeftBehind, Trail
 
 __all__ = ["ChunkTrace", "Ran", "reads_sources"]
 
-Ran = tuple[frozenset[Code], frozenset[Code]]
-"""What ran in items, and what ran before or beside them that may have mattered."""
+Ran = tuple[frozenset[Code], frozenset[Code], frozenset[Code]]
+"""What ran in items, and what ran before or beside them that may have mattered: anyway, and to what libraries hold."""
 
 _ELSEWHERE = ("numba", "jax", "tensorflow", "torch._dynamo", "pytensor", "taichi", "ray", "pyspark", "distributed")
 """Packages that compile functions of the user's, or run them in other processes, where nothing is told of it."""
@@ -120,13 +120,15 @@ class ChunkTrace:
         _process.has_read = _process.has_read or reads_sources
         # What an earlier step left behind, this one may have found, in place of running what made it; where chunks have
         # run at once it is not known which of them left what.
-        trails = [] if _process.overlaps else _process.left.found_by(tracer.taken)
-        left = frozenset(_process.ran) if _process.overlaps else frozenset[Code]().union(*(t.ran for t in trails))
-        _process.step |= found | left
-        is_by_text = reads_sources or (_process.has_read and _process.overlaps > 0) or any(t.has_read for t in trails)
+        sure, perhaps = ([], []) if _process.overlaps else _process.left.found_by(tracer.taken)
+        left = frozenset(_process.ran) if _process.overlaps else _ran_in(sure)
+        held = _ran_in(perhaps) - left
+        _process.step |= found | left | held
+        has_read = any(trail.has_read for trail in [*sure, *perhaps])
+        is_by_text = reads_sources or has_read or (_process.has_read and _process.overlaps > 0)
         if (why := self._obstacle(is_by_text)) is not None:
             return why
-        return frozenset(found if is_alone else _process.ran), left
+        return frozenset(found if is_alone else _process.ran), left, held
 
     def _obstacle(self, is_by_text: bool) -> str | None:
         """Why it is not known what mattered."""
@@ -139,6 +141,10 @@ class ChunkTrace:
 def reads_sources(texts: Iterable[str]) -> bool:
     """Whether some of the Python files that were opened for their text are the user's: what it decides did not run."""
     return any(map(is_users, texts))
+
+
+def _ran_in(trails: Iterable[Trail]) -> frozenset[Code]:
+    return frozenset[Code]().union(*(trail.ran for trail in trails))
 
 
 def _children() -> set[int]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jpipe.system.code_tracer import Code
 from jpipe.system.ownership import is_users
-from jpipe.worker.module_state import ModuleState, changes_since, state_of_modules
+from jpipe.worker.module_state import OF_FUNCTIONS, OF_INSTANCES, ModuleState, changes_since, state_of_modules
 
 __all__ = ["LeftBehind", "Trail"]
 
@@ -19,7 +19,20 @@ _MOST_LOOKED = 2_000_000
 """Objects that are looked at in a process; then it is taken for granted that all was left behind."""
 _MOST_TRAILS = 100
 _WORD = re.compile(r"\w+")
-_BY_ANY_NAME = frozenset({"globals", "vars", "eval", "exec", "locals", "__dict__", "__builtins__"})
+_BY_ANY_NAME = frozenset(
+    {
+        "globals",
+        "vars",
+        "eval",
+        "exec",
+        "locals",
+        "__dict__",
+        "__builtins__",
+        "__closure__",
+        "__defaults__",
+        "__kwdefaults__",
+    }
+)
 """Code that uses one of these finds what it does not name."""
 
 
@@ -29,7 +42,7 @@ class Trail(NamedTuple):
     Parameters
     ----------
     labels
-        Names of which code has to use one to find it; None where any code may.
+        Names of which code has to use one to find it, as `module_state` spells them; None where any code may.
     ran
         What ran when it was made, in that step and in those whose trails it found.
     has_read
@@ -66,21 +79,19 @@ class LeftBehind:
         if len(self._trails) > _MOST_TRAILS:
             self._trails[:2] = [_together(*self._trails[:2])]
 
-    def found_by(self, codes: Iterable[CodeType]) -> list[Trail]:
-        """Those trails that code which ran may have found."""
+    def found_by(self, codes: Iterable[CodeType]) -> tuple[list[Trail], list[Trail]]:
+        """The trails that code which ran may have found: by names in modules, and in an object that a library held."""
         if not self._trails:
-            return []
+            return [], []
         names: set[str] = set()
         everything = False
         for code in codes:
             used = _names_used(code)
             names |= used
             everything = everything or (is_users(code.co_filename) and not used.isdisjoint(_BY_ANY_NAME))
-        return [
-            trail
-            for trail in self._trails
-            if everything or trail.labels is None or _is_implicit(trail.labels) or not names.isdisjoint(trail.labels)
-        ]
+        sure = [trail for trail in self._trails if everything or trail.labels is None or _meet(names, trail.labels)]
+        names |= {OF_INSTANCES + name for name in names}
+        return sure, [trail for trail in self._trails if trail.labels is not None and _meet(names, trail.labels)]
 
 
 def _together(one: Trail, other: Trail) -> Trail:
@@ -88,22 +99,21 @@ def _together(one: Trail, other: Trail) -> Trail:
     return Trail(labels, one.ran | other.ran, one.has_read or other.has_read)
 
 
-def _is_implicit(labels: frozenset[str]) -> bool:
-    """Whether Python itself uses one of the names, for an operator or a protocol."""
-    return any(label.startswith("__") and label.endswith("__") for label in labels)
+def _meet(names: set[str], labels: frozenset[str]) -> bool:
+    """Whether one of the names is used, by code or by Python itself for an operator or a protocol."""
+    return not names.isdisjoint(labels) or any(label.startswith("__") and label.endswith("__") for label in labels)
 
 
 def _names_used(code: CodeType) -> set[str]:
-    """Every name with which code gets at something: of globals, attributes, parameters, variables around it, itself.
+    """Every name with which code gets at something: of globals, of attributes, its own.
 
     Words in its strings are among them: a library may look for variables under these.
     """
-    names = {*code.co_qualname.split(".")}
+    names = {*code.co_qualname.split("."), OF_FUNCTIONS + code.co_qualname}
     stack = [code]
     while stack:
         current = stack.pop()
-        names.update(current.co_names, current.co_freevars)
-        names.update(current.co_varnames[: current.co_argcount + current.co_kwonlyargcount])
+        names.update(current.co_names)
         for place, constant in enumerate(current.co_consts):
             if isinstance(constant, CodeType):
                 stack.append(constant)

@@ -265,7 +265,7 @@ class Receipt:
     paths: list[str] = field(default_factory=list)
     together: bool = False
     complaints: list[str] = field(default_factory=list)
-    executed: tuple[frozenset[Code], frozenset[Code]] | str | None = None
+    executed: tuple[frozenset[Code], frozenset[Code], frozenset[Code]] | str | None = None
     worker: str = ""
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     is_blind: bool = False

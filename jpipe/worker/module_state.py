@@ -23,6 +23,9 @@ _ABOUT_THE_MODULE = frozenset(
 _KEPT_BY_PYTHON = frozenset({"__slotnames__", "_abc_impl", "__annotations_cache__", "__dict__", "__weakref__"})
 _LISTS = (list, tuple, set, frozenset, deque)
 
+OF_FUNCTIONS, OF_INSTANCES = ":", "."
+"""Before the qualified name of a function that holds something in variables around it or in defaults, which only its
+own code gets at; and before what is held by an instance, which no code gets at that did not get at that instance."""
 Inside = list[tuple[str | None, Any]]
 """What an object holds: each with the name under which code gets at it, None for what is in a container."""
 
@@ -57,8 +60,8 @@ def _state(walk: _Walk) -> ModuleState | None:
 def changes_since(before: ModuleState) -> tuple[frozenset[str], ModuleState] | None:
     """Names one of which code has to use in order to find what is not as it was, and how it is now.
 
-    Whatever is in a module is found under the name of something on the way to it, from the name in the module on. None
-    where there is too much to look at.
+    Whatever is in a module is found under a name in a module from which a way leads to it, or that of a member of a
+    class or of a variable of a function on the way. None where there is too much to look at.
     """
     walk = _Walk(follow=True)
     now = _state(walk)
@@ -73,7 +76,7 @@ def changes_since(before: ModuleState) -> tuple[frozenset[str], ModuleState] | N
             labels.update(_of_new_module(spaces[number], walk, number, before))
         elif known is not None and known != pieces:
             stack.append(number)
-            labels.update(label for label, _ in {*known} ^ {*pieces} if label is not None)
+            labels.update(walk.spelled(label, number) for label, _ in {*known} ^ {*pieces} if label is not None)
     labels.update(name.rpartition(".")[2] for name in before.modules.keys() - now.modules.keys())
     return frozenset(labels | _on_the_way(walk, stack, spaces)), now
 
@@ -85,7 +88,7 @@ def _on_the_way(walk: _Walk, changed: list[int], spaces: dict[int, str]) -> set[
     while stack:
         for label, holder in walk.holders.get(stack.pop(), ()):
             if label is not None:
-                labels.add(label)
+                labels.add(walk.spelled(label, holder))
             if holder not in seen:
                 seen.add(holder)
                 if holder not in spaces:
@@ -117,9 +120,20 @@ class _Walk:
         self.held: dict[int, tuple[tuple[str | None, int], ...]] = {}
         self.holders: dict[int, list[tuple[str | None, int]]] = {}
         self._follow = follow
+        self.spaces: set[int] = set()
+        self._classes: set[int] = set()
+
+    def spelled(self, label: str, holder: int) -> str:
+        """The name of what an object holds; a function inside an instance is got at through that alone."""
+        if not label.startswith(OF_FUNCTIONS):
+            return label
+        holders = self.holders.get(holder, ())
+        is_named = any(number in self.spaces or number in self._classes for _, number in holders)
+        return label if is_named else OF_INSTANCES + label
 
     def of(self, namespace: dict[str, Any]) -> int:
         """The id of a namespace, after a walk through all below it."""
+        self.spaces.add(id(namespace))
         stack: list[Any] = [namespace]
         while stack and self.left >= 0:
             obj = stack.pop()
@@ -127,6 +141,8 @@ class _Walk:
             if number in self.held:
                 continue
             self.left -= 1
+            if is_kind(obj, type):
+                self._classes.add(number)
             inside = _of_namespace(obj) if obj is namespace else _inside(obj, type(obj))
             pieces = []
             for label, inner in inside:
@@ -180,16 +196,12 @@ def _inside_class(cls: type) -> Inside:
 
 
 def _inside_function(function: types.FunctionType) -> Inside:
-    code = function.__code__
-    found: Inside = list(vars(function).items())
-    arguments = code.co_varnames[: code.co_argcount]
-    defaults = function.__defaults__ or ()
-    names = [None] * (len(defaults) - len(arguments)) + list(arguments[len(arguments) - len(defaults) :])
-    found += zip(names, defaults, strict=False)
-    found += (function.__kwdefaults__ or {}).items()
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+    found: Inside = [(OF_INSTANCES + name, value) for name, value in vars(function).items()]
+    label = OF_FUNCTIONS + function.__code__.co_qualname if owns_function(function) else OF_INSTANCES
+    found += ((label, value) for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
+    for cell in function.__closure__ or ():
         try:
-            found.append((name, cell.cell_contents))
+            found.append((label, cell.cell_contents))
         except ValueError:
             continue
     return found if found or owns_function(function) else []
@@ -203,12 +215,12 @@ def _attributes(obj: Any, kind: type) -> Inside:
     except AttributeError:
         attributes = None
     if isinstance(attributes, dict):
-        found += [(name if isinstance(name, str) else None, value) for name, value in list(attributes.items())]
+        found += [(f"{OF_INSTANCES}{name}", value) for name, value in list(attributes.items())]
     for cls in kind.__mro__:
         for name, value in list(vars(cls).items()) if "__slots__" in vars(cls) else ():
             if isinstance(value, types.MemberDescriptorType):
                 try:
-                    found.append((name, value.__get__(obj, kind)))
+                    found.append((OF_INSTANCES + name, value.__get__(obj, kind)))
                 except AttributeError:
                     continue
     return found

@@ -279,7 +279,8 @@ def ask(root: Path, known: Answer | None, look: Callable[..., Any] | None = None
         ran = trace.end(False, reads_sources(texts))
         if known is None:
             told = ran if isinstance(ran, tuple) else None
-            answer.executed[name] = told and Executed(_listed(told[0], root), earlier, _listed(told[1], root))
+            listed = [_listed(one, root) for one in told or ()]
+            answer.executed[name] = Executed(listed[0], earlier, *listed[1:]) if listed else None
     return answer
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jpipe.fingerprint.hashing import combine
-from jpipe.fingerprint.nodes.graph import Edge, Graph, ImportClosure, Node, WholeProject
+from jpipe.fingerprint.nodes.graph import Edge, Effects, Graph, ImportClosure, Node, OwnEffects, WholeProject
 from jpipe.fingerprint.parts import Code, Executed
 from jpipe.fingerprint.source.skeleton import Said
 from jpipe.system.ownership import (
@@ -27,6 +27,8 @@ from jpipe.system.ownership import (
 
 __all__ = ["ExecutionView", "reached"]
 
+_MAY_GIVE = (Effects, OwnEffects, ImportClosure, WholeProject)
+"""What may give objects to a library when it is imported."""
 _SHAPE = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 """The flags of a code object that its callers can tell: `*args`, `**kwargs`, and the kinds of generators."""
 
@@ -51,6 +53,8 @@ class ExecutionView:
         All that the roots reach.
     codes
         Which code of the user's nodes stand for.
+    items
+        The code that ran in items, and in others before whose traces they may have found.
     """
 
     def __init__(self, graph: Graph, roots: Iterable[int], executed: Executed) -> None:
@@ -58,16 +62,18 @@ class ExecutionView:
         self.nodes: dict[int, Node] = {}
         self.known = reached(graph.nodes, roots)
         self.codes = {number: code for number in self.known if (code := _code_of(graph, number)) is not None}
+        self._subjects = graph.subjects()
         # What another step left behind, this one may have found in place of running what made it.
-        self._items = executed.items | executed.left
-        self._ran = self._items | executed.earlier
+        self.items = executed.items | executed.left
+        if executed.held and any(isinstance(self._subjects.get(number), _MAY_GIVE) for number in self.known):
+            self.items |= executed.held
+        self._ran = self.items | executed.earlier
         self._bodies: dict[str, set[str]] = {}
         """By file: the functions that ran, each under the name of the outermost around it."""
         for file, name in self._ran:
             self._bodies.setdefault(file, set()).add(name.partition(".<locals>")[0])
         self._whole: dict[str, Said] = {}
         """By file: what it says with those bodies."""
-        self._subjects = graph.subjects()
         self._held = _held_by_others(graph, self.known)
 
     def follow(self, numbers: Iterable[int]) -> None:
@@ -83,7 +89,7 @@ class ExecutionView:
     def _seen(self, number: int) -> Node:
         own = number if number >= 0 else ~number
         node, code = self.graph.nodes[own], self.codes.get(own)
-        is_idle = code is not None and code not in (self._items if number >= 0 else self._ran)
+        is_idle = code is not None and code not in (self.items if number >= 0 else self._ran)
         if is_idle and node.kept is not None and own not in self._held:
             node = _shell(self.graph, own)
         elif node.statements:

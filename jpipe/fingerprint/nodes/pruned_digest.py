@@ -48,9 +48,8 @@ def pruned_digest(graph: Graph, root: int, executed: Executed, source_text: Call
         None where nothing can be left out: code that ran reads source text or code objects.
     """
     view = ExecutionView(graph, [root], executed)
-    ran = executed.items | executed.left
-    tops = [number for number, code in view.codes.items() if code in ran]
-    tops += _classes_of(graph, view.known, ran)
+    tops = [number for number, code in view.codes.items() if code in view.items]
+    tops += _classes_of(graph, view.known, view.items)
     view.follow([root, *tops])
     outside = _outside(view, executed.items)
     defining = list(map(graph.subject, outside))

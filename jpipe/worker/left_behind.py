@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterable
 from types import CodeType
 from typing import NamedTuple
@@ -124,7 +123,6 @@ def _names_used(code: CodeType) -> set[str]:
 
 
 def _has_docstring(code: CodeType) -> bool:
-    """Whether its first constant is a docstring; without one that was None before Python 3.13."""
-    if sys.version_info >= (3, 13):
-        return bool(code.co_flags & inspect.CO_HAS_DOCSTRING)
-    return not code.co_name.startswith("<")
+    """Whether its first constant is a docstring; where no flag says so, None stands there without one."""
+    flag: int | None = getattr(inspect, "CO_HAS_DOCSTRING", None)
+    return not code.co_name.startswith("<") if flag is None else bool(code.co_flags & flag)

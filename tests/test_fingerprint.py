@@ -268,6 +268,22 @@ def test_files_that_compiled_code_opens_are_said_unless_they_are_declared(projec
     assert found == {("pl.scan_parquet", 8), ("h5py.File", 8), ("duckdb.sql", 10)}
 
 
+def test_processes_that_start_anew_are_named(project: Project) -> None:
+    project.write(
+        pipeline="""
+        import multiprocessing as mp
+        from joblib.externals.loky import get_reusable_executor
+        def step():
+            mp.get_context("fork"), mp.get_context()
+            mp.get_context("spawn"), mp.get_context(method="forkserver")
+            mp.set_start_method("spawn", force=True)
+            return get_reusable_executor()
+        """
+    )
+    found = {line: what for what, _, _, line in project.read()["unseen"]}
+    assert found == dict.fromkeys((5, 6, 7), "processes that start anew")
+
+
 def parts_of(module: ModuleType, tmp_path: Path, **options: Any) -> Any:
     return Fingerprinter(tmp_path).of(module.step, **options).parts
 

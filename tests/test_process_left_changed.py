@@ -117,6 +117,89 @@ def test_what_a_step_leaves_changed_does_not_harm_the_run(project: Project) -> N
         (project.root / "cache").rename(project.root / f"cache of {jobs}")
 
 
+CHANGES = {
+    "environment": ("os.environ['LEFT'] = '1'", "os.environ.get('LEFT')"),
+    "time zone": ("(os.environ.update(TZ='Asia/Tokyo'), time.tzset())", "time.tzname"),
+    "umask": ("os.umask(0o077)", "[os.umask(mask) and mask for mask in [os.umask(0)]]"),
+    "recursion limit": ("sys.setrecursionlimit(1234)", "sys.getrecursionlimit()"),
+    "digits": ("sys.set_int_max_str_digits(700)", "sys.get_int_max_str_digits()"),
+    "switch interval": ("sys.setswitchinterval(0.5)", "sys.getswitchinterval()"),
+    "path": ("sys.path.insert(0, 'left')", "'left' in sys.path"),
+    "arguments": ("sys.argv.append('left')", "'left' in sys.argv"),
+    "warning filters": ("warnings.simplefilter('error')", "warnings.filters[0][0]"),
+    "log level": ("logging.getLogger('left').setLevel(10)", "logging.getLogger('left').level"),
+    "log level of the root": ("logging.getLogger().setLevel(10)", "logging.getLogger().level"),
+    "log disabled": ("logging.disable(logging.ERROR)", "logging.getLogger().isEnabledFor(logging.ERROR)"),
+    "collector": ("gc.disable()", "gc.isenabled()"),
+    "collector's threshold": ("gc.set_threshold(5)", "gc.get_threshold()"),
+    "tracing": ("sys.settrace(lambda *_: None)", "sys.gettrace() is None"),
+    "profiling": ("sys.setprofile(lambda *_: None)", "sys.getprofile() is None"),
+    "hook": ("exec('sys.excepthook = print') or sys.excepthook", "sys.excepthook is print"),
+    "handler": ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "signal.getsignal(signal.SIGUSR1)"),
+    "blocked signals": ("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])",
+                        "signal.pthread_sigmask(signal.SIG_BLOCK, [])"),
+    "alarm": ("signal.alarm(900)", "signal.alarm(0) > 0"),
+    "timeout": ("socket.setdefaulttimeout(3)", "socket.getdefaulttimeout()"),
+    "locale": ("locale.setlocale(locale.LC_ALL, 'POSIX')", "locale.setlocale(locale.LC_CTYPE)"),
+    "csv": ("csv.field_size_limit(77)", "csv.field_size_limit()"),
+    "decimal": ("decimal.getcontext().prec = 5", "decimal.Decimal(1) / 3"),
+    "numpy errors": ("numpy.seterr(all='raise')", "numpy.geterr()"),
+    "numpy printing": ("numpy.set_printoptions(precision=2)", "numpy.get_printoptions()['precision']"),
+    "pandas": ("pandas.set_option('display.max_rows', 3)", "pandas.get_option('display.max_rows')"),
+    "behind a helper": ("helper()", "os.environ.get('HELPED')"),
+    "in a method": ("Setter().set()", "os.environ.get('BY_METHOD')"),
+}  # fmt: skip
+"""What a step changes of its process, and how another sees it."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals, umask")
+def test_what_a_step_changes_in_its_process_does_not_reach_the_next(project: Project) -> None:
+    """Else a result hangs on whether the step before ran at all, and on where."""
+    steps = "".join(
+        f"""
+@step
+def changes_{i}(run):
+    {change}
+    return 0
+
+@step
+def sees_{i}(before, run):
+    return repr({look})
+"""
+        for i, (change, look) in enumerate(CHANGES.values())
+    )
+    calls = ", ".join(f"sees_{i}(changes_{i}(run) if changes else 0, run)" for i in range(len(CHANGES)))
+    (project.root / "pipeline.py").write_text(
+        f"""
+import csv, decimal, gc, locale, logging, os, signal, socket, sys, time, warnings
+import jpipe, numpy, pandas
+from jpipe import pipeline, step
+
+def helper(): os.environ["HELPED"] = "1"
+
+class Setter:
+    def set(self): os.environ["BY_METHOD"] = "1"
+{steps}
+@pipeline
+def main(run: int, changes: bool): return [{calls}]
+"""
+    )
+    (project.root / "show.py").write_text(
+        f"""
+import jpipe, pipeline
+if __name__ == "__main__":
+    for number, (jobs, backend) in enumerate([(1, None), (2, "preloaded")]):
+        plain, changed = (
+            jpipe.run(pipeline.main, {{"run": number, "changes": changes}}, n_jobs=jobs, backend=backend).value
+            for changes in (False, True)
+        )
+        print([name for name, one, other in zip({list(CHANGES)}, plain, changed) if one != other])
+"""
+    )
+    result = project.python("show.py")
+    assert result.stdout == "[]\n" * 2, result.stdout + result.stderr
+
+
 def test_what_a_program_writes_never_fills_the_disk(tmp_path: Path) -> None:
     """While it runs, that is: a program may write for hours."""
     kept = Descriptors(str(tmp_path))

@@ -36,6 +36,8 @@ WAYS = {
     "a handle opened before": "HANDLE.seek(0) or HANDLE.read()",
     "a name in a pickle": "pickle.loads(b'cdata\\nx\\n.')",
     "workers of a map": "map(Path.read_text, [Path('data.txt')] * 2)",
+    "workers of loky": "Parallel(2)(delayed(Path.read_text)(Path('data.txt')) for _ in range(3))",
+    "processes that start anew": "pooled(get_context('spawn'))",
     "a script": "runpy.run_path('data.py')['x']",
 }
 if hasattr(os, "fork"):
@@ -53,9 +55,14 @@ def project_that_reads(project: Project, expression: str) -> None:
         from pathlib import Path
 
         import numpy, pandas
+        from joblib import Parallel, delayed
         from jpipe import map, pipeline, step
 
         {"HANDLE = open('data.txt')" if "HANDLE" in expression else ""}
+
+        def pooled(context):
+            with context.Pool(1) as pool:
+                return pool.map(Path.read_text, [Path('data.txt')])
 
         @step
         def read():
@@ -86,6 +93,39 @@ def test_what_a_step_reads_is_its_input(project: Project, way: str) -> None:
     assert project.run().ran == {}
     change(project, 2)
     assert project.run().ran == {"read": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
+def test_what_the_processes_of_a_pool_read_is_an_input_of_each_item_that_they_work_for(project: Project) -> None:
+    """They stay, also after the item that failed; those of loky, too."""
+    project.write("""
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+        from pathlib import Path
+        from joblib import Parallel, delayed
+        from jpipe import map, pipeline, step
+
+        POOL = ProcessPoolExecutor(1, get_context("fork"))
+
+        @step
+        def pooled(n):
+            return POOL.submit(Path.read_text, Path(f"{n}.txt")).result()
+
+        @step
+        def loky(n):
+            return Parallel(2)(delayed(Path.read_text)(Path(f"{n}.txt")) for _ in range(2))
+
+        @pipeline
+        def main():
+            return map(pooled, range(3)), map(loky, range(1, 3))
+    """)
+    for number in (1, 2):
+        (project.root / f"{number}.txt").write_text("before")
+    assert project.run("--keep-going").ran == {"pooled": 2, "loky": 2}
+    (project.root / "0.txt").write_text("before")
+    (project.root / "2.txt").write_text("after!")
+    assert project.run().ran == {"pooled": 2, "loky": 1}
+    assert project.run().ran == {}
 
 
 def test_a_database_that_a_step_makes_is_not_its_input(project: Project) -> None:

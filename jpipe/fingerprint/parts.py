@@ -112,6 +112,7 @@ class BlindSpot(str, Enum):
     GLOBAL_ASSIGNED = "global that the code assigns"
     GLOBAL_CHANGED = "global container that the code changes"
     NATIVE_READ = "files that compiled code opens"
+    OTHER_PROCESS = "processes that start anew"
     NO_SOURCE = "function without source"
     OLD_CODE = "code in memory differs from its source"
 
@@ -149,6 +150,7 @@ REMEDIES = {
     BlindSpot.GLOBAL_ASSIGNED: _STATE_REMEDY,
     BlindSpot.GLOBAL_CHANGED: _STATE_REMEDY,
     BlindSpot.NATIVE_READ: "give the file as an argument: jpipe.File(path)",
+    BlindSpot.OTHER_PROCESS: "what they read is not seen: give files as arguments, jpipe.File(path), or use jpipe.map",
     BlindSpot.NO_SOURCE: "its bytecode counts; keep the function in a file, or use @step(version=...)",
     BlindSpot.OLD_CODE: "what is in memory counts; run again (delete the __pycache__ folder when it stays)",
 }

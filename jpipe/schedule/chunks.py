@@ -34,6 +34,8 @@ from jpipe.worker.value_references import Live, Payload, Reference, ReferenceLis
 
 __all__ = ["Chunk", "ChunkBuilder", "StepQueue"]
 
+_READ_UNSEEN = frozenset({BlindSpot.NATIVE_READ, BlindSpot.OTHER_PROCESS})
+
 QUICK = 0.5
 """Items that take less are over before a worker could be given the next, seconds."""
 MANY = 8
@@ -224,7 +226,7 @@ class ChunkBuilder:
             cache=options.cache,
             returns_file=returns_file(queue.step.function),
             reached=_marks(state),
-            reads_in_c=any(spot.what == BlindSpot.NATIVE_READ for spot in state.fingerprint.unseen),
+            reads_unseen=any(spot.what in _READ_UNSEEN for spot in state.fingerprint.unseen),
             root=str(self._session.root),
             sources=self._sources,
             surroundings=self._surroundings,

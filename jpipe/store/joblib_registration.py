@@ -1,5 +1,7 @@
 """Make ``joblib.Memory(location, backend="jpipe")`` and ``joblib.Parallel(backend="preloaded")`` known to joblib.
 
+What workers of ``joblib.Parallel`` read is an input of the step that starts them, so ``"loky"`` is jpipe's too.
+
 ``import jpipe`` stays light: where joblib is not loaded yet, the backends are registered as soon as it is, and the
 store and the pool are imported when the first `Memory` or `Parallel` asks for them.
 """
@@ -47,6 +49,7 @@ class _AtJoblib:
 def _register() -> None:
     from joblib import register_parallel_backend, register_store_backend
     from joblib._store_backends import StoreBackendBase
+    from joblib.parallel import BACKENDS, LokyBackend
 
     class Backend(StoreBackendBase):  # type: ignore[misc]
         """Turns into jpipe's store backend when a `Memory` makes one."""
@@ -58,9 +61,17 @@ def _register() -> None:
 
     register_store_backend("jpipe", Backend)
     register_parallel_backend("preloaded", _preloaded)
+    if BACKENDS.get("loky") is LokyBackend:  # there is none without semaphores, and somebody else's stays
+        register_parallel_backend("loky", _loky)
 
 
 def _preloaded(**options: Any) -> Any:
     from jpipe.parallel.preloaded_backend import PreloadedBackend
 
     return PreloadedBackend(**options)
+
+
+def _loky(**options: Any) -> Any:
+    from jpipe.parallel.loky_backend import LokyBackend
+
+    return LokyBackend(**options)

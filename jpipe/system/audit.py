@@ -49,6 +49,7 @@ class watching:
         return self._watch
 
     def __exit__(self, *error: object) -> None:
+        self._watch.end()
         if self._before is None:
             del _watches[self._thread]
         else:
@@ -59,7 +60,10 @@ class watching:
 def log_of_children() -> str | None:
     """Where processes that work for the item of this thread are to write what they look at; None outside of items."""
     watch = _watches.get(threading.get_ident())
-    return None if watch is None else watch.before_children()
+    log = None if watch is None else watch.before_children()
+    if log is not None:
+        watch.effects["a process was started"] = None  # type: ignore[union-attr]
+    return log
 
 
 @contextlib.contextmanager

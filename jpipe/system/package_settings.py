@@ -27,7 +27,7 @@ def _pandas_options(pandas: Any, wanted: Iterable[str] = ()) -> dict[str, Any]:
     names = wanted or config._registered_options
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        known = {name: pandas.get_option(name) for name in names if name not in config._deprecated}
+        known = {name: pandas.get_option(name) for name in names}
     return {name: value for name, value in known.items() if isinstance(value, (int, float, str, bool, type(None)))}
 
 

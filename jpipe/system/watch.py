@@ -86,7 +86,7 @@ class Watch:
         self.effects: dict[str, None] = {}
         self.imported: dict[str, None] = {}
         self.reached: frozenset[int] = frozenset()
-        self._children: ChildReads | None = None
+        self._children: ChildReads | None = None if self.is_planning else ChildReads.of_living()
 
     @property
     def is_blank(self) -> bool:
@@ -135,6 +135,11 @@ class Watch:
         children, self._children = self._children, None
         if children is not None:
             children.close()
+
+    def end(self) -> None:
+        """The item has ended."""
+        if self._children is not None:
+            self._children.keep_for_living()
 
     def _tell(self, *words: Any) -> None:
         if self._children is not None:

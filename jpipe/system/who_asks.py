@@ -17,7 +17,12 @@ _FROZEN = "<frozen importlib"
 _IMPORTLIB = (_FROZEN, os.path.dirname(importlib.__file__) + os.sep)
 _CALLERS = tuple(
     os.path.join(OWN_FOLDER, *place)
-    for place in (("worker", "run_item.py"), ("parallel", "map_worker.py"), ("parallel", "item_source.py"))
+    for place in (
+        ("worker", "run_item.py"),
+        ("parallel", "map_worker.py"),
+        ("parallel", "loky_backend.py"),
+        ("parallel", "item_source.py"),
+    )
 )
 """Where functions and iterators of the user's go on, which may be a package's: they do not ask on jpipe's behalf."""
 

@@ -48,8 +48,8 @@ class StepWork(NamedTuple):
         Whether its results are kept beyond the run.
     returns_file
         Whether its annotation says that it returns the path of a `File`.
-    reads_in_c
-        Whether it is seen to open files in compiled code.
+    reads_unseen
+        Whether it is seen to open files where nothing tells of it.
     reached
         What stands for the code that it reaches, as `jpipe.system.memoised` has it.
     root
@@ -79,7 +79,7 @@ class StepWork(NamedTuple):
     timeout: float | None
     cache: bool
     returns_file: bool
-    reads_in_c: bool
+    reads_unseen: bool
     reached: frozenset[int]
     root: str
     sources: tuple[SourceStamp, ...]

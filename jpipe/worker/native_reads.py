@@ -1,4 +1,4 @@
-"""Files that compiled code opens, where nothing tells of it: those whose names a step is given, or holds, count."""
+"""Files that compiled code or a process opens untold: those whose names a step is given, or holds, count."""
 
 from __future__ import annotations
 

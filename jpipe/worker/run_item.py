@@ -31,6 +31,7 @@ from jpipe.worker.capture import Capture, forget_warnings, put_back_streams
 from jpipe.worker.current_folder import return_to
 from jpipe.worker.descriptors import Descriptors, main_streams
 from jpipe.worker.executed_code import reads_sources
+from jpipe.worker.leave_as_found import as_found, state_named_by
 from jpipe.worker.messages import ItemReceipt, ItemWork, Receipt, Work
 from jpipe.worker.native_reads import note_visible_files
 from jpipe.worker.own_memory import handing_over, with_own_memory
@@ -69,6 +70,7 @@ class Execution:
         self.reads_sources = False
         """Whether an item read source text of the user's."""
         self._stop = False
+        self._changes = state_named_by(self.step.function)
         self._meter = PeakMeter(forgets=is_worker())
         self._watch: Watch | None = None
         """Of the item that runs."""
@@ -165,6 +167,12 @@ class Execution:
 
     def _call(self, position: int, item: ItemWork, watch: Watch) -> Any:
         call = self._ready(item, watch)
+        if not self._changes:
+            return self._seeded_call(position, item, call)
+        with as_found(self._changes):
+            return self._seeded_call(position, item, call)
+
+    def _seeded_call(self, position: int, item: ItemWork, call: Callable[[], Any]) -> Any:
         seed = item.seed if self._seeds is None else self._seeds[position]
         draws_alone = False
         if self.work.in_main or not is_worker():
@@ -186,7 +194,7 @@ class Execution:
         inputs = inputs_of(self.work, item, self.source)
         owns = self.work.step.owns_arrays
         args, kwargs = self.step.spread(with_own_memory(inputs) if owns else inputs)
-        if self.work.step.reads_in_c:
+        if self.work.step.reads_unseen:
             note_visible_files(watch, self.step.function, [*args, *kwargs.values()])
         if owns:
             return handing_over(self.step.function, args, kwargs)

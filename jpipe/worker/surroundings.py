@@ -28,7 +28,7 @@ from jpipe.system import main_module
 from jpipe.system.ownership import is_kind
 from jpipe.system.package_settings import apply_settings, settings_here
 
-__all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "variables_now"]
+__all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "umask", "variables_now"]
 
 LARGE = 1 << 20
 """Values whose pickled form is larger are not sent, only compared, bytes."""
@@ -122,7 +122,7 @@ def pack(variables: Iterable[Variable], reached: Iterable[str]) -> Surroundings:
         _picklable(warnings.filters),
         sys.getrecursionlimit(),
         sys.get_int_max_str_digits(),
-        _umask(),
+        umask(),
     )
     values = _Values(sent, compared, settings_here())
     packed = pickle.dumps(process, 5), pickle.dumps(values, 5)
@@ -365,7 +365,7 @@ def _picklable(filters: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _umask() -> int | None:
+def umask() -> int | None:
     """Which rights new files are not given; None where asking would change it for a moment, for other threads too."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:

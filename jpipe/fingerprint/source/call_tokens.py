@@ -12,6 +12,7 @@ from jpipe.fingerprint.source.syntax_tokens import READING, Writer, text_of
 from jpipe.fingerprint.source.template import Root, Trait
 
 _QUERYING = frozenset({"sql", "query", "eval", "execute", "sql_expr"})
+_STARTS = frozenset({"get_context", "set_start_method"})
 _ENVIRON_METHODS = frozenset({"get", "setdefault", "pop"})
 _CHANGING = frozenset(
     {"append", "extend", "insert", "update", "add", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
@@ -75,6 +76,10 @@ class CodeWriter(Writer):
         called = function.id if type(function) is ast.Name else function.attr if type(function) is ast.Attribute else ""
         if called in _QUERYING:
             self.traits |= Trait.QUERIES
+        if called == "get_reusable_executor" or (
+            called in _STARTS and any(text_of(value) in ("spawn", "forkserver") for value in _given(node))
+        ):
+            self.see_not(BlindSpot.OTHER_PROCESS, ast.unparse(node), node)
         if called not in ("import_module", "__import__"):
             return
         module = text_of(node.args[0]) if node.args else None
@@ -166,6 +171,10 @@ def _may_open_files(called: str, node: ast.Call) -> bool:
         text = text_of(node.args[0])
         return text is not None and _FILE_IN_SQL.search(text) is not None
     return called.startswith(_READERS)
+
+
+def _given(node: ast.Call) -> list[ast.expr]:
+    return [*node.args, *(keyword.value for keyword in node.keywords)]
 
 
 def _has_constant_parts(node: ast.Call) -> bool:

@@ -378,8 +378,11 @@ def _is_standard(depth: int) -> bool:
 def _here(depth: int) -> None:
     who = asker(depth)
     if who.is_users and not who.is_import:
+        code = sys._getframe(depth).f_code
+        asks = code.co_name == "cwd" or owner_of(code.co_filename) in (Owner.USER, Owner.CELL)
         for watch in _active(who):
             watch.uses_folder = True
+            watch.asks_folder |= asks  # else the standard library asks, in order to make a path of another one
 
 
 _TOLD = Told(lambda: _watches and not busy.now, _look, _link, _kinds, _here)

@@ -51,6 +51,8 @@ class Watch:
         What listings and looks told, by kind and path, as it was then.
     relative
         Those of all these paths that were named by a relative path.
+    asks_folder
+        Whether code asked where it is, of which it may have taken anything: such a result holds in this place only.
     uses_folder
         Whether the folder mattered that was current at its beginning, `folder`.
     effects
@@ -65,8 +67,8 @@ class Watch:
     """
 
     __slots__ = (
-        "_children", "_files", "effects", "folder", "imported", "is_busy", "is_planning", "listed", "looks", "opened",
-        "reached", "relative", "seen", "texts", "updated", "uses_folder", "written",
+        "_children", "_files", "asks_folder", "effects", "folder", "imported", "is_busy", "is_planning", "listed",
+        "looks", "opened", "reached", "relative", "seen", "texts", "updated", "uses_folder", "written",
     )  # fmt: skip
 
     def __init__(self, files: FileDigests | None = None) -> None:
@@ -81,7 +83,7 @@ class Watch:
         self.looks: dict[str, str] = {}
         self.seen: dict[tuple[str, str], Read] = {}
         self.relative: set[str] = set()
-        self.uses_folder = False
+        self.uses_folder = self.asks_folder = False
         self.folder = _current()
         self.effects: dict[str, None] = {}
         self.imported: dict[str, None] = {}
@@ -257,6 +259,7 @@ class Watch:
         self.relative |= inner.relative
         self.imported |= inner.imported
         self.uses_folder |= inner.uses_folder
+        self.asks_folder |= inner.asks_folder
 
     def reads(self, digests: FileDigests, boundary: Boundary, started_ns: int) -> tuple[tuple[Read, ...], str | None]:
         """What counts of it, and the first file that changed while the item ran (then the result cannot be kept)."""
@@ -291,7 +294,8 @@ class Watch:
         if self.uses_folder:
             reads.append(digests.here(self.folder))
         beside = os.path.dirname(digests.root) + os.sep
-        if beside.count(os.sep) > 2 and any(os.path.normpath(read.path).startswith(beside) for read in reads):
+        is_beside = beside.count(os.sep) > 2 and any(os.path.normpath(read.path).startswith(beside) for read in reads)
+        if self.asks_folder or is_beside:
             # Named from where the project lies: in another place it is another file.
             reads.append(digests.bound())
         reads += self._outputs(digests, boundary, started_ns)

@@ -11,10 +11,11 @@ from jpipe.digest import combine, complete, digest, digest_scalars
 from jpipe.errors import Location, UndigestibleError
 from jpipe.files import File, FileDigests
 
-__all__ = ["Digester", "file_parameters", "returns_file"]
+__all__ = ["Digester", "file_parameters", "is_plain", "returns_file"]
 
 _OUTPUT = f"{Output.__module__}.{Output.__qualname__}"
 _SMALL = (int, float, str, bytes, bool, type(None))
+_PLAIN = frozenset({*_SMALL, Output, range})
 
 
 class Digester:
@@ -125,6 +126,16 @@ def _refusal(call: Call, name: str, error: UndigestibleError) -> UndigestibleErr
 def file_parameters(call: Call) -> frozenset[str]:
     """The parameters of a call that are annotated as `File`."""
     return _file_names(call.step.function)
+
+
+def is_plain(call: Call) -> bool:
+    """Whether all that a call takes are results of steps, numbers and texts, or lists of them: what no code digests."""
+    return not (call.step.declared.hash or file_parameters(call)) and all(map(_is_plain, call.arguments.values()))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind in _PLAIN or (kind in (list, tuple) and _PLAIN.issuperset(map(type, value)))
 
 
 def returns_file(function: Any) -> bool:

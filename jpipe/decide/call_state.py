@@ -77,7 +77,7 @@ class CallState:
         The digests of its arguments: (name, digest) of those that are the same for all items, and by name those of the
         elements that are mapped over, as far as they are known.
     reads
-        Files that items of a mapped call read.
+        Files that its items read.
     seconds, nbytes
         What the items took when they ran, and the size of all results.
     is_open
@@ -216,7 +216,7 @@ class CallState:
         """Answer an item by a record; `accepted` is its fingerprint and key where it is one of older code."""
         self.item_cached(index, record.content, record.nbytes, record.seconds)
         self._take(index, record)
-        if record.reads and self.call.is_mapped:
+        if record.reads:
             self.reads.update(dict.fromkeys(record.reads))
         if not self.call.is_mapped:
             self.parts, self.part_code = record.parts, record.part_code
@@ -263,7 +263,7 @@ class CallState:
             self.codes[index] = stored.code
         if not self.call.is_mapped:
             self.parts, self.part_code = stored.parts, stored.part_code
-        elif reads:
+        if reads:
             self.reads.update(dict.fromkeys(reads))
 
     def item_was_own(self, index: int) -> None:

@@ -49,7 +49,7 @@ class PipelineState:
     layout
         The calls.
     states
-        What is known of those that take part, by number.
+        What is known of those that take part, by number. Those that are done stay as they are.
     lookup
         What earlier runs recorded.
     fingerprints
@@ -112,7 +112,8 @@ class PipelineState:
         """Decide everything that can be decided before anything runs."""
         with observing(stays=False):
             for state in self.states.values():
-                self._enter(state)
+                if not state.is_done:
+                    self._enter(state)
             self.work_off()
 
     # -- calls become decidable ----------------------------------------------------------------------------------

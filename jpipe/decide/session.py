@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ class Session:
         wanted: Iterable[int] | None = None,
         *,
         forced: Iterable[str] = (),
+        known: Mapping[int, CallState] | None = None,
         distrusted: set[bytes] | None = None,
         **options: Any,
     ) -> PipelineState:
@@ -126,13 +127,17 @@ class Session:
             Numbers of the calls that take part. Default: all.
         forced, distrusted
             As in `RecordLookup`.
+        known
+            Calls that are done, by number: about them nothing is decided again.
         **options
             As in `PipelineState`.
         """
         accepted = accepted_families(self.store)
         calls = layout.calls if wanted is None else [layout.calls[number] for number in sorted(wanted)]
+        known = known or {}
         states = {
-            call.number: CallState(call, self.fingerprint(call.step), rules_of(call.step, self.fingerprinter))
+            call.number: known.get(call.number)
+            or CallState(call, self.fingerprint(call.step), rules_of(call.step, self.fingerprinter))
             for call in calls
         }
         if self.store.remote is not None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from jpipe.decide.argument_digests import is_plain
 from jpipe.decide.call_state import CallState, Status
 from jpipe.decide.explain import texts_of
 from jpipe.decide.instant.answer import Asked
@@ -62,8 +63,7 @@ def leave_behind(session: PipelineSession, request: RunRequest, done: FinishedRu
         tidy(session.store, session.identity, done.name, states, tell, session.settings.cache_size)
     write_back(session, done.pipeline_state, done.outcome, tell)
     if request.asked is not None and done.outcome in (Outcome.CACHED, Outcome.RAN):
-        known = done.pipeline_state if done.outcome is Outcome.CACHED else None
-        _leave_answer(request.asked, session, request.targets, known)
+        _leave_answer(request.asked, session, request.targets, done)
     return is_other
 
 
@@ -191,16 +191,23 @@ def _filed(state: CallState) -> list[tuple[bytes, bytes]]:
     return [(own, key)] if key is not None else []
 
 
-def _leave_answer(
-    asked: Asked, session: PipelineSession, targets: Sequence[str], pipeline_state: PipelineState | None
-) -> None:
-    """Leave an instant answer; after items ran, first decide anew whether everything is up to date."""
+def _leave_answer(asked: Asked, session: PipelineSession, targets: Sequence[str], done: FinishedRun) -> None:
+    """Leave an instant answer; after items ran, first decide anew about calls that may not be up to date even so."""
+    pipeline_state = done.pipeline_state
     try:
-        if pipeline_state is None:
-            pipeline_state = session.state(targets)
+        if done.outcome is not Outcome.CACHED:
+            known = {number: state for number, state in pipeline_state.states.items() if _is_up_to_date(state)}
+            pipeline_state = session.state(targets, known=known)
             for family in {state.fingerprint.digest for state in pipeline_state.states.values()}:
                 session.store.family(family).refresh()
             pipeline_state.begin()
         leave_answer(asked, session, pipeline_state, plan_of(session, pipeline_state), results_in_short(pipeline_state))
     except MissingEntry:
         return
+
+
+def _is_up_to_date(state: CallState) -> bool:
+    """Whether the next run finds a call fresh for sure: all is recorded, and no file or code needs another look."""
+    is_recorded = state.is_done and state.is_complete and not (state.held or state.accepted or state.accepted_whole)
+    looked_at = state.reads or (state.record is not None and state.record.reads)
+    return is_recorded and not looked_at and is_plain(state.call)

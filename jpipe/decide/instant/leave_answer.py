@@ -167,15 +167,19 @@ def _store_files(session: PipelineSession, pipeline_state: PipelineState) -> Ite
         for state in pipeline_state.states.values()
         for family in pipeline_state.lookup.accepted.get(state.fingerprint.digest, ())
     }
-    for family in {state.fingerprint.digest for state in pipeline_state.states.values()} | older:
+    families = {state.fingerprint.digest for state in pipeline_state.states.values()} | older
+    for family in families:
         folder = disk.family_folder(family)
         yield from (f"{folder}/{pack}" for pack in session.store.family(family).packs())
     for state in pipeline_state.states.values():
-        places = state.places if state.record is None else [*state.places, state.record.where]
+        # The record of a mapped call as a whole stands for its items.
+        places = [] if state.call.is_mapped else list(state.places)
+        if state.record is not None:
+            places.append(state.record.where)
         for place in places:
             if isinstance(place, BlobPlace):
                 yield disk.blobs.path(place.id)
-            elif isinstance(place, PackPlace):
+            elif isinstance(place, PackPlace) and place.family not in families:
                 yield f"{disk.family_folder(place.family)}/{place.pack}"
 
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from jpipe.system.ownership import owns_function
 from jpipe.system.package_settings import apply_settings, settings_here
-from jpipe.worker.surroundings import umask
+from jpipe.worker.surroundings import put_filters, umask
 
 __all__ = ["as_found", "state_named_by"]
 
@@ -77,11 +77,6 @@ def _put_list_back(name: str) -> Callable[[list[Any]], None]:
         getattr(sys, name)[:] = words
 
     return put_back
-
-
-def _put_filters_back(filters: list[Any]) -> None:
-    warnings.filters[:] = filters  # type: ignore[index]
-    warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
 def _put_limit_back(limit: int) -> None:
@@ -148,7 +143,7 @@ _STATES = (
     _State(
         _words("simplefilter filterwarnings resetwarnings catch_warnings filters"),
         lambda: list(warnings.filters),
-        _put_filters_back,
+        put_filters,
     ),
     _State(_words("settrace"), sys.gettrace, sys.settrace, is_of_threads=True),
     _State(_words("setprofile"), sys.getprofile, sys.setprofile, is_of_threads=True),

@@ -19,7 +19,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jpipe.digest import digest
@@ -28,7 +28,7 @@ from jpipe.system import main_module
 from jpipe.system.ownership import is_kind
 from jpipe.system.package_settings import apply_settings, settings_here
 
-__all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "umask", "variables_now"]
+__all__ = ["Surroundings", "Variable", "adopt", "difference", "pack", "put_filters", "umask", "variables_now"]
 
 LARGE = 1 << 20
 """Values whose pickled form is larger are not sent, only compared, bytes."""
@@ -200,8 +200,7 @@ def _take_process(wanted: _Process, *, is_own: bool) -> None:
             if name == "TZ" and hasattr(time, "tzset"):
                 time.tzset()
     if wanted.filters and wanted.filters != warnings.filters:
-        warnings.filters[:] = wanted.filters  # type: ignore[index]
-        warnings._filters_mutated()  # type: ignore[attr-defined]
+        put_filters(wanted.filters)
     if sys.getrecursionlimit() != wanted.recursion:
         with contextlib.suppress(RecursionError):
             sys.setrecursionlimit(wanted.recursion)
@@ -209,6 +208,13 @@ def _take_process(wanted: _Process, *, is_own: bool) -> None:
         sys.set_int_max_str_digits(wanted.digits)
     if is_own and wanted.umask is not None:
         os.umask(wanted.umask)
+
+
+def put_filters(filters: Sequence[Any]) -> None:
+    """Let these be the warning filters."""
+    warnings.filters[:] = filters  # type: ignore[index]
+    with warnings.catch_warnings():  # makes Python forget what the filters before said of warnings that were shown
+        pass
 
 
 def _take_values(wanted: _Values) -> None:

@@ -97,10 +97,7 @@ def tests(session: nox.Session) -> None:
     to all. Tests kill processes and race them against each other, so what fails beside others is tried once more alone.
     """
     is_own = session.python == PYTHONS[0]
-    if is_own:
-        install_known_good(session)
-    else:
-        session.install(".", *FEW)
+    install_known_good(session, *((".[test]",) if is_own else (".", *FEW)))
     chosen = ["-m", EVERYDAY, *(session.posargs or ([] if is_own else BOUND_TO_PYTHON))]
     try:
         session.run("pytest", "-n", "2", *chosen)
@@ -108,13 +105,13 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", "--last-failed", *chosen)
 
 
-def install_known_good(session: nox.Session) -> None:
+def install_known_good(session: nox.Session, *wanted: str) -> None:
     """jpipe and what its tests need, in known versions where this Python and system have builds of them."""
     try:
-        session.install(".[test]", "-c", str(KNOWN_GOOD))
+        session.install(*wanted, "-c", str(KNOWN_GOOD))
     except CommandFailed:
         session.warn(f"the versions in {KNOWN_GOOD.name} do not all install here: taking those that pip finds")
-        session.install(".[test]")
+        session.install(*wanted)
 
 
 @nox.session(python=PYTHONS[1:], download_python="never")

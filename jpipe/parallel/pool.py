@@ -114,7 +114,7 @@ class Pool:
     @property
     def is_local(self) -> bool:
         """Whether workers are on this machine, as far as joblib tells."""
-        return self.survives_losses or type(self._backend).__module__.startswith("joblib._parallel_backends")
+        return type(self._backend).__module__.startswith(("joblib._parallel_backends", "jpipe."))
 
     @property
     def survives_losses(self) -> bool:

@@ -381,3 +381,47 @@ def test_the_run_that_was_answered_at_once_is_the_last_one(project: Any) -> None
     project.command("plan", "--set", "n=1")
     project.run("--set", "n=1")
     assert project.command("show", "a").stdout.strip() == "10"
+
+
+MEANWHILE = """
+    import time
+    from jpipe import File, pipeline, step
+
+    @step
+    def opens():
+        return open("data").read()
+
+    @step
+    def takes(file: File):
+        return len(str(file))
+
+    @step
+    def plain(n):
+        return n + 1
+
+    @step
+    def last(result):
+        time.sleep(2)
+        return result
+
+    @pipeline
+    def main():
+        return last({call})
+"""
+
+
+@pytest.mark.parametrize("call", ["opens()", 'takes("data")', "plain(1)"])
+def test_what_becomes_of_a_call_that_is_done_before_the_run_is_over_is_seen_by_the_next_run(
+    project: Any, call: str
+) -> None:
+    """Its file is edited; where there is none, its record is removed."""
+    project.write({"pipeline.py": MEANWHILE.replace("{call}", call), "data": "1", "jpipe.toml": ""})
+    step = call.partition("(")[0]
+    with project.start("run", "--json") as running:
+        while f'"step_end","step":"{step}"' not in running.stdout.readline():
+            pass
+        (project.root / "data").write_text("22")
+        for pack in project.cache.glob("v1/**/*.pack") if step == "plain" else ():
+            pack.unlink()
+    assert running.returncode == 0
+    assert step in project.run().ran

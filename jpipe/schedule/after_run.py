@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from jpipe.decide.argument_digests import is_plain
@@ -27,7 +28,7 @@ from jpipe.schedule.remote_write_back import write_back
 from jpipe.schedule.run_request import RunRequest
 from jpipe.schedule.step_counts import RunCounts
 from jpipe.schedule.tidy_cache import tidy
-from jpipe.store import MissingEntry
+from jpipe.store import MissingEntry, Store
 
 __all__ = ["FinishedRun", "is_last_run", "leave_behind", "results_in_short", "results_of"]
 
@@ -196,18 +197,28 @@ def _leave_answer(asked: Asked, session: PipelineSession, targets: Sequence[str]
     pipeline_state = done.pipeline_state
     try:
         if done.outcome is not Outcome.CACHED:
-            known = {number: state for number, state in pipeline_state.states.items() if _is_up_to_date(state)}
-            pipeline_state = session.state(targets, known=known)
-            for family in {state.fingerprint.digest for state in pipeline_state.states.values()}:
-                session.store.family(family).refresh()
+            pipeline_state = session.state(targets, known=_up_to_date(session.store, pipeline_state.states))
             pipeline_state.begin()
         leave_answer(asked, session, pipeline_state, plan_of(session, pipeline_state), results_in_short(pipeline_state))
     except MissingEntry:
         return
 
 
-def _is_up_to_date(state: CallState) -> bool:
-    """Whether the next run finds a call fresh for sure: all is recorded, and no file or code needs another look."""
-    is_recorded = state.is_done and state.is_complete and not (state.held or state.accepted or state.accepted_whole)
+def _up_to_date(store: Store, states: Mapping[int, CallState]) -> dict[int, CallState]:
+    """The calls that the next run finds fresh for sure: their records are on the disk, and nothing else decides."""
+    filed = {number: _filed(state) for number, state in states.items() if _hangs_on_its_record(state)}
+    keys: dict[bytes, list[bytes]] = {state.fingerprint.digest: [] for state in states.values()}
+    for family, key in chain.from_iterable(filed.values()):
+        keys[family].append(key)
+    recorded = set()
+    for family, own in keys.items():
+        store.family(family).refresh()  # other processes may have removed what this one wrote
+        recorded |= {(family, key) for key in store.family(family).present(own)}
+    return {number: states[number] for number, places in filed.items() if places and recorded.issuperset(places)}
+
+
+def _hangs_on_its_record(state: CallState) -> bool:
+    """Whether a call is fresh wherever its record is: it looked at no file, and no code digests what it takes."""
+    is_kept = state.is_done and state.is_complete and not (state.held or state.accepted or state.accepted_whole)
     looked_at = state.reads or (state.record is not None and state.record.reads)
-    return is_recorded and not looked_at and is_plain(state.call)
+    return is_kept and not looked_at and is_plain(state.call)

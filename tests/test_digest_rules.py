@@ -21,7 +21,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jpipe.digest import combine, complete, digest
+from jpipe.digest import combine, combine_joined, complete, digest, digest_scalars
 from jpipe.errors import UndigestibleError
 from jpipe.fingerprint import Fingerprinter
 
@@ -260,6 +260,29 @@ def test_objects_that_are_rebuilt_from_ever_new_objects_are_refused() -> None:
 
     with pytest.raises(UndigestibleError, match="levels deep"):
         content(Endless())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, -1, 2**31 - 1, -(2**31)],
+        [5, 2**31, 10**40, -(2**31) - 1],
+        [0.0, -0.0, 1e-320, float("inf"), float("nan"), 2.5],
+        [True, False],
+        ["", "é", "a" * 300],
+        [1, 1.0, True, None, "1", b"1", 1j, ...],
+    ],
+    ids=repr,
+)
+def test_many_values_together_have_the_digests_of_each(values: list[Any]) -> None:
+    assert digest_scalars(values) == [content(value) for value in values]
+
+
+def test_very_many_digests_are_combined_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    children = b"".join(content(number) for number in range(3))
+    few = combine_joined("list", children)
+    monkeypatch.setattr("jpipe.digest.value._MANY", 0)
+    assert combine_joined("list", bytearray(children)) == few
 
 
 def test_combined_values_differ_in_kind_order_and_length() -> None:

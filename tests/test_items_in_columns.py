@@ -111,6 +111,46 @@ def test_all_that_is_told_of_items_is_told_of_each(mixed: Project, jobs: str) ->
     assert Project(other).run(jobs).ran["mixed"] == 10, "only what names the folder is another in another place"
 
 
+ALIKE = """
+import json
+import random
+from pathlib import Path
+
+import jpipe
+from jpipe import pipeline, step
+
+
+@step
+def tenfold(i: int):
+    return 10 * i
+
+
+@step
+def draw(i: int):
+    return random.random()
+
+
+@step
+def keep(tens, draws):
+    Path("values.json").write_text(json.dumps([tens, draws]))
+
+
+@pipeline
+def main():
+    return keep(jpipe.map(tenfold, [i % 90 for i in range(180)]), jpipe.map(draw, [7] * 90))
+"""
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j2"])
+def test_equal_items_run_once_and_replicates_each(project: Project, jobs: str) -> None:
+    project.write(ALIKE)
+    assert project.run(jobs).ran == {"tenfold": 90, "draw": 90, "keep": 1}
+    tens, draws = json.loads((project.root / "values.json").read_text("utf-8"))
+    assert tens == [10 * (i % 90) for i in range(180)]
+    assert len(set(draws)) == 90
+    assert project.run(jobs).ran == {}
+
+
 def test_records_in_columns_are_those_of_each(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "one", key=SigningKey(b"k" * 32))
     keys = [bytes([number]) * 32 for number in range(len(VALUES))]
